@@ -1,0 +1,49 @@
+"""Under which conditions a run was made, and what runs do not share: unlike ones are not compared silently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..records import MachineRecord, RunRecord
+from . import frames
+from .frames import Record
+
+
+def of_machine(machine: MachineRecord) -> dict[str, str]:
+    """What two machines must share for their times to be compared, by name."""
+    return {
+        "CPU": machine.cpu,
+        "logical cores": str(machine.logical_cores),
+        "GPUs": ", ".join(machine.gpus) or "none",
+        "TensorFlow": machine.tensorflow,
+        "Keras": machine.keras,
+    }
+
+
+def conditions(record: RunRecord) -> dict[str, str]:
+    """What two runs must share to be compared, by name. The images may differ: they do not change what is computed."""
+    return {
+        "batch size": str(record.batch_size),
+        "threads": str(record.threads or "TensorFlow's choice"),
+        **of_machine(record.machine),
+        "oneDNN kernels": "on" if record.machine.onednn else "off",
+    }
+
+
+def unlike(before: RunRecord, after: RunRecord) -> list[str]:
+    """What two runs do not share, each with both values; empty where they can be compared."""
+    old, new = ({"runtime": record.runtime, **conditions(record)} for record in (before, after))
+    return [f"{name} ({old[name]} / {new[name]})" for name in old if old[name] != new[name]]
+
+
+def differences(records: Sequence[Record]) -> list[str]:
+    """What the runs of one report do not share within a runtime, with all values, one line each."""
+    values: dict[str, dict[str, list[str]]] = {}
+    for run in frames.completed(records):
+        for name, value in {**conditions(run), "Python": run.machine.python, "images": run.images.name}.items():
+            values.setdefault(name, {}).setdefault(run.runtime, []).append(value)
+    return [
+        f"{name}: {' / '.join(sorted({value for found in by_runtime.values() for value in found}))}"
+        for name, by_runtime in values.items()
+        if any(len(set(found)) > 1 for found in by_runtime.values())
+    ]
