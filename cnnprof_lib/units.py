@@ -19,9 +19,15 @@ def seconds(value_s: float) -> str:
     micros = value_s * 1e6
     if micros >= 1e6:
         return f"{micros / 1e6:.2f}sec"
-    if micros >= 1e3:
+    if round(micros) >= 1e3:  # the profiler counts whole microseconds: 999.6 are 1.00ms to it, not 1000us
         return f"{micros / 1e3:.2f}ms"
     return f"{micros:.0f}us"
+
+
+def signed_seconds(value_s: float) -> str:
+    """A change of a duration with its sign: ``-31.28ms``, ``+41us``, ``0us``."""
+    text = seconds(abs(value_s))
+    return text if text == seconds(0) else f"{'-' if value_s < 0 else '+'}{text}"
 
 
 def num_bytes(value: float) -> str:

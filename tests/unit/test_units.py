@@ -9,7 +9,15 @@ from cnnprof_lib import units
 
 @pytest.mark.parametrize(
     ("value_s", "text"),
-    [(4e-6, "4us"), (999e-6, "999us"), (1e-3, "1.00ms"), (31.28e-3, "31.28ms"), (1.2, "1.20sec"), (0.0, "0us")],
+    [
+        (4e-6, "4us"),
+        (999e-6, "999us"),
+        (999.9999e-6, "1.00ms"),
+        (1e-3, "1.00ms"),
+        (31.28e-3, "31.28ms"),
+        (1.2, "1.20sec"),
+        (0.0, "0us"),
+    ],
 )
 def test_seconds(value_s: float, text: str) -> None:
     assert units.seconds(value_s) == text
@@ -40,3 +48,11 @@ def test_counts(value: float, text: str) -> None:
 def test_percent() -> None:
     assert units.percent(0.7202) == "72.02%"
     assert units.percent(0.7202, 0) == "72%"
+
+
+@pytest.mark.parametrize(
+    ("value_s", "text"),
+    [(-0.0312801, "-31.28ms"), (0.000041, "+41us"), (4e-7, "0us"), (-4e-7, "0us"), (-1.2, "-1.20sec")],
+)
+def test_a_change_is_written_with_its_sign(value_s: float, text: str) -> None:
+    assert units.signed_seconds(value_s) == text
