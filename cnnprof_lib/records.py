@@ -26,6 +26,7 @@ BALANCE_TOLERANCE_S = 1e-6
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Bytes = Annotated[int, Field(ge=0)]
 Blocks = Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]
 
@@ -69,21 +70,50 @@ class LatencyRecord(Spec):
     plain_s: Blocks
     """Steps without any tracing: the latency."""
     profiled_s: Blocks
-    """Steps with full tracing: where the ops' times come from."""
+    """Traced steps: where the ops' times come from."""
     baseline_s: Blocks
     """Unprofiled steps of the baseline in the same process, so that drift of the machine cancels in the ratio."""
+    processes: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Blocks of each process, in order, where `analysis.pool` put several together; empty for one process."""
 
     @model_validator(mode="after")
     def _check(self) -> LatencyRecord:
         for blocks in (self.plain_s, self.profiled_s, self.baseline_s):
             if len(blocks) != len(self.plain_s) or not all(blocks):
                 raise ValueError("plain, profiled and baseline need the same number of blocks, none empty")
+        if self.processes and sum(self.processes) != len(self.plain_s):
+            raise ValueError(f"the processes have {sum(self.processes)} blocks, not {len(self.plain_s)}")
         return self
 
     @property
     def profiled_mean_s(self) -> float:
         """Mean of the profiled steps, the total that the ops' times are shares of."""
         return statistics.fmean(step for block in self.profiled_s for step in block)
+
+
+class UnattributedRecord(Spec):
+    """The part of a profiled step in which no kernel ran: means per step, in seconds, by when it was."""
+
+    before_s: NonNegative
+    """From the call to the first kernel: the session call, the feed."""
+    between_s: NonNegative
+    """Between kernels: the executor schedules."""
+    after_s: NonNegative
+    """From the last kernel to the return: the fetch, and the step statistics being put together."""
+
+    @property
+    def total_s(self) -> float:
+        """The three together."""
+        return self.before_s + self.between_s + self.after_s
+
+
+class LoadRecord(Spec):
+    """What else the machine did while the steps were timed."""
+
+    others_percent: NonNegative
+    """Time of all processors that went to other processes or other virtual machines."""
+    cpu_mhz: tuple[Positive, ...]
+    """Clock frequency after each round of blocks; empty where the system does not tell it."""
 
 
 class OpRecord(Spec):
@@ -101,15 +131,19 @@ class OpRecord(Spec):
     """Start to end on an accelerator."""
     requested_bytes: Bytes
     occurrences: Annotated[float, Field(gt=0)]
+    fuses: tuple[str, ...] = ()
+    """What else the kernel computes, say a bias and a ReLU; empty for a kernel that was not fused."""
 
 
 class MemoryRecord(Spec):
     """Three answers to "how much memory", which differ by design."""
 
     requested_bytes: Bytes
-    """Sum of all outputs and temporaries asked for in a step: the thesis's figure, not a peak."""
+    """Sum of all that is asked for in a step: the thesis's figure, not a peak."""
+    persistent_bytes: Bytes
+    """Part of it that stays from one step to the next: the input queue and the variables."""
     live_peak_bytes: Bytes
-    """Most bytes alive at one moment of a step, from allocations and releases; weights not included."""
+    """Most bytes alive at one moment of a step, from allocations and releases; what persists is not included."""
     live_peak_layer: str
     rss_start_bytes: Bytes
     """Resident memory of the process before a model was made."""
@@ -159,24 +193,33 @@ class RunRecord(Spec):
     batch_size: Annotated[int, Field(gt=0)]
     threads: Annotated[int, Field(gt=0)] | None
     """Threads TensorFlow was held to; None where it chose."""
+    seed: int
+    """Seed of the order of the blocks, of generated images and of initial weights."""
     parameters: Annotated[int, Field(ge=0)]
     macs_per_image: Annotated[int, Field(ge=0)]
     machine: MachineRecord
     images: ImagesRecord
     weights: WeightsRecord
     latency: LatencyRecord
+    load: LoadRecord
     ops: Annotated[tuple[OpRecord, ...], Field(min_length=1)]
-    unattributed_s: NonNegative
-    """Mean part of a profiled step in which no kernel ran: scheduling, feed, fetch, the session call."""
+    unattributed: UnattributedRecord
+    add_step_s: Positive
+    """Median time in which ``tf.compat.v1.profiler`` adds a profiled step to its books; not part of the step."""
     memory: MemoryRecord
     accuracy: AccuracyRecord | None
     warnings: tuple[str, ...]
     pooled: tuple[str, ...] = ()
     """Runs that `analysis.pool` made this record of, one per process; empty for a run as it was stored."""
 
+    @property
+    def unattributed_s(self) -> float:
+        """Mean part of a profiled step in which no kernel ran."""
+        return self.unattributed.total_s
+
     @model_validator(mode="after")
     def _check_balance(self) -> RunRecord:
-        total = math.fsum(op.time_s for op in self.ops) + self.unattributed_s
+        total = math.fsum(op.time_s for op in self.ops) + self.unattributed.total_s
         if abs(total - self.latency.profiled_mean_s) > BALANCE_TOLERANCE_S:
             raise ValueError(
                 f"op times and unattributed time add up to {total:.6f} s, "
@@ -221,6 +264,7 @@ class CheckRecord(Spec):
 class RooflineRecord(Spec):
     """The two limits of a processor, as measured: how fast it multiplies and how fast it reaches memory."""
 
+    cpu: str
     threads: Annotated[int, Field(gt=0)]
     """Number behind ``_all_threads``: the logical cores this process may use."""
     peak_macs_per_s_1_thread: Positive
@@ -233,6 +277,50 @@ class RooflineRecord(Spec):
     """Processor time others used just before: on a busy machine the limits come out too low."""
     created: str
     """UTC, ISO 8601."""
+
+
+class OpShares(Spec):
+    """One op's share of the time of all ops that both sides know."""
+
+    op: str
+    our_share: Share
+    xprof_share: Share
+
+    @property
+    def difference_pp(self) -> float:
+        """Ours less XProf's, in percentage points."""
+        return 100 * (self.our_share - self.xprof_share)
+
+
+class ComparisonRecord(Spec):
+    """Shares per op of one variant in one runtime, by us and by XProf."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created: str
+    variant: str
+    runtime: Runtime
+    machine: MachineRecord
+    preset: str
+    steps: Annotated[int, Field(gt=0)]
+    """Steps on each side."""
+    ops: Annotated[tuple[OpShares, ...], Field(min_length=1)]
+    """The largest of our shares first."""
+    left_out: tuple[str, ...]
+    """Ops that only one side knows: TensorFlow's tracer skips the cheapest kernels and those that wait."""
+    left_out_share: Share
+    """Their share of our kernel time."""
+    own_difference_pp: Annotated[float, Field(ge=0)]
+    """The largest difference between our own odd and even blocks: how much of a difference is the machine's."""
+
+    @property
+    def largest(self) -> OpShares:
+        """The op on which the two differ most."""
+        return max(self.ops, key=lambda op: abs(op.difference_pp))
+
+    @property
+    def largest_difference_pp(self) -> float:
+        """How far the two differ on it, in percentage points; never negative."""
+        return abs(self.largest.difference_pp)
 
 
 class TrainingRecord(Spec):

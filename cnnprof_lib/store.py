@@ -3,7 +3,8 @@
     runs/<variant>/<runtime>/<run_id>/   record.json, ops.parquet, profiler.txt, trace.json.gz, notebook.ipynb,
                                          or failure.json and notebook.ipynb
     scaling/...                          the same, of runs under another batch size or number of threads
-    check/                               <runtime>.json, the baseline against itself; roofline.json
+    check/                               <runtime>.json, the baseline against itself; roofline.json;
+                                         xprof/<variant>-<runtime>.json, the second opinions
     reference/<variant>/                 model.weights.h5, training.json
     training/<variant>/<recipe>/         checkpoint.npz, of a training under way
     report/                              report.html, figures/
@@ -20,13 +21,13 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from .errors import StoreError
 from .layers import Spec
-from .records import CheckRecord, FailureRecord, RooflineRecord, RunRecord, TrainingRecord
+from .records import CheckRecord, ComparisonRecord, FailureRecord, RooflineRecord, RunRecord, TrainingRecord
 from .settings import RunRequest, Runtime
 
 if TYPE_CHECKING:
@@ -121,15 +122,20 @@ class Store:
             (folder / "failure.json").write_text(failure.model_dump_json(indent=1), encoding="utf-8")
         return self.run_dir(failure)
 
-    def run_dirs(self, root: str = "runs") -> list[Path]:
-        """The folders of all stored runs and failures below ``runs`` or ``scaling``, oldest first."""
+    def scaling_runs(self) -> list[RunRecord]:
+        """All complete runs under another batch size or number of threads than a preset's, oldest first."""
+        runs = [self.read_run(folder) for folder in self.run_dirs("scaling")]
+        return [run for run in runs if isinstance(run, RunRecord)]
+
+    def run_dirs(self, root: Literal["runs", "scaling"] = "runs") -> list[Path]:
+        """The folders of all stored runs and failures below ``root``, oldest first."""
         folders = (self.outputs / root).glob("*/*/*")
         return sorted((f for f in folders if f.is_dir() and not f.name.startswith(".")), key=lambda f: f.name)
 
     def latest(self) -> list[RunRecord | FailureRecord]:
         """Of every variant and runtime the runs and failures of the newest series."""
         by_place: dict[Path, list[RunRecord | FailureRecord]] = {}
-        for folder in self.run_dirs():
+        for folder in self.run_dirs("runs"):
             by_place.setdefault(folder.parent, []).append(self.read_run(folder))
         return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
 
@@ -204,6 +210,16 @@ class Store:
         """What the machine can do at most; None where it was not measured."""
         path = self.outputs / "check" / "roofline.json"
         return _read(RooflineRecord, path) if path.is_file() else None
+
+    def write_comparison(self, record: ComparisonRecord) -> Path:
+        """Stores a second opinion on one variant and runtime, in place of an earlier one."""
+        path = self.outputs / "check" / "xprof" / f"{record.variant}-{record.runtime}.json"
+        write_atomically(path, record.model_dump_json(indent=1) + "\n")
+        return path
+
+    def read_comparisons(self) -> list[ComparisonRecord]:
+        """All second opinions."""
+        return [_read(ComparisonRecord, path) for path in sorted((self.outputs / "check" / "xprof").glob("*.json"))]
 
     # Reference weights and trainings
 

@@ -101,6 +101,7 @@ def make_record(
         "preset": "quick",
         "batch_size": BATCH,
         "threads": None,
+        "seed": 1,
         "parameters": spec.parameters,
         "macs_per_image": spec.macs_per_image,
         "machine": make_machine(runtime),
@@ -111,13 +112,20 @@ def make_record(
             profiled_s=tuple((step_s,) * len(block) for block in plain_s),
             baseline_s=baseline_s or tuple((base_s,) * len(block) for block in plain_s),
         ),
+        "load": records.LoadRecord(others_percent=1.0, cpu_mhz=(2500.0, 2500.0)),
         "ops": _op_records(nodes),
-        "unattributed_s": unattributed_s,
+        "unattributed": make_unattributed(unattributed_s),
+        "add_step_s": 0.02,
         "memory": make_memory(sum(node.requested_bytes for node in nodes)),
         "accuracy": accuracy,
         "warnings": (),
     }
     return records.RunRecord(**{**fields, **changes})
+
+
+def make_unattributed(total_s: float) -> records.UnattributedRecord:
+    """Half of it between kernels, a quarter before and after them."""
+    return records.UnattributedRecord(before_s=total_s / 4, between_s=total_s / 2, after_s=total_s / 4)
 
 
 def _busy_s(nodes: Sequence[Node]) -> float:
@@ -144,6 +152,7 @@ def make_memory(requested_bytes: int) -> records.MemoryRecord:
     """A process of 900 MB at its peak."""
     return records.MemoryRecord(
         requested_bytes=requested_bytes,
+        persistent_bytes=min(requested_bytes, 30_319_744),
         live_peak_bytes=24_000_000,
         live_peak_layer="conv1",
         rss_start_bytes=500_000_000,
@@ -199,6 +208,7 @@ def make_ops(record: records.RunRecord, nodes: Sequence[Node] | None = None) -> 
                     "self_ns": float(node.duration_ns),
                     "profiler_us": node.duration_ns // 1000,
                     "requested_bytes": node.requested_bytes,
+                    "persistent_bytes": node.requested_bytes if node.op == "FIFOQueueV2" else 0,
                 }
             )
             start_ns += node.duration_ns

@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from time import time_ns
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -166,6 +167,18 @@ def as_thesis_graph(frozen: FrozenGraph) -> Any:
     return result
 
 
+class TracedStep(NamedTuple):
+    """What a traced step left behind.
+
+    Attributes:
+        serialized: Its RunMetadata.
+        called_ns: When it was called, on the clock of the step statistics (nanoseconds since 1970).
+    """
+
+    serialized: bytes
+    called_ns: int
+
+
 class _RawMetadata:
     """Stands in for RunMetadata and keeps its bytes, so that nothing is parsed while time is taken."""
 
@@ -173,6 +186,17 @@ class _RawMetadata:
 
     def ParseFromString(self, serialized: bytes) -> None:
         self.serialized = serialized
+
+
+def trace_level() -> int:
+    """How much a traced step records.
+
+    ``SOFTWARE_TRACE`` collects the executor's step statistics. ``FULL_TRACE`` collects the same and opens a session of
+    the device tracer beside it (``DirectSession::RunInternal``), which tells of GPU kernels alone and costs each step
+    a fixed time.
+    """
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return config_pb2.RunOptions.FULL_TRACE if on_gpu else config_pb2.RunOptions.SOFTWARE_TRACE  # type: ignore[no-any-return]
 
 
 class NetworkSession:
@@ -254,7 +278,7 @@ class NetworkSession:
         """A prepared step. Built once with its trace options, it costs less per call than ``Session.run``."""
         options = config_pb2.CallableOptions(feed=feeds, fetch=[fetch])
         if trace:
-            options.run_options.trace_level = config_pb2.RunOptions.FULL_TRACE
+            options.run_options.trace_level = trace_level()
         return self.session._make_callable_from_options(options)  # type: ignore[no-any-return]
 
     def _take(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
@@ -275,15 +299,23 @@ class NetworkSession:
         """Runs one prepared batch without tracing."""
         self._plain(*self._feed)
 
-    def traced_step(self) -> bytes:
-        """Runs one prepared batch with full tracing; returns the serialised RunMetadata."""
+    def traced_step(self) -> TracedStep:
+        """Runs one prepared batch with tracing."""
         metadata = _RawMetadata()
+        called_ns = time_ns()
         self._profiled(*self._feed, run_metadata=metadata)
-        return metadata.serialized
+        return TracedStep(metadata.serialized, called_ns)
 
     def run_with(self, options: Any, metadata: Any) -> None:
         """Runs one prepared batch by ``Session.run``, as a user of TensorFlow's own profiler does."""
         self.session.run(self._fetch, dict(zip(self._feeds, self._feed, strict=True)), options, metadata)
+
+    def fused_ops(self) -> dict[str, tuple[str, ...]]:
+        """Runs one prepared batch; returns what Grappler fused into each node, such as BiasAdd and Relu."""
+        metadata = config_pb2.RunMetadata()
+        self.run_with(config_pb2.RunOptions(output_partition_graphs=True), metadata)
+        nodes = (node for graph in metadata.partition_graphs for node in graph.node if "fused_ops" in node.attr)
+        return {node.name: tuple(op.decode() for op in node.attr["fused_ops"].list.s) for node in nodes}
 
     def results(self) -> npt.NDArray[Any]:
         """Runs one prepared batch and returns what it fetches: logits, or right and wrong in ``unfused``."""

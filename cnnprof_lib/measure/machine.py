@@ -7,10 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from ..records import MachineRecord
-
-BUSY_PERCENT = 15.0
-"""Processor time that others use above which a run says so. Own choice: an idle desktop stays well below."""
+from ..records import LoadRecord, MachineRecord
 
 
 def describe(onednn: bool) -> MachineRecord:
@@ -23,7 +20,7 @@ def describe(onednn: bool) -> MachineRecord:
     import tensorflow as tf
 
     return MachineRecord(
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         logical_cores=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()}",
@@ -35,7 +32,7 @@ def describe(onednn: bool) -> MachineRecord:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The processor's name; Linux keeps it where `platform` does not look."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -49,6 +46,31 @@ def _cpu_name() -> str:
 def busy_percent(seconds: float = 0.5) -> float:
     """How busy all processors are, in percent, while this process waits ``seconds``."""
     return float(psutil.cpu_percent(interval=seconds))
+
+
+class LoadWatch:
+    """Watches from its making on what else the machine does."""
+
+    def __init__(self) -> None:
+        self._all, self._own = psutil.cpu_times(), psutil.Process().cpu_times()
+        self._cpu_mhz: list[float] = []
+
+    def look(self) -> None:
+        """Notes the clock frequency, where the system tells it."""
+        frequency = psutil.cpu_freq()
+        if frequency and frequency.current > 0:
+            self._cpu_mhz.append(frequency.current)
+
+    def record(self) -> LoadRecord:
+        """What was seen up to now."""
+        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        # As psutil's cpu_percent counts: guests stand in user time too, and waiting for a disk is idle.
+        spent = {name: getattr(every, name) - getattr(self._all, name) for name in every._fields}
+        total = sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)
+        busy = total - spent["idle"] - spent.get("iowait", 0.0)
+        ours = own.user + own.system - self._own.user - self._own.system
+        others = max(busy - ours, 0.0) / total if total > 0 else 0.0
+        return LoadRecord(others_percent=100 * others, cpu_mhz=tuple(self._cpu_mhz))
 
 
 def resident_bytes() -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ _LABEL = re.compile(r"^(?:\[.*?\] )?(?P<node>\S+) = (?P<kernel>\w+)\((?P<inputs>
 _SINGLE_STREAM = re.compile(r"/stream:\d+$")
 COLUMNS = [
     *("step", "device", "thread", "node", "op", "kernel", "layer", "accelerator"),
-    *("start_ns", "duration_ns", "self_ns", "profiler_us", "requested_bytes"),
+    *("start_ns", "duration_ns", "self_ns", "profiler_us", "requested_bytes", "persistent_bytes"),
 ]
 
 
@@ -49,21 +50,24 @@ def parse(serialized: bytes) -> config_pb2.RunMetadata:
     return config_pb2.RunMetadata.FromString(serialized)
 
 
-def node_rows(steps: Sequence[config_pb2.RunMetadata], layer_of: Callable[[str], str]) -> pd.DataFrame:
+def node_rows(
+    steps: Sequence[config_pb2.RunMetadata], called_ns: Sequence[int], layer_of: Callable[[str], str]
+) -> pd.DataFrame:
     """One row per node execution of all steps.
 
     Args:
         steps: The metadata of the profiled steps, in order.
+        called_ns: When each was called, see `TracedStep`.
         layer_of: Gives a node's layer, see `FrozenGraph.layer_of`.
 
     Returns:
-        Columns as `COLUMNS`. ``start_ns`` counts from the first kernel of the step. ``self_ns`` is the
+        Columns as `COLUMNS`. ``start_ns`` counts from the call of the step. ``self_ns`` is the
         part of the step that is this row's: moments when n kernels run count 1/n for each, so the sum over a step
         is the time in which any kernel ran. ``profiler_us`` is the duration in the whole microseconds that
         ``tf.compat.v1.profiler`` counts, from the node's scheduling on and at least one.
     """
     rows: list[dict[str, Any]] = []
-    for step, metadata in enumerate(steps):
+    for step, (metadata, call_ns) in enumerate(zip(steps, called_ns, strict=True)):
         of_step = [
             _row(step, device.device, node, layer_of)
             for device in metadata.step_stats.dev_stats
@@ -76,7 +80,7 @@ def node_rows(steps: Sequence[config_pb2.RunMetadata], layer_of: Callable[[str],
             durations = np.array([row["duration_ns"] for row in of_step])
             shared = self_times_ns(starts, starts + durations)
             for row, self_ns in zip(of_step, shared, strict=True):
-                row["start_ns"] -= starts.min()
+                row["start_ns"] -= call_ns
                 row["self_ns"] = self_ns
         rows.extend(of_step)
     types = {"step": "int32", "thread": "int64", "self_ns": "float64", "accelerator": "bool"}
@@ -101,6 +105,7 @@ def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> d
         "profiler_us": max(node.op_end_rel_micros, 1),
         # As tfprof_node.cc adds them up: all that the allocators were asked for, and what stays after the step.
         "requested_bytes": sum(memory.total_bytes for memory in node.memory) + node.memory_stats.persistent_memory_size,
+        "persistent_bytes": node.memory_stats.persistent_memory_size,
     }
 
 
@@ -126,18 +131,24 @@ def self_times_ns(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) ->
     return (running * np.diff(edges) / np.maximum(running.sum(axis=0), 1)).sum(axis=1)
 
 
-def unattributed_s(rows: pd.DataFrame, profiled_s: Sequence[float]) -> npt.NDArray[np.float64]:
-    """What remains of each profiled step after the time in which kernels ran, in seconds.
+def unattributed(rows: pd.DataFrame, profiled_s: Sequence[float]) -> pd.DataFrame:
+    """What remains of each profiled step after the time in which kernels ran.
 
     Args:
         rows: See `node_rows`.
         profiled_s: The steps' durations, in order.
 
+    Returns:
+        A row per step: ``before_s``, ``between_s`` and ``after_s`` as in `UnattributedRecord`.
+
     Raises:
         MeasureError: a step without kernels, or one whose kernels took longer than the step.
     """
-    busy_s = rows.groupby("step")["self_ns"].sum().reindex(range(len(profiled_s))) / 1e9
-    rest = np.asarray(profiled_s) - busy_s.to_numpy()
+    by_step = rows.assign(end_ns=rows["start_ns"] + rows["duration_ns"]).groupby("step")
+    times = by_step.agg(busy=("self_ns", "sum"), first=("start_ns", "min"), last=("end_ns", "max"))
+    times = times.reindex(range(len(profiled_s))) / 1e9
+    busy_s = times["busy"]
+    rest = np.asarray(profiled_s) - busy_s
     for step, seconds in enumerate(rest):
         if np.isnan(seconds):
             raise MeasureError(f"Step {step}: its statistics hold no kernel. Received: nothing. Run again.")
@@ -146,11 +157,19 @@ def unattributed_s(rows: pd.DataFrame, profiled_s: Sequence[float]) -> npt.NDArr
                 f"Step {step}: its kernels ran for {busy_s[step]:.6f} s, longer than the step. "
                 f"Received: {profiled_s[step]:.6f} s. The system's clock was set meanwhile; run again."
             )
-    return rest  # type: ignore[no-any-return]
+    # The step's clock and that of its statistics are two: where one was set meanwhile, the parts still add up.
+    between = (times["last"] - times["first"] - busy_s).clip(0, rest)
+    before = times["first"].clip(0, rest - between)
+    return pd.DataFrame({"before_s": before, "between_s": between, "after_s": rest - between - before})
 
 
-def totals(rows: pd.DataFrame) -> tuple[OpRecord, ...]:
-    """Means per step of each executed kernel, the longest first."""
+def totals(rows: pd.DataFrame, fused_ops: Mapping[str, Sequence[str]] | None = None) -> tuple[OpRecord, ...]:
+    """Means per step of each executed kernel, the longest first.
+
+    Args:
+        rows: See `node_rows`.
+        fused_ops: What was fused into a node, see `NetworkSession.fused_ops`.
+    """
     steps = rows["step"].nunique()
     records = []
     for (op, kernel), group in rows.groupby(["op", "kernel"], sort=False):
@@ -165,26 +184,45 @@ def totals(rows: pd.DataFrame) -> tuple[OpRecord, ...]:
                 accelerator_s=on_accelerator["duration_ns"].sum() / steps / 1e9,
                 requested_bytes=round(group["requested_bytes"].sum() / steps),
                 occurrences=len(group) / steps,
+                fuses=_fused_into(group["node"], fused_ops or {}),
             )
         )
     return tuple(sorted(records, key=lambda record: -record.time_s))
 
 
-def profiler_report(graph: tf.Graph, steps: Sequence[config_pb2.RunMetadata]) -> tuple[str, Any]:
-    """What ``tf.compat.v1.profiler`` says of the same steps in its *op* view, sorted by time.
+def _fused_into(nodes: pd.Series[str], fused_ops: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Every op fused into one of the nodes at least, in the order in which they are computed."""
+    return tuple(dict.fromkeys(op for node in nodes.unique() for op in fused_ops.get(node, ())))
 
-    Returns:
-        The text it prints, and its ``MultiGraphNodeProto``.
+
+class ProfilerReport(NamedTuple):
+    """What ``tf.compat.v1.profiler`` makes of a run's steps in its *op* view, sorted by time.
+
+    Attributes:
+        text: What it prints.
+        tree: Its ``MultiGraphNodeProto``.
+        add_step_s: What its ``add_step`` took for each step, in seconds.
     """
+
+    text: str
+    tree: Any
+    add_step_s: tuple[float, ...]
+
+
+def profiler_report(graph: tf.Graph, steps: Sequence[config_pb2.RunMetadata]) -> ProfilerReport:
+    """Hands the steps to TensorFlow's own profiler."""
     options = tf.compat.v1.profiler.ProfileOptionBuilder
     profiler = tf.compat.v1.profiler.Profiler(graph=graph)
+    add_step_s = []
     for step, metadata in enumerate(steps):
+        start = time.perf_counter()
         profiler.add_step(step, metadata)
+        add_step_s.append(time.perf_counter() - start)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "profile.txt"
         builder = options(options.time_and_memory(min_micros=0, min_bytes=0)).order_by("micros")
         tree = profiler.profile_operations(builder.with_file_output(str(path)).build())
-        return path.read_text(encoding="utf-8").lstrip(), tree
+        return ProfilerReport(path.read_text(encoding="utf-8").lstrip(), tree, tuple(add_step_s))
 
 
 def remembered(layer_of: Callable[[str], str]) -> Callable[[str], str]:

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..records import ImagesRecord, WeightsRecord
-from ..settings import Runtime
+from ..settings import GENERATED, Runtime
 from ..store import Store
 from ..variant import InputSpec, VariantSpec
 from . import data, model, pixels, weights
 from .graph import FrozenGraph, NetworkSession, freeze, queue_capacity
 
-GENERATED = "generated"
-"""As the source of images: make them up, for timing only."""
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""
 

@@ -157,6 +157,7 @@ def measure_roofline(
     one = peak(1, clock), bandwidth(1, clock)
     many = (peak(threads, clock), bandwidth(threads, clock)) if threads > 1 else one
     return RooflineRecord(
+        cpu=machine.cpu_name(),
         threads=threads,
         peak_macs_per_s_1_thread=one[0],
         peak_macs_per_s_all_threads=max(one[0], many[0]),  # with all threads at hand, one may still do the work

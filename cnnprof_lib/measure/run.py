@@ -5,20 +5,29 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from tensorflow.core.protobuf import config_pb2
+import pandas as pd
 
 from ..params import load_preset, load_variant
 from ..project import Project
-from ..records import AccuracyRecord, LatencyRecord, MemoryRecord, RunRecord
+from ..records import (
+    AccuracyRecord,
+    LatencyRecord,
+    LoadRecord,
+    MemoryRecord,
+    OpRecord,
+    RunRecord,
+    UnattributedRecord,
+)
 from ..settings import PresetSpec, RunRequest
 from ..store import Store, utc_now
 from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
 from .data import DataSet
-from .graph import NetworkSession
+from .graph import NetworkSession, TracedStep
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
 from .train import accuracy
@@ -74,7 +83,6 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         baseline=load_variant(BASELINE, project.params),
         preset=load_preset(request.preset, project.params),
     )
-    busy_percent = machine.busy_percent()
 
     on_stage(0.05, "images")
     dataset = load_dataset(request.source)
@@ -90,16 +98,9 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     rss_peak = max(rss_loaded, _warm_up(network.session, conditions.preset))
     baseline = conditions.network(conditions.baseline, baseline_images, project.store)
 
-    latency, steps = _time(network.session, baseline.session, conditions.preset, on_stage)
-
+    timed = _time(network.session, baseline.session, conditions.preset, on_stage)
     on_stage(0.80, "reading the step statistics")
-    layer_of = ops.remembered(network.frozen.layer_of)
-    profiled_s = [seconds for block in latency.profiled_s for seconds in block]
-    rows = ops.node_rows(steps, layer_of)
-    unattributed_s = ops.unattributed_s(rows, profiled_s)
-    median = _median_index(profiled_s)
-    live_peak, live_peak_layer = memory.live_peak(steps[median], layer_of)
-    profiler_text, _ = ops.profiler_report(network.session.graph, steps)
+    profile = _profile(timed, network)
 
     on_stage(0.85, "accuracy")
     record = RunRecord(
@@ -113,36 +114,37 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         preset=request.preset,
         batch_size=conditions.batch_size,
         threads=request.threads,
+        seed=conditions.preset.seed,
         parameters=conditions.variant.parameters,
         macs_per_image=conditions.variant.macs_per_image,
-        machine=machine.describe(onednn=bool(rows["kernel"].str.startswith("_Mkl").any())),
+        machine=machine.describe(onednn=any(op.kernel.startswith("_Mkl") for op in profile.ops)),
         images=images.record(),
         weights=network.weights,
-        latency=latency,
-        ops=ops.totals(rows),
-        unattributed_s=float(unattributed_s.mean()),
+        latency=timed.latency,
+        load=timed.load,
+        ops=profile.ops,
+        unattributed=profile.unattributed,
+        add_step_s=profile.add_step_s,
         memory=MemoryRecord(
-            requested_bytes=round(rows["requested_bytes"].sum() / len(steps)),
-            live_peak_bytes=live_peak,
-            live_peak_layer=live_peak_layer,
+            requested_bytes=profile.requested_bytes,
+            persistent_bytes=profile.persistent_bytes,
+            live_peak_bytes=profile.live_peak_bytes,
+            live_peak_layer=profile.live_peak_layer,
             rss_start_bytes=rss_start,
             rss_loaded_bytes=rss_loaded,
             rss_bytes=rss_peak,
         ),
         accuracy=_accuracy(network, dataset, project.store, conditions.variant),
-        warnings=_warnings(busy_percent, network, images),
+        warnings=_warnings(network, images),
     )
-    project.store.write_run(record, rows, profiler_text, timeline.chrome_trace(rows, median, profiled_s[median]))
+    project.store.write_run(record, profile.rows, profile.text, profile.trace)
     on_stage(1.0, "stored")
     return record
 
 
-def _warnings(busy_percent: float, network: Network, images: Images) -> tuple[str, ...]:
+def _warnings(network: Network, images: Images) -> tuple[str, ...]:
     """What a reader of the run should know, as sentences without a full stop."""
     found = {
-        f"Other programs used {busy_percent:.0f}% of the processor when the run began": (
-            busy_percent > machine.BUSY_PERCENT
-        ),
         "Timed on generated images, no real ones were at hand": images.dataset is None,
         "Profiled with initial weights, none are trained": network.weights.origin == "initial",
     }
@@ -161,25 +163,82 @@ def _warm_up(session: NetworkSession, preset: PresetSpec) -> int:
     return seen
 
 
-def _time(
-    session: NetworkSession, baseline: NetworkSession, preset: PresetSpec, on_stage: OnStage
-) -> tuple[LatencyRecord, list[config_pb2.RunMetadata]]:
-    """Times the three kinds of step; returns the times and the profiled steps' metadata, in order."""
-    serialized: list[bytes] = []
+class _Timed(NamedTuple):
+    """The timed steps, the profiled ones' traces in order, and what else the machine did meanwhile."""
+
+    latency: LatencyRecord
+    steps: list[TracedStep]
+    load: LoadRecord
+
+
+def _time(session: NetworkSession, baseline: NetworkSession, preset: PresetSpec, on_stage: OnStage) -> _Timed:
+    """Times the three kinds of step."""
+    steps: list[TracedStep] = []
+    watch = machine.LoadWatch()
+
+    def on_round(done: int) -> None:
+        watch.look()
+        on_stage(0.2 + 0.6 * done / preset.blocks, f"timing, round {done} of {preset.blocks}")
+
     times = time_blocks(
         {
             "plain": TimedStep(session.step, session.prepare),
-            "profiled": TimedStep(session.traced_step, session.prepare, serialized.append),
+            "profiled": TimedStep(session.traced_step, session.prepare, steps.append),
             "baseline": TimedStep(baseline.step, baseline.prepare),
         },
         blocks=preset.blocks,
         steps_per_block=preset.steps_per_block,
         warmup_steps=preset.warmup_steps,
         rng=np.random.default_rng(preset.seed),
-        on_round=lambda done: on_stage(0.2 + 0.6 * done / preset.blocks, f"timing, round {done} of {preset.blocks}"),
+        on_round=on_round,
     )
     latency = LatencyRecord(plain_s=times["plain"], profiled_s=times["profiled"], baseline_s=times["baseline"])
-    return latency, [ops.parse(metadata) for metadata in serialized]
+    return _Timed(latency, steps, watch.record())
+
+
+class _Profile(NamedTuple):
+    """What the traced steps tell, apart from their times."""
+
+    rows: pd.DataFrame
+    ops: tuple[OpRecord, ...]
+    unattributed: UnattributedRecord
+    requested_bytes: int
+    persistent_bytes: int
+    live_peak_bytes: int
+    live_peak_layer: str
+    add_step_s: float
+    text: str
+    trace: bytes
+
+
+def _profile(timed: _Timed, network: Network) -> _Profile:
+    """Reads the step statistics; memory and timeline are those of the median step."""
+    layer_of = ops.remembered(network.frozen.layer_of)
+    profiled_s = [seconds for block in timed.latency.profiled_s for seconds in block]
+    steps = [ops.parse(step.serialized) for step in timed.steps]
+    rows = ops.node_rows(steps, [step.called_ns for step in timed.steps], layer_of)
+    rest = ops.unattributed(rows, profiled_s)
+    median = _median_index(profiled_s)
+    median_rest = _unattributed(rest.iloc[median])
+    live_peak_bytes, live_peak_layer = memory.live_peak(steps[median], layer_of)
+    profiler = ops.profiler_report(network.session.graph, steps)
+    network.session.prepare()
+    return _Profile(
+        rows=rows,
+        ops=ops.totals(rows, network.session.fused_ops()),
+        unattributed=_unattributed(rest.mean()),
+        requested_bytes=round(rows["requested_bytes"].sum() / len(steps)),
+        persistent_bytes=round(rows["persistent_bytes"].sum() / len(steps)),
+        live_peak_bytes=live_peak_bytes,
+        live_peak_layer=live_peak_layer,
+        add_step_s=statistics.median(profiler.add_step_s),
+        text=profiler.text,
+        trace=timeline.chrome_trace(rows, median, profiled_s[median], median_rest),
+    )
+
+
+def _unattributed(parts: pd.Series[float]) -> UnattributedRecord:
+    return UnattributedRecord(**{str(name): float(seconds) for name, seconds in parts.items()})
 
 
 def _median_index(values: Sequence[float]) -> int:

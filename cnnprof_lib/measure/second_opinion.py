@@ -10,22 +10,22 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 import tensorflow as tf
-from pydantic import Field
 
 from ..errors import MeasureError
-from ..layers import Spec
 from ..params import load_preset, load_variant
 from ..project import Project
+from ..records import ComparisonRecord, OpShares
 from ..settings import PresetSpec, Runtime
-from . import ops
+from ..store import utc_now
+from . import machine, ops
 from . import runtime as runtimes
-from .graph import NetworkSession
+from .graph import NetworkSession, TracedStep
 from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network
 
 TOOL = "framework_op_stats"
@@ -35,61 +35,14 @@ IDLE = "IDLE"
 _INSTALL = 'pip install "cnnprof[xprof]"'
 _OPTIONS = tf.profiler.experimental.ProfilerOptions(host_tracer_level=2, python_tracer_level=0, device_tracer_level=0)
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Convert = Callable[[list[str], str, dict[str, Any]], tuple[bytes | str | None, str]]
 """XProf's ``xspace_to_tool_data``: trace files, tool and parameters to the tool's table and its content type."""
 
 
-class OpShares(Spec):
-    """One op's share of the time of all ops that both sides know."""
-
-    op: str
-    our_share: Share
-    xprof_share: Share
-
-    @property
-    def difference_pp(self) -> float:
-        """Ours less XProf's, in percentage points."""
-        return 100 * (self.our_share - self.xprof_share)
-
-
-def largest(shares: Sequence[OpShares]) -> OpShares:
-    """The op with the largest difference, one way or the other."""
-    return max(shares, key=lambda op: abs(op.difference_pp))
-
-
-class Comparison(Spec):
-    """Shares per op of one variant in one runtime, by us and by XProf."""
-
-    variant: str
-    runtime: Runtime
-    preset: str
-    steps: Annotated[int, Field(gt=0)]
-    """Steps on each side."""
-    ops: Annotated[tuple[OpShares, ...], Field(min_length=1)]
-    """The largest of our shares first."""
-    left_out: tuple[str, ...]
-    """Ops that only one side knows: TensorFlow's tracer skips the cheapest kernels and those that wait."""
-    left_out_share: Share
-    """Their share of our kernel time."""
-    own_difference_pp: Annotated[float, Field(ge=0)]
-    """The largest difference between our own odd and even blocks: how much of a difference is the machine's."""
-
-    @property
-    def largest(self) -> OpShares:
-        """The op on which the two differ most."""
-        return largest(self.ops)
-
-    @property
-    def largest_difference_pp(self) -> float:
-        """How far the two differ on it, in percentage points; never negative."""
-        return abs(self.largest.difference_pp)
-
-
 def compare(
     variant_name: str, runtime: Runtime, preset_name: str, project: Project, *, source: str = AUTOMATIC
-) -> Comparison:
-    """Traces one session both ways, in alternating blocks, and compares the ops' shares of time.
+) -> ComparisonRecord:
+    """Traces one session both ways, in alternating blocks, compares the ops' shares of time and stores the outcome.
 
     The process must have been set up by `runtime.set_up` before TensorFlow was loaded.
 
@@ -97,7 +50,7 @@ def compare(
         variant_name: A file of ``params/``.
         runtime: In which form TensorFlow runs the network.
         preset_name: A file of ``params/presets/``: how many steps of what batch, on each side.
-        project: Where parameters and weights are; nothing is stored.
+        project: Where parameters and weights are, and the outcome goes.
         source: Images, as for `prepare.load_dataset`.
 
     Raises:
@@ -110,15 +63,18 @@ def compare(
     images = prepare_images(load_dataset(source), variant.input, preset.batch_size, preset.seed)
     network = prepare_network(variant, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
     try:
-        serialized, executed = _trace(network.session, preset, convert)
+        traced, executed = _trace(network.session, preset, convert)
     finally:
         network.session.close()
-    rows = ops.node_rows([ops.parse(step) for step in serialized], ops.remembered(network.frozen.layer_of))
+    metadata, called_ns = [ops.parse(step.serialized) for step in traced], [step.called_ns for step in traced]
+    rows = ops.node_rows(metadata, called_ns, ops.remembered(network.frozen.layer_of))
     ours, theirs = _our_seconds(rows), xprof_seconds(executed)
     shared, left_out = compare_seconds(ours, theirs)
-    return Comparison(
+    record = ComparisonRecord(
+        created=utc_now(),
         variant=variant.name,
         runtime=runtime,
+        machine=machine.describe(onednn=bool(rows["kernel"].str.startswith("_Mkl").any())),
         preset=preset.name,
         steps=preset.steps,
         ops=shared,
@@ -126,6 +82,8 @@ def compare(
         left_out_share=sum(ours.get(op, 0.0) for op in left_out) / sum(ours.values()),
         own_difference_pp=own_difference_pp(rows[rows["op"].isin(theirs)], preset.steps_per_block),
     )
+    project.store.write_comparison(record)
+    return record
 
 
 def _xprof() -> Convert:
@@ -141,9 +99,9 @@ def _xprof() -> Convert:
     return module.xspace_to_tool_data
 
 
-def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tuple[list[bytes], pd.DataFrame]:
-    """Our steps' metadata and XProf's rows; blocks alternate, so that a drift of the machine falls on both."""
-    serialized, tables = [], []
+def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tuple[list[TracedStep], pd.DataFrame]:
+    """Our steps and XProf's rows; blocks alternate, so that a drift of the machine falls on both."""
+    traced, tables = [], []
     for _ in range(preset.warmup_steps):
         _plain_step(session)
         session.prepare()
@@ -152,7 +110,7 @@ def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tup
         _plain_step(session)
         for _ in range(preset.steps_per_block):
             session.prepare()
-            serialized.append(session.traced_step())
+            traced.append(session.traced_step())
         _plain_step(session)
         with tempfile.TemporaryDirectory() as folder:
             with tf.profiler.experimental.Profile(folder, _OPTIONS):
@@ -161,7 +119,7 @@ def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tup
             traces = [str(path) for path in Path(folder).rglob("*.xplane.pb")]
             answer, _content_type = convert(traces, TOOL, {})
         tables.append(parse_op_stats(answer))
-    return serialized, pd.concat(tables)
+    return traced, pd.concat(tables)
 
 
 def _plain_step(session: NetworkSession) -> None:
@@ -228,7 +186,7 @@ def own_difference_pp(rows: pd.DataFrame, steps_per_block: int) -> float:
     """The largest difference in an op's share between our odd and our even blocks, in percentage points."""
     odd = rows["step"] // steps_per_block % 2 == 1
     shares, _left_out = compare_seconds(_our_seconds(rows[odd]), _our_seconds(rows[~odd]))
-    return abs(largest(shares).difference_pp)
+    return max(abs(op.difference_pp) for op in shares)
 
 
 def compare_seconds(

@@ -13,21 +13,20 @@ from typing import Any
 import pandas as pd
 
 from ..errors import MeasureError
+from ..records import UnattributedRecord
 
 _PROCESS = 1
 _STEP_LANE = 0
 
 
-def chrome_trace(rows: pd.DataFrame, step: int, step_s: float) -> bytes:
+def chrome_trace(rows: pd.DataFrame, step: int, step_s: float, unattributed: UnattributedRecord) -> bytes:
     """One profiled step as gzipped JSON: a lane with the whole step, and lanes with its kernels.
-
-    The step statistics do not tell how long after the call the first kernel began, so both begin at 0 here,
-    and the time before the first kernel shows behind the last one.
 
     Args:
         rows: Node executions, see `ops.node_rows`.
         step: Which step to show.
         step_s: Its duration in seconds, from call to return.
+        unattributed: The part of it in which no kernel ran.
 
     Returns:
         The same bytes for the same rows.
@@ -41,7 +40,7 @@ def chrome_trace(rows: pd.DataFrame, step: int, step_s: float) -> bytes:
             f"Step {step}: no kernel to draw. Received: rows of {rows['step'].nunique()} steps. Name one of them."
         )
     events = [_name("process_name", _STEP_LANE, "cnnprof"), *_lane_names(_STEP_LANE, "step")]
-    events.append(_complete(_STEP_LANE, f"step {step}", "step", 0.0, step_s * 1e6, _balance(of_step, step_s)))
+    events.append(_complete(_STEP_LANE, f"step {step}", "step", 0.0, step_s * 1e6, _balance(step_s, unattributed)))
     for lane, (name, kernels) in enumerate(_lanes(of_step), start=_STEP_LANE + 1):
         events += _lane_names(lane, name)
         events += [_kernel(lane, kernel) for kernel in kernels]
@@ -49,17 +48,15 @@ def chrome_trace(rows: pd.DataFrame, step: int, step_s: float) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def _balance(of_step: pd.DataFrame, step_s: float) -> dict[str, float]:
-    """Where the step's time went, in microseconds: kernels, and two kinds of unattributed time that add up to it."""
-    busy_us = float(of_step["self_ns"].sum()) / 1e3
-    window_us = float((of_step["start_ns"] + of_step["duration_ns"]).max() - of_step["start_ns"].min()) / 1e3
+def _balance(step_s: float, unattributed: UnattributedRecord) -> dict[str, float]:
+    """Where the step's time went, in microseconds: kernels, and three kinds of unattributed time; they add up to it."""
     parts = {
-        "kernels_us": busy_us,
-        "unattributed_us": step_s * 1e6 - busy_us,
-        "between_kernels_us": window_us - busy_us,
-        "before_and_after_kernels_us": step_s * 1e6 - window_us,
+        "kernels_us": step_s - unattributed.total_s,
+        "before_first_kernel_us": unattributed.before_s,
+        "between_kernels_us": unattributed.between_s,
+        "after_last_kernel_us": unattributed.after_s,
     }
-    return {name: round(value, 3) for name, value in parts.items()}
+    return {name: round(value * 1e6, 3) for name, value in parts.items()}
 
 
 def _lanes(of_step: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:

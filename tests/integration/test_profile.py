@@ -38,13 +38,15 @@ class Profiled:
         images = pixels.generated_images(graph.queue_capacity(BATCH), *variant.input.shape, seed=0)
         frozen = graph.freeze(built, BATCH)
         session = graph.NetworkSession(frozen, runtime, images, np.zeros(len(images), np.int32))
-        steps = []
+        traced = []
         for _ in range(STEPS):
             session.prepare()
-            steps.append(ops.parse(session.traced_step()))
-        self.rows = ops.node_rows(steps, frozen.layer_of)
-        self.totals = ops.totals(self.rows)
-        self.text, self.tree = ops.profiler_report(session.graph, steps)
+            traced.append(session.traced_step())
+        steps = [ops.parse(step.serialized) for step in traced]
+        self.rows = ops.node_rows(steps, [step.called_ns for step in traced], frozen.layer_of)
+        session.prepare()
+        self.totals = ops.totals(self.rows, session.fused_ops())
+        self.text, self.tree, self.add_step_s = ops.profiler_report(session.graph, steps)
         session.close()
 
 
@@ -91,6 +93,10 @@ def test_totals_per_op_are_those_of_tensorflows_profiler(baseline: Profiled) -> 
     }
 
 
+def test_no_kernel_begins_before_its_step_is_called(baseline: Profiled) -> None:
+    assert baseline.rows["start_ns"].min() > 0
+
+
 def test_nanoseconds_agree_with_the_profilers_microseconds(baseline: Profiled) -> None:
     difference = baseline.rows["profiler_us"] - baseline.rows["duration_ns"] / 1000
     assert difference.median() < 1
@@ -117,6 +123,7 @@ def test_stock_fuses_and_the_convolution_still_comes_out_on_top() -> None:
     top = profiled.totals[0]
     assert (top.op, top.occurrences) == ("Conv2D", 2)
     assert top.kernel.endswith("FusedConv2D")
+    assert top.fuses == ("BiasAdd", "Relu")
     convolutions: pd.DataFrame = profiled.rows[profiled.rows["op"] == "Conv2D"]
     assert set(convolutions["layer"]) == {"conv1", "conv2"}
     # TensorFlow's own profiler books the same kernels by the node they were named after.

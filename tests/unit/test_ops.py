@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from tensorflow.core.protobuf import config_pb2
 
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.measure import memory, ops
 
+CALLED_NS = 1_790_000_000_000_000_000
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
 
 
@@ -20,7 +22,7 @@ def layer_of(node: str) -> str:
 
 
 def metadata(*nodes: dict[str, Any], device: str = CPU) -> config_pb2.RunMetadata:
-    """Statistics of one step; times in microseconds since an hour that is the same for all."""
+    """Statistics of one step; times in microseconds since its call."""
     result = config_pb2.RunMetadata()
     add_device(result, device, nodes)
     return result
@@ -33,7 +35,7 @@ def add_device(result: config_pb2.RunMetadata, device: str, nodes: Sequence[dict
         stats = of_device.node_stats.add(
             node_name=node["name"],
             timeline_label=node.get("label", f"{node['name']} = Conv2D(x, y)"),
-            all_start_nanos=1_790_000_000_000_000_000 + start_ns,
+            all_start_nanos=CALLED_NS + start_ns,
             op_start_rel_nanos=0,
             op_end_rel_nanos=end_ns - start_ns,
             op_end_rel_micros=(end_ns - start_ns) // 1000,
@@ -43,9 +45,13 @@ def add_device(result: config_pb2.RunMetadata, device: str, nodes: Sequence[dict
             stats.memory.add(allocator_name="cpu", total_bytes=size)
 
 
+def rows_of(*steps: config_pb2.RunMetadata) -> pd.DataFrame:
+    return ops.node_rows(steps, [CALLED_NS] * len(steps), layer_of)
+
+
 def test_a_row_says_what_was_executed() -> None:
     node = {"name": "conv1/Conv2D", "start_us": 10, "end_us": 14.5, "allocated": [100, 28], "persistent": 4}
-    rows = ops.node_rows([metadata(node)], layer_of)
+    rows = rows_of(metadata(node))
     assert list(rows.columns) == ops.COLUMNS
     assert rows.iloc[0].to_dict() == {
         "step": 0,
@@ -56,17 +62,18 @@ def test_a_row_says_what_was_executed() -> None:
         "kernel": "Conv2D",
         "layer": "conv1",
         "accelerator": False,
-        "start_ns": 0,
+        "start_ns": 10_000,
         "duration_ns": 4500,
         "self_ns": 4500.0,
         "profiler_us": 4,
         "requested_bytes": 132,
+        "persistent_bytes": 4,
     }
 
 
 def test_a_fused_kernel_is_a_convolution_of_the_layer_whose_weights_it_has() -> None:
     label = "[cpu 18.0MB 18.0MB] relu1/Relu = _FusedConv2D(_arg_images_0_0, conv1/kernel, conv1/bias)"
-    rows = ops.node_rows([metadata({"name": "relu1/Relu", "start_us": 0, "end_us": 5, "label": label})], layer_of)
+    rows = rows_of(metadata({"name": "relu1/Relu", "start_us": 0, "end_us": 5, "label": label}))
     assert rows.loc[0, ["op", "kernel", "layer"]].tolist() == ["Conv2D", "_FusedConv2D", "conv1"]
 
 
@@ -89,7 +96,7 @@ def test_kernels_map_to_the_ops_of_the_thesis_or_keep_their_name(kernel: str, op
 
 
 def test_a_node_without_a_label_is_shown_under_its_name() -> None:
-    rows = ops.node_rows([metadata({"name": "strange", "start_us": 0, "end_us": 1, "label": ""})], layer_of)
+    rows = rows_of(metadata({"name": "strange", "start_us": 0, "end_us": 1, "label": ""}))
     assert rows.loc[0, ["op", "kernel", "layer"]].tolist() == ["strange", "strange", ""]
 
 
@@ -97,9 +104,24 @@ def test_overlapping_kernels_share_the_time_in_which_both_run() -> None:
     first = {"name": "a/x", "start_us": 0, "end_us": 10}
     second = {"name": "b/x", "start_us": 6, "end_us": 14}
     apart = {"name": "c/x", "start_us": 20, "end_us": 21}
-    rows = ops.node_rows([metadata(first, second, apart)], layer_of)
+    rows = rows_of(metadata(first, second, apart))
     assert rows["self_ns"].tolist() == [8000.0, 6000.0, 1000.0]
-    assert ops.unattributed_s(rows, [25e-6]) == pytest.approx([10e-6])
+    assert ops.unattributed(rows, [25e-6]).sum(axis="columns").tolist() == pytest.approx([10e-6])
+
+
+def test_the_rest_of_a_step_is_told_apart_by_when_it_was() -> None:
+    first = {"name": "a/x", "start_us": 3, "end_us": 10}
+    second = {"name": "b/x", "start_us": 14, "end_us": 20}
+    (rest,) = ops.unattributed(rows_of(metadata(first, second)), [21.5e-6]).to_dict("records")
+    assert rest == pytest.approx({"before_s": 3e-6, "between_s": 4e-6, "after_s": 1.5e-6})
+
+
+@pytest.mark.parametrize("set_us", [-50, 50])
+def test_the_parts_add_up_where_the_clock_was_set_meanwhile(set_us: int) -> None:
+    kernel = {"name": "a/x", "start_us": 3 + set_us, "end_us": 10 + set_us}
+    (rest,) = ops.unattributed(rows_of(metadata(kernel)), [9e-6]).to_dict("records")
+    assert min(rest.values()) >= 0
+    assert sum(rest.values()) == pytest.approx(2e-6)
 
 
 def test_self_times_add_up_to_the_union_of_the_intervals() -> None:
@@ -113,9 +135,9 @@ def test_self_times_add_up_to_the_union_of_the_intervals() -> None:
 
 
 def test_a_step_shorter_than_its_kernels_is_refused() -> None:
-    rows = ops.node_rows([metadata({"name": "a/x", "start_us": 0, "end_us": 10})], layer_of)
+    rows = rows_of(metadata({"name": "a/x", "start_us": 0, "end_us": 10}))
     with pytest.raises(MeasureError) as caught:
-        ops.unattributed_s(rows, [9e-6])
+        ops.unattributed(rows, [9e-6])
     assert str(caught.value) == (
         "Step 0: its kernels ran for 0.000010 s, longer than the step. "
         "Received: 0.000009 s. The system's clock was set meanwhile; run again."
@@ -123,9 +145,9 @@ def test_a_step_shorter_than_its_kernels_is_refused() -> None:
 
 
 def test_a_step_without_kernels_is_refused() -> None:
-    rows = ops.node_rows([metadata(), metadata({"name": "a/x", "start_us": 0, "end_us": 1})], layer_of)
+    rows = rows_of(metadata(), metadata({"name": "a/x", "start_us": 0, "end_us": 1}))
     with pytest.raises(MeasureError) as caught:
-        ops.unattributed_s(rows, [1e-5, 1e-5])
+        ops.unattributed(rows, [1e-5, 1e-5])
     assert str(caught.value) == "Step 0: its statistics hold no kernel. Received: nothing. Run again."
 
 
@@ -133,9 +155,19 @@ def test_totals_are_means_per_step_the_longest_first() -> None:
     short = {"name": "a/x", "start_us": 0, "end_us": 1, "label": "a/x = Relu(y)"}
     long = {"name": "b/x", "start_us": 1, "end_us": 4, "allocated": [64]}
     longer = {**long, "end_us": 6}
-    relu, conv = ops.totals(ops.node_rows([metadata(short, long), metadata(short, longer)], layer_of))[::-1]
+    relu, conv = ops.totals(rows_of(metadata(short, long), metadata(short, longer)))[::-1]
     assert (conv.op, conv.time_s, conv.cpu_s, conv.requested_bytes, conv.occurrences) == ("Conv2D", 4e-6, 4e-6, 64, 1)
     assert (relu.op, relu.time_s) == ("Relu", 1e-6)
+
+
+def test_a_kernel_says_what_was_fused_into_it() -> None:
+    kernels = [
+        {"name": name, "start_us": start, "end_us": start + 1, "label": f"{name} = _FusedMatMul(x, y)"}
+        for start, name in enumerate(("local3/Relu", "logits/Add"))
+    ]
+    fused_ops = {"local3/Relu": ("BiasAdd", "Relu"), "logits/Add": ("BiasAdd",)}
+    (total,) = ops.totals(rows_of(metadata(*kernels)), fused_ops)
+    assert (total.kernel, total.fuses) == ("_FusedMatMul", ("BiasAdd", "Relu"))
 
 
 def test_an_accelerators_kernels_are_read_once_and_shown_apart() -> None:
@@ -143,7 +175,7 @@ def test_an_accelerators_kernels_are_read_once_and_shown_apart() -> None:
     kernel = {"name": "a/x", "start_us": 1, "end_us": 4}
     add_device(step, "/device:GPU:0/stream:all", [kernel])
     add_device(step, "/device:GPU:0/stream:14", [kernel])
-    (total,) = ops.totals(ops.node_rows([step], layer_of))
+    (total,) = ops.totals(rows_of(step))
     assert (total.cpu_s, total.accelerator_s, total.time_s, total.occurrences) == (1e-6, 3e-6, 4e-6, 2)
 
 

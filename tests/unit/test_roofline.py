@@ -35,6 +35,7 @@ def make_roofline(**changes: object) -> RooflineRecord:
         "peak_macs_per_s_all_threads": 100e9,
         "bandwidth_bytes_per_s_1_thread": 5e9,
         "bandwidth_bytes_per_s_all_threads": 10e9,
+        "cpu": "Made-up CPU",
         "busy_percent": 1.5,
         "created": "2026-11-24T00:00:00+00:00",
     }

@@ -12,8 +12,10 @@ import pytest
 
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.measure import second_opinion
-from cnnprof_lib.measure.second_opinion import Comparison, OpShares
 from cnnprof_lib.project import Project
+from cnnprof_lib.records import ComparisonRecord, OpShares
+from cnnprof_lib.store import Store
+from tests.builders import make_machine
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,9 +128,11 @@ def test_no_op_in_common_is_refused() -> None:
 
 
 def test_the_largest_difference_is_named_whichever_way_it_goes() -> None:
-    comparison = Comparison(
+    comparison = ComparisonRecord(
+        created="2026-11-24T00:00:00+00:00",
         variant="baseline",
         runtime="stock",
+        machine=make_machine("stock"),
         preset="quick",
         steps=100,
         ops=(
@@ -143,13 +147,13 @@ def test_the_largest_difference_is_named_whichever_way_it_goes() -> None:
     assert comparison.largest.op == "LRN"
     assert comparison.largest_difference_pp == pytest.approx(2.5)
     assert [shares.difference_pp for shares in comparison.ops] == pytest.approx([1.0, -2.5, 1.5])
-    assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
+    assert ComparisonRecord.model_validate_json(comparison.model_dump_json()) == comparison
 
 
 def test_our_own_difference_is_between_odd_and_even_blocks() -> None:
     micros = {"Conv2D": [8, 8, 6, 6, 8, 8, 6, 6], "LRN": [2, 2, 4, 4, 2, 2, 4, 4]}  # two steps a block
     rows = [
-        {"step": step, "op": op, "kernel": op, "accelerator": False, "requested_bytes": 0}
+        {"step": step, "op": op, "kernel": op, "accelerator": False, "requested_bytes": 0, "node": op}
         | {"self_ns": 1e3 * micros[op][step], "duration_ns": 1000 * micros[op][step]}
         for step in range(8)
         for op in micros
@@ -176,4 +180,4 @@ def test_xprof_sees_the_same_ops(tmp_path: Path) -> None:
     assert sum(shares.our_share for shares in comparison.ops) == pytest.approx(1)
     assert sum(shares.xprof_share for shares in comparison.ops) == pytest.approx(1)
     assert "QueueDequeueManyV2" in comparison.left_out  # it waits on a queue, which the tracer does not follow
-    assert list(tmp_path.iterdir()) == []
+    assert Store(tmp_path).read_comparisons() == [comparison]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cnnprof_lib.errors import StoreError
 from cnnprof_lib.records import LatencyRecord
 from cnnprof_lib.store import Store, write_atomically
-from tests.builders import make_failure, make_ops, make_record
+from tests.builders import make_failure, make_ops, make_record, make_unattributed
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_write_atomically_keeps_the_old_file_when_it_fails(tmp_path: Path, monke
 
 def test_a_record_whose_books_do_not_balance_is_refused() -> None:
     record = make_record(unattributed_s=1e-3)
-    wrong = record.model_dump() | {"unattributed_s": 2e-3}
+    wrong = record.model_dump() | {"unattributed": make_unattributed(2e-3).model_dump()}
     step_s = record.latency.profiled_mean_s
     message = (
         f"op times and unattributed time add up to {step_s + 1e-3:.6f} s, but a profiled step takes {step_s:.6f} s"

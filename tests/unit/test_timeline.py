@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.errors import MeasureError
-from cnnprof_lib.measure.timeline import chrome_trace
+from cnnprof_lib.measure import timeline
+from cnnprof_lib.records import UnattributedRecord
 from tests.builders import make_ops, make_record
 
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
@@ -36,6 +37,12 @@ def row(node: str, start_us: float, end_us: float, **changes: Any) -> dict[str, 
         "requested_bytes": 64,
     }
     return {**fields, **changes}
+
+
+def chrome_trace(rows: pd.DataFrame, step: int, step_s: float, *rest_s: float) -> bytes:
+    before_s, between_s, after_s = rest_s or (0.0, 0.0, 0.0)
+    rest = UnattributedRecord(before_s=before_s, between_s=between_s, after_s=after_s)
+    return timeline.chrome_trace(rows, step, step_s, rest)
 
 
 def events_of(trace: bytes, phase: str = "X") -> list[dict[str, Any]]:
@@ -75,13 +82,13 @@ def test_a_kernel_says_what_it_was() -> None:
 
 def test_the_step_encloses_its_kernels_and_says_what_is_left() -> None:
     rows = pd.DataFrame([row("a/x", 0, 10), row("b/x", 14, 20)])
-    (step,) = lanes_of(chrome_trace(rows, 0, 25.5e-6))["step"]
+    (step,) = lanes_of(chrome_trace(rows, 0, 25.5e-6, 2e-6, 4e-6, 3.5e-6))["step"]
     assert (step["name"], step["ts"], step["dur"]) == ("step 0", 0.0, 25.5)
     assert step["args"] == {
         "kernels_us": 16.0,
-        "unattributed_us": 9.5,
+        "before_first_kernel_us": 2.0,
         "between_kernels_us": 4.0,
-        "before_and_after_kernels_us": 5.5,
+        "after_last_kernel_us": 3.5,
     }
 
 
