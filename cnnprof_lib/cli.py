@@ -14,7 +14,7 @@ from . import params, terminal
 from .errors import CnnprofError, VariantError
 from .project import Project, find_project
 from .records import FailureRecord
-from .settings import Runtime
+from .settings import GENERATED, Runtime
 from .variant import VariantSpec
 
 app = typer.Typer(
@@ -24,9 +24,6 @@ app = typer.Typer(
     help="What each operation of a convolutional network costs, and what a change of it buys.",
 )
 console = Console(width=None if sys.stdout.isatty() else 120)  # what is piped is not wrapped at 80
-
-GENERATED = "generated"
-"""What the notebook takes for "make images up"."""
 
 DataOption = Annotated[
     Path | None,
@@ -113,8 +110,10 @@ def run(
     preset_name: PresetOption = "quick",
     runtime: Annotated[Runtime | None, typer.Option("--runtime", help="One runtime only.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, not the preset's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step, not the preset's.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads TensorFlow is held to.")] = None,
+    batch_sizes: Annotated[
+        list[int] | None, typer.Option("--batch-size", min=1, help="Images per step, not the preset's; repeatable.")
+    ] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads TensorFlow is held to; repeatable.")] = None,
     render: Annotated[bool, typer.Option("--report", help="Write the report afterwards.")] = False,
     source: DataOption = None,
     generated: GeneratedOption = False,
@@ -129,14 +128,15 @@ def run(
     for name in wanted:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         if not (project.params / f"{name}.yaml").is_file():
             params.load_variant(name, project.params)
+    images = GENERATED if generated else _source(source)
     requests = driver.requests(
         wanted,
         [runtime] if runtime else preset.runtimes,
         preset,
         rounds=rounds or preset.processes,
-        source=GENERATED if generated else _source(source),
-        batch_size=batch_size,
-        threads=threads,
+        source=images,
+        batch_sizes=batch_sizes or (),
+        threads=threads or (),
     )
     failures = 0
     with terminal.RunProgress(console, len(requests)) as progress:
@@ -146,6 +146,8 @@ def run(
             progress.finish(result)
             failures += isinstance(result, FailureRecord)
     if render:
+        if preset.check_rounds:
+            _complete_report(project, preset.check_rounds, images)
         console.print(f"Report: {driver.render(project)}", highlight=False, soft_wrap=True)
     if failures:
         raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
@@ -184,10 +186,11 @@ def show(
 ) -> None:
     """The newest run of a variant: latency, ops, layers, memory, accuracy."""
     from .analysis import summary
+    from .analysis.check import resolutions
 
     store = find_project(outputs=outputs).store
     record = store.newest_run(name, runtime)
-    shown = summary.show(record, store.read_ops(record))
+    shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
     if as_json:
         print(json.dumps(shown, indent=1))
     else:
@@ -206,10 +209,12 @@ def diff(
     """Where the time went from A to B: layer by layer, each change with its cause and interval."""
     from . import terminal_diff
     from .analysis import diff as differences
+    from .analysis.check import resolutions
 
     store = find_project(outputs=outputs).store
     old, new = store.newest_run(before, runtime), store.newest_run(after, runtime)
-    shown = differences.show(differences.waterfall(old, store.read_ops(old), new, store.read_ops(new)))
+    fall = differences.waterfall(old, store.read_ops(old), new, store.read_ops(new))
+    shown = differences.show(fall, resolutions(store, [old, new]).get(runtime))
     if as_json:
         print(json.dumps(shown, indent=1))
         return
@@ -241,9 +246,10 @@ def compare_xprof(
     preset_name: PresetOption = "quick",
     source: DataOption = None,
     generated: GeneratedOption = False,
+    outputs: OutputsOption = "",
 ) -> None:
     """Compare the ops' shares with XProf's, on the same graph (needs the extra cnnprof[xprof])."""
-    project = find_project()
+    project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
     from .measure import runtime as runtimes
@@ -262,6 +268,20 @@ def report(outputs: OutputsOption = "") -> None:
     from . import report as driver
 
     console.print(f"Report: {driver.render(find_project(outputs=outputs))}", highlight=False, soft_wrap=True)
+
+
+def _complete_report(project: Project, rounds: int, images: str) -> None:
+    """Measures what the report says of the machine, where it was not measured on this one yet."""
+    from . import report as driver
+    from .analysis import frames
+    from .analysis.check import resolutions
+
+    runs = frames.completed(frames.load(project.store))
+    checked = resolutions(project.store, runs)
+    missing = [runtime for runtime in dict.fromkeys(run.runtime for run in runs) if runtime not in checked]
+    roof = project.store.read_roofline()
+    stale = roof is None or any(run.machine.cpu != roof.cpu for run in runs)
+    driver.measure_machine(project, missing, rounds=rounds, source=images, roofline=stale)
 
 
 def _load(names: list[str], project: Project) -> list[VariantSpec]:

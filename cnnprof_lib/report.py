@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 from .errors import ReportError
 from .project import Project
 from .records import FailureRecord, RunRecord
-from .settings import PresetSpec, RunRequest, Runtime
+from .settings import GENERATED, PresetSpec, RunRequest, Runtime
 from .store import new_run_id, utc_now, write_atomically
 
 OnStage = Callable[[float, str], None]
@@ -29,21 +32,23 @@ def requests(
     *,
     rounds: int,
     source: str,
-    batch_size: int | None = None,
-    threads: int | None = None,
+    batch_sizes: Sequence[int] = (),
+    threads: Sequence[int] = (),
 ) -> list[RunRequest]:
-    """The runs of one command, in the order to make them.
+    """The runs of one command, in the order to make them: under each batch size with each number of threads.
 
     With several rounds each round makes every variant and runtime once, in an order of its own drawn from the
     preset's seed, so that a drift of the machine over minutes does not fall on one variant.
     """
     series = new_run_id()
     rng = np.random.default_rng(preset.seed)
-    pairs = [(variant, runtime) for variant in variants for runtime in runtimes]
+    sizes: list[int | None] = [*batch_sizes] or [None]
+    counts: list[int | None] = [*threads] or [None]
+    places = list(itertools.product(variants, runtimes, sizes, counts))
     result: list[RunRequest] = []
     for _ in range(rounds):
-        order = rng.permutation(len(pairs)) if rounds > 1 else range(len(pairs))
-        for variant, runtime in (pairs[index] for index in order):
+        order = rng.permutation(len(places)) if rounds > 1 else range(len(places))
+        for variant, runtime, batch_size, thread_count in (places[index] for index in order):
             result.append(
                 RunRequest(
                     variant=variant,
@@ -53,7 +58,7 @@ def requests(
                     run_id=f"{series}-{len(result):02d}",
                     series=series,
                     batch_size=batch_size,
-                    threads=threads,
+                    threads=thread_count,
                 )
             )
     return result
@@ -82,6 +87,19 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
         store.write_failure(result)
     store.keep_notebook(draft, request)
     return result
+
+
+def measure_machine(project: Project, runtimes: Sequence[Runtime], *, rounds: int, source: str, roofline: bool) -> None:
+    """Runs `cnnprof check` for each runtime and, if asked for, `cnnprof roofline`, in processes of their own.
+
+    What one of them cannot do it says in a line on standard error; the report then does without.
+    """
+    images = ["--generated"] if source == GENERATED else ["--data", source]
+    outputs = ["--outputs", str(project.outputs)]
+    commands = [["check", "--runtime", name, "--rounds", str(rounds), *images, *outputs] for name in runtimes]
+    commands += [["roofline", *outputs]] if roofline else []
+    for command in commands:
+        subprocess.run([sys.executable, "-m", "cnnprof_lib", *command], check=False)
 
 
 def render(project: Project) -> Path:

@@ -10,6 +10,8 @@ from .layers import Fraction, NonNegativeFloat, PositiveInt, Spec
 
 Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]
+GENERATED = "generated"
+"""The source of images that are made up."""
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
 
 
@@ -78,6 +80,9 @@ class PresetSpec(Spec):
     steps_per_block: PositiveInt
     processes: PositiveInt = 1
     """Processes per variant and runtime; the variants' order is shuffled between rounds of processes."""
+    check_rounds: Annotated[int, Field(ge=0)] = 0
+    """Rounds of the baseline against itself with which a report first finds out what the machine can tell apart, and
+    then what it can do at most; 0 leaves both to the commands `check` and `roofline`."""
     seed: int
 
     @property

@@ -14,7 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from . import units
-from .records import AccuracyRecord, FailureRecord, HistoryRow, RooflineRecord, RunRecord, TrainingRecord
+from .records import (
+    AccuracyRecord,
+    ComparisonRecord,
+    FailureRecord,
+    HistoryRow,
+    RooflineRecord,
+    RunRecord,
+    TrainingRecord,
+)
 from .settings import RecipeSpec
 from .store import Store
 from .variant import VariantSpec
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
 
     from .analysis.check import Resolution
     from .measure.data import Location
-    from .measure.second_opinion import Comparison
 
 
 def say(line: str) -> None:
@@ -164,7 +171,7 @@ def roofline_text(record: RooflineRecord) -> str:
     )
 
 
-def comparison_parts(found: Comparison) -> Iterator[RenderableType]:
+def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     """The ops' shares by cnnprof and by XProf, side by side."""
     rows = [{"op": op.op, "ours": op.our_share, "xprof": op.xprof_share, "pp": op.difference_pp} for op in found.ops]
     yield _rows_table(

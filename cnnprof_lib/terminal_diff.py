@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from .analysis.diff import signed_seconds
+from .analysis.check import INDISTINCT
+from .units import signed_seconds
 
 NOTABLE_DRIFT = 0.05
 """From this share on the drift between the two processes is called a reason to measure anew."""
@@ -24,6 +25,8 @@ def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"{signed_seconds(difference['value'])} (95%: {_interval(difference, signed_seconds)}) "
         f"per step of {shown['batch_size']} images"
     )
+    if shown["distinguishable"] is False:
+        yield Text(f"This is {INDISTINCT}: two copies of the baseline differ as much.", style="yellow")
     yield _steps_table(shown)
     yield Text("Dim rows: the interval holds 0, so no change can be told.")
     if abs(shown["drift"] - 1) >= NOTABLE_DRIFT:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import CheckRecord
+from ..records import CheckRecord, RunRecord
+from ..settings import Runtime
+from ..store import Store
+from .conditions import of_machine
 from .estimates import CONFIDENCE, Estimate, ratio_of_blocks
 
 
@@ -27,9 +31,17 @@ class Resolution:
     width: float
     smallest_ratio: float
 
+    def __str__(self) -> str:
+        """One clause: what the baseline against itself shows."""
+        return f"two copies of the baseline differ by a ratio of up to {self.smallest_ratio:.3f}"
+
     def distinguishes(self, ratio: float) -> bool:
         """Whether a measured ratio differs from 1 by more than the machine's own noise."""
         return abs(float(np.log(ratio))) > float(np.log(self.smallest_ratio))
+
+
+INDISTINCT = "not distinguishable here"
+"""Said of a ratio that two networks that are the same could show."""
 
 
 def resolution(record: CheckRecord) -> Resolution:
@@ -40,3 +52,14 @@ def resolution(record: CheckRecord) -> Resolution:
     deviations = np.abs(np.log([estimate.value for estimate in rounds]))
     smallest_ratio = float(np.exp(np.quantile(deviations, CONFIDENCE)))
     return Resolution(rounds, excluding, width, smallest_ratio)
+
+
+def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[Runtime, Resolution]:
+    """The outcome of each runtime's check, where there was one on the machine of all its runs."""
+    found = {}
+    for runtime in dict.fromkeys(run.runtime for run in runs):
+        check = store.read_check(runtime)
+        machines = [of_machine(run.machine) for run in runs if run.runtime == runtime]
+        if check and all(machine == of_machine(check.machine) for machine in machines):
+            found[runtime] = resolution(check)
+    return found

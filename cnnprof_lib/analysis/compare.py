@@ -1,8 +1,9 @@
-"""Comparisons across runs: the stride series of the thesis, and what the runs of one report do not share."""
+"""Comparisons across runs: the stride series of the thesis, and whether profiling changes their order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,7 @@ import pandas as pd
 from ..layers import Conv
 from ..thesis import PUBLISHED, published_table
 from ..variant import VariantSpec
-from . import frames
-from .estimates import median_of_blocks
+from . import frames, summary
 from .frames import Record
 from .summary import op_table
 
@@ -33,7 +33,7 @@ def stride_table(records: Sequence[Record]) -> pd.DataFrame:
     for run in runs:
         stride = _only_stride(run.variant, baseline) if baseline else None
         if stride is not None:
-            latency = median_of_blocks(run.latency.plain_s).value
+            latency = summary.latency(run).value
             rows.append((run.runtime, run.variant.name, stride, latency, _conv2d_share(op_table(run))))
     strides = {variant: stride for _, variant, stride, _, _ in rows if variant in PUBLISHED}
     for variant, stride in strides.items():
@@ -58,19 +58,19 @@ def _conv2d_share(table: pd.DataFrame) -> float:
     return float(table.loc[table["op"] == "Conv2D", "own_share"].sum())
 
 
-def differences(records: Sequence[Record]) -> list[str]:
-    """What the runs of one report do not share and therefore cannot be compared across, one line each."""
-    runs = frames.completed(records)
-    facts = {
-        "CPU": [run.machine.cpu for run in runs],
-        "logical cores": [str(run.machine.logical_cores) for run in runs],
-        "GPUs": [", ".join(run.machine.gpus) or "none" for run in runs],
-        "Python": [run.machine.python for run in runs],
-        "TensorFlow": [run.machine.tensorflow for run in runs],
-        "Keras": [run.machine.keras for run in runs],
-        "threads": [str(run.threads or "TensorFlow's choice") for run in runs],
-        "batch size": [str(run.batch_size) for run in runs],
-        "images": [run.images.name for run in runs],
-    }
-    distinct = {name: sorted(set(values)) for name, values in facts.items()}
-    return [f"{name}: {' / '.join(values)}" for name, values in distinct.items() if len(values) > 1]
+def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of variants that come in one order by their unprofiled steps and in the other by their profiled ones.
+
+    Args:
+        overview: From `summary.overview`.
+
+    Returns:
+        ``runtime``, ``faster`` and ``slower`` (the variants, by their unprofiled steps).
+    """
+    rows = []
+    done = overview[overview["status"] == "ok"]
+    for runtime, runs in done.groupby("runtime", sort=False):
+        ordered = runs.sort_values("latency_s", kind="stable")
+        named = list(zip(ordered["variant"], ordered["profiled_s"], strict=True))
+        rows += [(runtime, a, b) for (a, a_s), (b, b_s) in combinations(named, 2) if a_s > b_s]
+    return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])

@@ -21,9 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from .. import units
 from ..errors import MeasureError
 from ..records import BALANCE_TOLERANCE_S, RunRecord
+from .check import Resolution
+from .conditions import unlike
 from .estimates import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, CONFIDENCE, Blocks, block_medians
 from .frames import NO_LAYER, UNATTRIBUTED
 
@@ -132,8 +133,19 @@ def check_balance(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def show(table: pd.DataFrame) -> dict[str, Any]:
-    """The object `cnnprof diff --json` prints, of a `waterfall`: plain dicts, lists, numbers and text."""
+def ratio(table: pd.DataFrame) -> float:
+    """Latency of ``after`` over that of ``before``, brought to the same conditions, of a `waterfall`."""
+    before_s, after_s = table.loc[table["cause"] == LATENCY, "change_s"]
+    return float(after_s / before_s)
+
+
+def show(table: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
+    """The object `cnnprof diff --json` prints, of a `waterfall`: plain dicts, lists, numbers and text.
+
+    Args:
+        table: From `waterfall`.
+        resolution: What the machine can tell apart; None where it was not checked.
+    """
     rows: list[dict[Any, Any]] = table.astype(object).to_dict("records")
     first, *between, last, difference = rows
     return {
@@ -143,6 +155,7 @@ def show(table: pd.DataFrame) -> dict[str, Any]:
         "batch_size": first["batch_size"],
         "drift": first["drift"],
         "difference_s": _shown(difference, "value"),
+        "distinguishable": resolution.distinguishes(ratio(table)) if resolution else None,
         "steps": [{"layer": row["layer"], "cause": row["cause"], **_shown(row, "change_s")} for row in between],
     }
 
@@ -151,35 +164,12 @@ def _shown(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {name: row["change_s"], "ci95": [row["change_s_low"], row["change_s_high"]]}
 
 
-def signed_seconds(value_s: float) -> str:
-    """A change of a duration as text, with its sign: ``-31.28ms``, ``+41us``, ``0us``."""
-    text = units.seconds(abs(value_s))
-    return text if text == units.seconds(0) else f"{'-' if value_s < 0 else '+'}{text}"
-
-
-def conditions(record: RunRecord) -> dict[str, str]:
-    """What two runs must share to be compared, by name. The images may differ: they do not change what is computed."""
-    machine = record.machine
-    return {
-        "runtime": record.runtime,
-        "batch size": str(record.batch_size),
-        "threads": str(record.threads or "TensorFlow's choice"),
-        "CPU": machine.cpu,
-        "logical cores": str(machine.logical_cores),
-        "GPUs": ", ".join(machine.gpus) or "none",
-        "TensorFlow": machine.tensorflow,
-        "Keras": machine.keras,
-        "oneDNN": "on" if machine.onednn else "off",
-    }
-
-
 def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
-    old, new = conditions(before), conditions(after)
-    if unlike := [f"{name} ({old[name]} / {new[name]})" for name in old if old[name] != new[name]]:
+    if found := unlike(before, after):
         names = " ".join(dict.fromkeys([before.variant.name, after.variant.name]))
         raise MeasureError(
             f"{before.variant.name} ({before.run_id}) and {after.variant.name} ({after.run_id}) were not run alike: "
-            f"{', '.join(unlike)}. Measure both anew under the same conditions: cnnprof run {names}"
+            f"{', '.join(found)}. Measure both anew under the same conditions: cnnprof run {names}"
         )
 
 

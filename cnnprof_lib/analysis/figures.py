@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from .. import units
+from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_points, label_right, log_ticks
@@ -160,7 +161,7 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
 
 
 def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How much of the baseline's latency is left, with 95% intervals, on a log scale.
+    """How much of the baseline's latency is left, with 95% intervals, on a log scale; a band of what is no difference.
 
     Args:
         data: From `summary.overview`; failed runs are left out.
@@ -177,6 +178,8 @@ def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         for ratio, end, height in zip(rows["ratio"], rows["ratio_high"], y, strict=True):
             label_right(ax, f"{ratio:.2f}", (end, height))
     ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
+    if not np.isnan(smallest := data["smallest_ratio"].max()):
+        ax.axvspan(1 / smallest, smallest, color="#dddddd", zorder=0, label=INDISTINCT)
     ax.set_xscale("log")
     ax.margins(x=0.1)
     log_ticks(ax.xaxis)

@@ -30,7 +30,7 @@ _RUNS_COLUMNS = (
     "requested_bytes", "live_peak_bytes", "rss_bytes", "correct", "images", "dataset", "accuracy_measured",
 )  # fmt: skip
 _STEPS_COLUMNS = (*_RUN, "kind", "block", "step", "seconds")
-_OPS_COLUMNS = (*_RUN, "op", "kernel", "time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences")
+_OPS_COLUMNS = (*_RUN, "op", "kernel", "time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences", "fuses")
 _PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", "time_s", "requested_bytes", "occurrences")
 
 
@@ -156,6 +156,7 @@ def ops(records: Sequence[Record]) -> pd.DataFrame:
                 "accelerator_s": 0.0,
                 "requested_bytes": 0,
                 "occurrences": 1.0,
+                "fuses": (),
             }
         )
     return pd.DataFrame(rows, columns=list(_OPS_COLUMNS))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
-from ..records import LatencyRecord, MemoryRecord, OpRecord, RunRecord
+from ..records import LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 
 
 def pooled(runs: Sequence[RunRecord]) -> RunRecord:
@@ -16,7 +17,7 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
 
     Returns:
         The run itself where there is one. Else a record whose blocks are those of all processes in turn, whose ops and
-        unattributed time are means over all profiled steps, and whose memory is the most of any process.
+        unattributed time are means over all profiled steps, and whose memory and load are the most of any process.
     """
     first = runs[0]
     if len(runs) == 1:
@@ -27,6 +28,10 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
         kind: tuple(block for run in runs for block in getattr(run.latency, kind))
         for kind in ("plain_s", "profiled_s", "baseline_s")
     }
+    unattributed = {
+        part: math.fsum(w * getattr(run.unattributed, part) for w, run in zip(weights, runs, strict=True))
+        for part in UnattributedRecord.model_fields
+    }
     memory = {
         key: max(getattr(run.memory, key) for run in runs)
         for key in MemoryRecord.model_fields
@@ -36,9 +41,14 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
         update={
             "run_id": first.series,
             "pooled": tuple(run.run_id for run in runs),
-            "latency": LatencyRecord(**blocks),
+            "latency": LatencyRecord(**blocks, processes=tuple(len(run.latency.plain_s) for run in runs)),
+            "load": LoadRecord(
+                others_percent=max(run.load.others_percent for run in runs),
+                cpu_mhz=tuple(mhz for run in runs for mhz in run.load.cpu_mhz),
+            ),
             "ops": _mean_ops(runs, weights),
-            "unattributed_s": math.fsum(w * run.unattributed_s for w, run in zip(weights, runs, strict=True)),
+            "unattributed": UnattributedRecord(**unattributed),
+            "add_step_s": statistics.median(run.add_step_s for run in runs),
             "memory": first.memory.model_copy(update=memory),
             "warnings": tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
         }
@@ -57,5 +67,6 @@ def _mean_ops(runs: Sequence[RunRecord], weights: Sequence[float]) -> tuple[OpRe
             for key in ("time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences")
         }
         size = round(means.pop("requested_bytes"))
-        result.append(OpRecord(op=name, kernel=kernel, requested_bytes=size, **means))
+        fuses = tuple(dict.fromkeys(fused for _, op in found for fused in op.fuses))
+        result.append(OpRecord(op=name, kernel=kernel, requested_bytes=size, fuses=fuses, **means))
     return tuple(sorted(result, key=lambda op: -op.time_s))

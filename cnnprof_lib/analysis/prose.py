@@ -12,8 +12,9 @@ from .. import units
 from ..records import FailureRecord, RunRecord
 from ..thesis import CITATION, PUBLISHED, published_table
 from . import frames, summary, tables
-from .compare import differences
+from .conditions import differences
 from .frames import UNATTRIBUTED, Record
+from .warnings import warnings as warnings_of
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
@@ -26,9 +27,6 @@ def escape(text: str) -> str:
 def code(text: str) -> str:
     """A name in code type, in which Markdown has no effect but a backtick's."""
     return f"`{text.replace('`', '')}`"
-
-
-NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
 
 
 def introduction(records: Sequence[Record]) -> str:
@@ -155,7 +153,16 @@ def published(variant: str) -> str:
 
 def warnings(record: RunRecord) -> str:
     """The reasons to read a run with care, as a list; empty where there are none."""
-    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in summary.warnings(record))
+    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in warnings_of(record))
+
+
+def all_warnings(records: Sequence[RunRecord]) -> str:
+    """The warnings of several runs, each once with the runs it concerns."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for line in warnings_of(record):
+            found.setdefault(line, []).append(f"{code(record.variant.name)} ({record.runtime})")
+    return "\n".join(f"- **Warning**, {_listed(runs)}: {escape(line)}." for line, runs in found.items())
 
 
 def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:

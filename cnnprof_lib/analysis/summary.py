@@ -8,39 +8,40 @@ of `op_table` leave it out, as TensorFlow's profiler and therefore the thesis do
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from .. import units
 from ..records import RunRecord
+from ..settings import Runtime
 from ..traffic import FLOAT32_BYTES
 from ..variant import LayerCost, VariantSpec
 from . import frames
-from .estimates import block_medians, median_of_blocks, proportion, ratio_of_blocks, spread
+from .check import INDISTINCT, Resolution
+from .estimates import Estimate, median_of_blocks, process_spread, proportion, ratio_of_blocks, spread
 from .frames import UNATTRIBUTED, Record
-
-LARGE_SPREAD = 0.10
-SHORT_STEP_S = 1e-3
+from .warnings import warnings
 
 
 def op_table(record: RunRecord) -> pd.DataFrame:
     """Ops of one run in the thesis's form, by falling time, and the row `UNATTRIBUTED` last.
 
     Returns:
-        ``op``, ``kernels`` (sorted list), ``occurrences``, ``time_s``, ``accumulated_share`` (of this row and all
-        below it, as the profiler prints it), ``own_share``, ``step_share``, ``accelerator_s``, ``requested_bytes``,
-        ``bytes_accumulated_share`` (in the same order of rows; 0 where the row has no bytes), ``bytes_share``.
+        ``op``, ``kernels`` (sorted list, each with what is fused into it), ``occurrences``, ``time_s``,
+        ``accumulated_share`` (of this row and all below it, as the profiler prints it), ``own_share``,
+        ``step_share``, ``accelerator_s``, ``requested_bytes``, ``bytes_accumulated_share`` (in the same order of rows;
+        0 where the row has no bytes), ``bytes_share``.
         ``time_s`` adds up to the profiled step.
     """
     by_kernel = frames.ops([record])
+    by_kernel["executed"] = [_executed(*pair) for pair in zip(by_kernel["kernel"], by_kernel["fuses"], strict=True)]
     rest = by_kernel["op"] == UNATTRIBUTED
     table = (
         by_kernel[~rest]
         .groupby("op", as_index=False)
         .agg(
-            kernels=("kernel", lambda kernels: sorted(set(kernels))),
+            kernels=("executed", lambda kernels: sorted(set(kernels))),
             occurrences=("occurrences", "sum"),
             time_s=("time_s", "sum"),
             accelerator_s=("accelerator_s", "sum"),
@@ -64,6 +65,11 @@ def op_table(record: RunRecord) -> pd.DataFrame:
     table = pd.concat([table, unattributed], ignore_index=True)
     table["step_share"] = table["time_s"] / record.latency.profiled_mean_s
     return table
+
+
+def _executed(kernel: str, fuses: Sequence[str]) -> str:
+    """A kernel as tables show it: ``_FusedConv2D (with BiasAdd, Relu)``."""
+    return f"{kernel} (with {', '.join(fuses)})" if fuses else kernel
 
 
 def _share(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -127,30 +133,48 @@ def shapes(variants: Sequence[VariantSpec]) -> pd.DataFrame:
     return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()
 
 
-def overview(records: Sequence[Record]) -> pd.DataFrame:
+def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution] | None = None) -> pd.DataFrame:
     """One row per run or failure: the columns of `frames.runs` and the estimates.
 
+    Args:
+        records: The runs and failures.
+        resolutions: What the machine can tell apart in each runtime, see `check.resolutions`.
+
     Returns:
-        Also ``latency_s``, ``ratio`` (to the baseline in the same process) and ``top1``, each with ``_low`` and
-        ``_high``; ``spread`` of the unprofiled steps; ``profiled_over_plain`` and ``unattributed_share``. All missing
-        for a failure. ``warnings`` is one text, empty where there are none.
+        Also ``latency_s``, ``ratio`` (to the baseline in the same process), ``profiled_over_plain`` and ``top1``, each
+        with ``_low`` and ``_high``; ``profiled_s``, the median profiled step; ``spread`` of the unprofiled steps,
+        ``process_spread`` of the processes' medians, ``unattributed_share``, and ``smallest_ratio`` above 1 that the
+        machine can tell apart. All missing for a failure. ``indistinct`` is true where the ratio of a variant other
+        than the baseline is nearer to 1 than that. ``warnings`` is one text, empty where there are none.
     """
+    resolutions = resolutions or {}
     table = frames.runs(records)
-    columns = [*_interval("latency_s"), *_interval("ratio"), *_interval("top1")]
-    columns += ["spread", "profiled_over_plain", "unattributed_share"]
+    intervals = ("latency_s", "ratio", "profiled_over_plain", "top1")
+    columns = [column for name in intervals for column in _interval(name)]
+    columns += ["profiled_s", "spread", "process_spread", "unattributed_share"]
     table["warnings"] = ["; ".join(warnings(r)) if isinstance(r, RunRecord) else "" for r in records]
     rows = [_estimates(record) if isinstance(record, RunRecord) else {} for record in records]
     estimated = pd.DataFrame(rows, columns=columns, index=table.index, dtype=float)
+    table["smallest_ratio"] = [
+        resolutions[r.runtime].smallest_ratio if r.runtime in resolutions else math.nan for r in records
+    ]
+    table["indistinct"] = [
+        r.runtime in resolutions and not resolutions[r.runtime].distinguishes(ratio)
+        for r, ratio in zip(records, estimated["ratio"].fillna(math.inf), strict=True)
+    ]
+    table["indistinct"] &= table["variant"] != "baseline"  # of itself it is no question
     return pd.concat([table, estimated], axis=1)
 
 
 def _estimates(record: RunRecord) -> dict[str, float]:
-    latency = record.latency
+    timed = record.latency
     row = {
-        **dict(zip(_interval("latency_s"), median_of_blocks(latency.plain_s), strict=True)),
-        **dict(zip(_interval("ratio"), ratio_of_blocks(latency.plain_s, latency.baseline_s), strict=True)),
-        "spread": spread(latency.plain_s),
-        "profiled_over_plain": profiled_over_plain(record),
+        **dict(zip(_interval("latency_s"), latency(record), strict=True)),
+        **dict(zip(_interval("ratio"), ratio_to_baseline(record), strict=True)),
+        **dict(zip(_interval("profiled_over_plain"), profiled_over_plain(record), strict=True)),
+        "profiled_s": median_of_blocks(timed.profiled_s, timed.processes).value,
+        "spread": spread(timed.plain_s),
+        "process_spread": process_spread(timed.plain_s, timed.processes),
         "unattributed_share": unattributed_share(record),
     }
     if record.accuracy:
@@ -163,13 +187,21 @@ def _interval(column: str) -> tuple[str, str, str]:
     return column, f"{column}_low", f"{column}_high"
 
 
-def profiled_over_plain(record: RunRecord) -> float:
-    """Median profiled step over median unprofiled step: what profiling costs."""
-    return _median_s(record.latency.profiled_s) / _median_s(record.latency.plain_s)
+def latency(record: RunRecord) -> Estimate:
+    """Median unprofiled step, in seconds."""
+    return median_of_blocks(record.latency.plain_s, record.latency.processes)
 
 
-def _median_s(blocks: Sequence[Sequence[float]]) -> float:
-    return float(pd.Series(block_medians(blocks)).median())
+def ratio_to_baseline(record: RunRecord) -> Estimate:
+    """Unprofiled step over the baseline's in the same process, by paired blocks."""
+    timed = record.latency
+    return ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
+
+
+def profiled_over_plain(record: RunRecord) -> Estimate:
+    """Profiled step over unprofiled step, by paired blocks: what profiling costs."""
+    timed = record.latency
+    return ratio_of_blocks(timed.profiled_s, timed.plain_s, timed.processes)
 
 
 def unattributed_share(record: RunRecord) -> float:
@@ -177,42 +209,28 @@ def unattributed_share(record: RunRecord) -> float:
     return record.unattributed_s / record.latency.profiled_mean_s
 
 
-def warnings(record: RunRecord) -> list[str]:
-    """Reasons to read a run with care: those stored with it and those its steps show."""
-    found = list(record.warnings)
-    plain_s = record.latency.plain_s
-    if (share := spread(plain_s)) > LARGE_SPREAD:
-        found.append(
-            f"The unprofiled steps spread by {units.percent(share, 0)} (interquartile range over median), "
-            f"more than {units.percent(LARGE_SPREAD, 0)}: the machine was not quiet"
-        )
-    if (median_s := _median_s(plain_s)) < SHORT_STEP_S:
-        found.append(
-            f"A step takes {units.seconds(median_s)}, less than {units.seconds(SHORT_STEP_S)}: "
-            "much of it is the session call, not the network"
-        )
-    return found
-
-
-def show(record: RunRecord, executed: pd.DataFrame) -> dict[str, Any]:
+def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
     """The object `cnnprof show --json` prints; its keys are a promise to scripts.
 
     Args:
         record: The run.
         executed: Its node executions, as `Store.read_ops` returns them.
+        resolution: What the machine can tell apart; None where it was not checked.
 
     Returns:
         Plain dicts, lists, numbers, text and None. ``macs`` of a layer are those of one image, like
         ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers``,
         only the network's own, in its order.
     """
-    latency = median_of_blocks(record.latency.plain_s)
-    ratio = ratio_of_blocks(record.latency.plain_s, record.latency.baseline_s)
+    step, ratio = latency(record), ratio_to_baseline(record)
     ops = op_table(record)
     ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
     layers = layer_table(record, executed)
     layers = layers[layers["layer"].isin([layer.name for layer in record.variant.layers])]
     layers = layers.astype({"macs": int, "output_bytes": int})
+    found = warnings(record)
+    if record.variant.name != "baseline" and resolution and not resolution.distinguishes(ratio.value):
+        found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")
     return {
         "variant": record.variant.name,
         "runtime": record.runtime,
@@ -221,18 +239,18 @@ def show(record: RunRecord, executed: pd.DataFrame) -> dict[str, Any]:
         "macs_per_image": record.macs_per_image,
         "batch_size": record.batch_size,
         "latency_s": {
-            "median": latency.value,
-            "ci95": [latency.low, latency.high],
+            "median": step.value,
+            "ci95": [step.low, step.high],
             "steps": sum(len(block) for block in record.latency.plain_s),
         },
-        "profiled_over_plain": profiled_over_plain(record),
+        "profiled_over_plain": profiled_over_plain(record).value,
         "unattributed_share": unattributed_share(record),
         "ratio_to_baseline": {"median": ratio.value, "ci95": [ratio.low, ratio.high]},
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
         "layers": _plain_rows(layers[["layer", "time_s", "time_share", "macs", "output_bytes"]]),
         "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),
         "accuracy": _show_accuracy(record),
-        "warnings": warnings(record),
+        "warnings": found,
     }
 
 

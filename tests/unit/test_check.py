@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from cnnprof_lib.analysis.check import resolution
+from cnnprof_lib.analysis.check import resolution, resolutions
 from cnnprof_lib.records import CheckRecord, PairRecord
-from tests.builders import make_machine
+from cnnprof_lib.store import Store
+from tests.builders import make_machine, make_record
 
 
 def make_check(*ratios: float, noise: float = 0.0) -> CheckRecord:
@@ -46,3 +49,20 @@ def test_noise_between_blocks_widens_the_intervals() -> None:
     quiet, loud = (resolution(make_check(*[1.0] * 20, noise=noise)) for noise in (0.001, 0.05))
     assert quiet.width < loud.width
     assert quiet.smallest_ratio < loud.smallest_ratio
+
+
+def test_a_check_counts_on_its_own_machine_only(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    runs = [make_record("baseline", runtime) for runtime in ("unfused", "stock")]
+    assert resolutions(store, runs) == {}
+    check = make_check(1.0, 1.02, 0.98)
+    store.write_check(check)
+    assert resolutions(store, runs) == {"stock": resolution(check)}
+    moved = make_record("stride2", "stock", machine=make_machine("stock", cpu="Another CPU"))
+    assert resolutions(store, [*runs, moved]) == {}
+
+
+def test_the_outcome_in_a_clause() -> None:
+    assert (
+        str(resolution(make_check(1.02, 1.02, 1.02))) == "two copies of the baseline differ by a ratio of up to 1.020"
+    )

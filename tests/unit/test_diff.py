@@ -14,10 +14,11 @@ from scipy import stats
 
 from cnnprof_lib import terminal_diff
 from cnnprof_lib.analysis import diff
+from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.variant import VariantSpec
-from tests.builders import Node, make_machine, make_ops, make_record
+from tests.builders import Node, make_machine, make_ops, make_record, make_unattributed
 
 Run = tuple[RunRecord, pd.DataFrame]
 
@@ -74,7 +75,8 @@ def run_of(
         "profiled_s": tuple(tuple(step_s * factor for factor in of_round) for of_round in factors),
         "plain_s": tuple(tuple(plain_s * factor for factor in of_round) for of_round in factors),
     }
-    update = {"latency": record.latency.model_copy(update=timed), "unattributed_s": record.unattributed_s * mean}
+    rest = make_unattributed(record.unattributed_s * mean)
+    update = {"latency": record.latency.model_copy(update=timed), "unattributed": rest}
     return record.model_copy(update=update), ops.assign(self_ns=ops["self_ns"] * ops["step"].map(dict(enumerate(flat))))
 
 
@@ -275,7 +277,7 @@ def test_unlike_runs_are_refused_by_name() -> None:
     assert str(refused.value) == (
         "wide (a) and narrow (b) were not run alike: batch size (128 / 64), threads (TensorFlow's choice / 1), "
         "CPU (Made-up CPU / Another CPU), logical cores (2 / 4), GPUs (none / A GPU), TensorFlow (2.21.0 / 2.22.0), "
-        "Keras (3.12.0 / 3.13.0), oneDNN (off / on). Measure both anew under the same conditions: "
+        "Keras (3.12.0 / 3.13.0), oneDNN kernels (off / on). Measure both anew under the same conditions: "
         "cnnprof run wide narrow"
     )
     with pytest.raises(MeasureError) as refused:
@@ -334,7 +336,19 @@ def test_show_is_plain_and_complete() -> None:
         "batch_size": 128,
         "drift": 1.0,
         "difference_s": {"value": -0.0048, "ci95": [-0.0048, -0.0048]},
+        "distinguishable": None,
     }
+
+
+@pytest.mark.parametrize(("noise", "told_apart"), [(1.4, True), (1.6, False)])
+def test_a_difference_within_the_noise_of_the_machine_is_called_so(noise: float, told_apart: bool) -> None:
+    fall = waterfall(wide(), narrow())
+    assert diff.ratio(fall) == pytest.approx(9.2 / 14)
+    resolution = Resolution(rounds=(), excluding=0, width=0.1, smallest_ratio=noise)
+    shown = diff.show(fall, resolution)
+    assert shown["distinguishable"] is told_apart
+    lines = [str(part) for part in terminal_diff.diff_parts(shown)]
+    assert ("This is not distinguishable here: two copies of the baseline differ as much." in lines) is not told_apart
 
 
 def printed(table: pd.DataFrame) -> list[str]:
@@ -371,11 +385,3 @@ def test_the_terminal_warns_of_drift() -> None:
         "Warning: the baseline took 1.500 times as long in the process of narrow (b) as in that of wide (a), "
         "whose times are multiplied by that here. Measure both anew on a quiet machine."
     )
-
-
-@pytest.mark.parametrize(
-    ("value_s", "text"),
-    [(-0.0312801, "-31.28ms"), (0.000041, "+41us"), (4e-7, "0us"), (-4e-7, "0us"), (-1.2, "-1.20sec")],
-)
-def test_a_change_is_written_with_its_sign(value_s: float, text: str) -> None:
-    assert diff.signed_seconds(value_s) == text

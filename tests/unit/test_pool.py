@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames, pool
+from cnnprof_lib.records import LoadRecord
 from cnnprof_lib.store import Store
 from tests.builders import make_failure, make_ops, make_record
 
@@ -34,9 +35,25 @@ def test_the_pool_has_the_blocks_of_all_and_means_that_balance() -> None:
     by_kernel = {op.kernel: op for op in both.ops}
     for theirs in first.ops:
         ours = by_kernel[theirs.kernel]
-        assert ours.model_dump() == pytest.approx(theirs.model_dump())
+        assert ours.model_dump(exclude={"fuses"}) == pytest.approx(theirs.model_dump(exclude={"fuses"}))
     assert (both.run_id, both.pooled, both.warnings) == (SERIES, (first.run_id, second.run_id), ("busy",))
     type(both).model_validate(both.model_dump())  # the books of the pool balance too
+
+
+def test_the_pool_keeps_its_processes_apart_and_the_worst_load() -> None:
+    first, second = processes()
+    busy = second.model_copy(update={"load": LoadRecord(others_percent=20.0, cpu_mhz=(2000.0,))})
+    both = pool.pooled([first, busy])
+    assert both.latency.processes == (2, 2)
+    assert (both.load.others_percent, both.load.cpu_mhz) == (20.0, (2500.0, 2500.0, 2000.0))
+    assert both.unattributed.model_dump() == pytest.approx({"before_s": 5e-4, "between_s": 1e-3, "after_s": 5e-4})
+
+
+def test_a_kernel_of_the_pool_has_what_any_process_fused_into_it() -> None:
+    first, second = processes()
+    ops = [op.model_copy(update={"fuses": ("BiasAdd",)}) for op in second.ops]
+    both = pool.pooled([first, second.model_copy(update={"ops": tuple(ops)})])
+    assert {op.fuses for op in both.ops} == {("BiasAdd",)}
 
 
 def test_the_pool_is_what_a_report_loads(tmp_path: Path) -> None:

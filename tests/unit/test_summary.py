@@ -7,13 +7,13 @@ import json
 import pytest
 
 from cnnprof_lib.analysis import compare, estimates, summary
+from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.params import load_variant
 from tests.builders import (
     PARAMS,
     Node,
     make_accuracy,
     make_failure,
-    make_machine,
     make_ops,
     make_record,
 )
@@ -166,18 +166,37 @@ def test_overview_estimates_a_run_and_leaves_a_failure_empty() -> None:
     assert [failure[column] == failure[column] for column in estimated] == [False] * 6
 
 
-def test_warnings_are_the_stored_ones_and_those_of_the_steps() -> None:
-    steady = record_of(warnings=("busy machine",))
-    assert summary.warnings(steady) == ["busy machine"]
-    short = record_of(plain_s=((0.0007, 0.0008), (0.0009, 0.0008)))
-    assert summary.warnings(short) == [
-        "A step takes 800us, less than 1.00ms: much of it is the session call, not the network",
+@pytest.mark.parametrize(("smallest", "indistinct"), [(1.05, False), (1.15, True)])
+def test_overview_says_which_ratio_is_within_the_noise(smallest: float, indistinct: bool) -> None:
+    steps = {"plain_s": ((0.010,), (0.010,)), "baseline_s": ((0.011,), (0.011,))}
+    records = [make_record("baseline", **steps), make_record("stride2", **steps), make_failure("stride3")]
+    found = Resolution(rounds=(), excluding=0, width=0.1, smallest_ratio=smallest)
+    table = summary.overview(records, {"unfused": found})
+    assert table["indistinct"].tolist() == [False, indistinct, False]  # the baseline is no other network
+    assert table["smallest_ratio"].tolist() == [smallest] * 3
+    assert not summary.overview(records)["indistinct"].any()
+
+
+def test_show_warns_of_a_ratio_within_the_noise() -> None:
+    record = make_record("stride2", plain_s=((0.010,), (0.010,)), baseline_s=((0.011,), (0.011,)))
+    found = Resolution(rounds=(), excluding=0, width=0.1, smallest_ratio=1.15)
+    assert summary.show(record, make_ops(record), found)["warnings"] == [
+        "The ratio to the baseline, 0.909, is not distinguishable here: "
+        "two copies of the baseline differ by a ratio of up to 1.150"
     ]
-    unsteady = record_of(plain_s=((0.010, 0.012), (0.014, 0.016)))
-    assert summary.warnings(unsteady) == [
-        "The unprofiled steps spread by 23% (interquartile range over median), more than 10%: "
-        "the machine was not quiet",
-    ]
+    assert summary.show(record, make_ops(record))["warnings"] == []
+
+
+def test_of_several_processes_the_processes_are_resampled() -> None:
+    plain_s = tuple((step_s,) for step_s in (0.010, 0.010, 0.011, 0.011, 0.012, 0.012))
+    one = make_record(plain_s=plain_s, baseline_s=plain_s)
+    timed = one.latency.model_copy(update={"processes": (2, 2, 2)})
+    pooled = one.model_copy(update={"latency": timed})
+    (row,) = summary.overview([pooled]).to_dict("records")
+    assert (row["latency_s"], row["latency_s_low"], row["latency_s_high"]) == (0.011, 0.010, 0.012)
+    assert row["process_spread"] == pytest.approx(0.002 / 0.011)
+    (row,) = summary.overview([one]).to_dict("records")
+    assert row["process_spread"] != row["process_spread"]  # missing
 
 
 def test_show_prints_the_promised_keys() -> None:
@@ -278,14 +297,3 @@ def test_stride_table_holds_what_differs_in_stride_alone_beside_the_published() 
 
 def test_without_a_baseline_there_is_no_stride_table() -> None:
     assert compare.stride_table([make_record("stride2")]).empty
-
-
-def test_runs_that_were_not_made_alike_are_named_by_their_difference() -> None:
-    records = [make_record("baseline"), make_record("stride2", "stock")]
-    assert compare.differences(records) == []
-    other = make_record("stride5", machine=make_machine(cpu="Another CPU", tensorflow="2.22.0"), batch_size=64)
-    assert compare.differences([*records, other, make_failure()]) == [
-        "CPU: Another CPU / Made-up CPU",
-        "TensorFlow: 2.21.0 / 2.22.0",
-        "batch size: 128 / 64",
-    ]

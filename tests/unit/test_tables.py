@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cnnprof_lib.analysis import prose, summary, tables
+from cnnprof_lib.analysis import balance_tables, books, prose, styled, summary, tables
 from cnnprof_lib.params import load_variant
 from cnnprof_lib.records import ImagesRecord
 from cnnprof_lib.thesis import published_table
@@ -143,11 +143,14 @@ def test_overview_tells_measured_recorded_absent_and_failed_apart() -> None:
         "failed: out of memory",
     ]
     assert table[-1][:-1] == ["stride5", "unfused", *["–"] * 9]
-    assert lines_of(tables.trust(overview).to_html())[1:] == [
-        ["baseline", "unfused", "0.0%", "1.00", "20.00%", ""],
-        ["stride2", "unfused", "0.0%", "1.00", "20.00%", ""],
-        ["stride3", "unfused", "0.0%", "1.00", "20.00%", "busy; hot"],
-    ]
+
+
+def test_overview_shows_noise_and_processes_where_there_is_something_to_show() -> None:
+    overview = summary.overview([make_record("baseline"), make_record("stride2")])
+    noisy = overview.assign(indistinct=[False, True], process_spread=[0.012, 0.034])
+    plain, full = (lines_of(tables.overview(table).to_html()) for table in (overview, noisy))
+    assert [row[6:8] for row in full[2:]] == [["", "1.20%"], ["not distinguishable here", "3.40%"]]
+    assert [row[:6] + row[8:] for row in full[2:]] == plain[2:]
 
 
 def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ() -> None:
@@ -183,14 +186,17 @@ def hostile_record() -> summary.RunRecord:
 
 def test_no_foreign_text_reaches_the_page_as_markup() -> None:
     record, failure = hostile_record(), make_failure(error=HOSTILE)
+    record = record.model_copy(update={"memory": record.memory.model_copy(update={"live_peak_layer": HOSTILE})})
     executed = make_ops(record, (Node(HOSTILE, HOSTILE, 0.001, kernel=HOSTILE),))
     shown = {
         "ops": tables.ops_beside_published(record),
         "layers": tables.layers({"unfused": summary.layer_table(record, executed)}).to_html(),
         "overview": tables.overview(summary.overview([record, failure])).to_html(),
         "environment": tables.environment([record]).to_html(),
-        "folded": tables.folded(HOSTILE, HOSTILE),
-        "beside": tables.beside((HOSTILE, tables.architecture(summary.architecture(record.variant)))),
+        "memory": balance_tables.memory(books.memory([record])).to_html(),
+        "warnings": prose.all_warnings([record]),
+        "folded": styled.folded(HOSTILE, HOSTILE),
+        "beside": styled.beside((HOSTILE, tables.architecture(summary.architecture(record.variant)))),
         "variant": prose.variant([record, failure]),
         "data": prose.data([record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]),
     }

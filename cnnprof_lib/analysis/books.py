@@ -1,0 +1,143 @@
+"""Whether a profile's books balance: what profiling costs, what no op accounts for, and what a second opinion says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..records import ComparisonRecord, RunRecord
+from ..settings import Runtime
+from ..traffic import FLOAT32_BYTES
+from .check import Resolution
+from .conditions import of_machine
+from .summary import latency, profiled_over_plain, ratio_to_baseline, unattributed_share
+
+_KEY = ("variant", "runtime")
+_BOOKS = (
+    *_KEY, "profiled_over_plain", "profiled_over_plain_low", "profiled_over_plain_high", "unattributed_share",
+    "aa_low", "aa_high", "xprof_pp", "requested_bytes", "live_peak_bytes", "live_peak_share",
+)  # fmt: skip
+_UNATTRIBUTED = (*_KEY, "profiled_s", "unattributed_s", "before_s", "between_s", "after_s")
+_OVERHEAD = (*_KEY, "plain_s", "traced_s", "added_s", "add_step_s", "profiled_over_plain", "with_add_step_over_plain")
+_MEMORY = (
+    *_KEY, "requested_bytes", "persistent_bytes", "step_bytes", "live_peak_bytes", "live_peak_layer",
+    "parameter_bytes", "rss_start_bytes", "model_bytes", "stepping_bytes", "rss_bytes",
+)  # fmt: skip
+
+
+def books(
+    runs: Sequence[RunRecord],
+    resolutions: Mapping[Runtime, Resolution],
+    comparisons: Sequence[ComparisonRecord],
+) -> pd.DataFrame:
+    """One row per run: how far its numbers can be trusted.
+
+    Args:
+        runs: The runs.
+        resolutions: What the machine can tell apart, see `check.resolutions`.
+        comparisons: Second opinions; one from another machine is left out.
+
+    Returns:
+        ``variant``, ``runtime``; ``profiled_over_plain`` with ``_low`` and ``_high``; ``unattributed_share`` of the
+        profiled step; ``aa_low`` and ``aa_high``, between which 95% of the checks of the baseline against itself lie,
+        for the baseline where nothing was checked the interval of its own run; ``xprof_pp``, the largest difference
+        of an op's share in percentage points; ``requested_bytes``, ``live_peak_bytes`` and ``live_peak_share``, the
+        peak over what a step asks for. Missing where it was not measured.
+    """
+    seconds = {(found.variant, found.runtime): found for found in comparisons}
+    rows = []
+    for run in runs:
+        cost = profiled_over_plain(run)
+        row: dict[str, Any] = {
+            **_key(run),
+            "profiled_over_plain": cost.value,
+            "profiled_over_plain_low": cost.low,
+            "profiled_over_plain_high": cost.high,
+            "unattributed_share": unattributed_share(run),
+            "requested_bytes": run.memory.requested_bytes,
+            "live_peak_bytes": run.memory.live_peak_bytes,
+            "live_peak_share": run.memory.live_peak_bytes / _step_bytes(run) if _step_bytes(run) else None,
+        }
+        if run.runtime in resolutions:
+            ratio = resolutions[run.runtime].smallest_ratio
+            row |= {"aa_low": 1 / ratio, "aa_high": ratio}
+        elif run.variant.name == "baseline":
+            _, row["aa_low"], row["aa_high"] = ratio_to_baseline(run)
+        opinion = seconds.get((run.variant.name, run.runtime))
+        if opinion and of_machine(opinion.machine) == of_machine(run.machine):
+            row["xprof_pp"] = opinion.largest_difference_pp
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(_BOOKS)).astype({"aa_low": float, "aa_high": float, "xprof_pp": float})
+
+
+def unattributed(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row per run: the mean profiled step and the part of it in which no kernel ran, by when; seconds."""
+    rows = [
+        {
+            **_key(run),
+            "profiled_s": run.latency.profiled_mean_s,
+            "unattributed_s": run.unattributed_s,
+            **run.unattributed.model_dump(),
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows, columns=list(_UNATTRIBUTED))
+
+
+def overhead(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row per run: what tracing adds to a step, and what TensorFlow's profiler adds if it reads each step at once.
+
+    Returns:
+        ``plain_s``, the median unprofiled step; ``traced_s``, that times the ratio of the paired blocks, and
+        ``added_s`` between the two; ``add_step_s``, the profiler's bookkeeping of one step;
+        ``profiled_over_plain``; and ``with_add_step_over_plain``, which a loop sees that traces a step and hands it
+        to ``add_step``.
+    """
+    rows = []
+    for run in runs:
+        plain_s, cost = latency(run).value, profiled_over_plain(run).value
+        rows.append(
+            {
+                **_key(run),
+                "plain_s": plain_s,
+                "traced_s": plain_s * cost,
+                "added_s": plain_s * (cost - 1),
+                "add_step_s": run.add_step_s,
+                "profiled_over_plain": cost,
+                "with_add_step_over_plain": cost + run.add_step_s / plain_s,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(_OVERHEAD))
+
+
+def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row per run: three answers to how much memory, and what lies between them; bytes.
+
+    Returns:
+        ``requested_bytes`` in a step, of which ``persistent_bytes`` stay from step to step and ``step_bytes`` do not;
+        ``live_peak_bytes``, the most of the latter at one moment, at ``live_peak_layer``; ``parameter_bytes``,
+        the weights; and of the process ``rss_start_bytes`` before the model, ``model_bytes`` more with the model and
+        its session, ``stepping_bytes`` more at the peak, which is ``rss_bytes``.
+    """
+    rows = [
+        {
+            **_key(run),
+            **run.memory.model_dump(),
+            "step_bytes": _step_bytes(run),
+            "parameter_bytes": run.parameters * FLOAT32_BYTES,
+            "model_bytes": run.memory.rss_loaded_bytes - run.memory.rss_start_bytes,
+            "stepping_bytes": run.memory.rss_bytes - run.memory.rss_loaded_bytes,
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows, columns=list(_MEMORY))
+
+
+def _step_bytes(run: RunRecord) -> int:
+    return run.memory.requested_bytes - run.memory.persistent_bytes
+
+
+def _key(run: RunRecord) -> dict[str, str]:
+    return {"variant": run.variant.name, "runtime": run.runtime}

@@ -1,0 +1,38 @@
+"""Reasons to read a run with care, each a sentence without a full stop."""
+
+from __future__ import annotations
+
+from ..records import RunRecord
+from ..units import percent, seconds
+from .estimates import median_of_blocks, process_spread, spread
+
+LARGE_SPREAD = 0.10
+"""Interquartile range over median, and range of the processes' medians over their median. As pyperf warns of 10%."""
+SHORT_STEP_S = 1e-3
+"""pyperf's limit, too: below it the call of a step weighs as much as the step."""
+BUSY_PERCENT = 15.0
+"""Own choice: an idle desktop stays well below, one busy core of four does not."""
+FREQUENCY_CHANGE = 0.05
+"""Own choice: the latency follows the frequency, and most intervals here are narrower."""
+
+
+def warnings(record: RunRecord) -> list[str]:
+    """Those stored with the run and those its times and the machine's load show."""
+    latency, load = record.latency, record.load
+    steps, processes = spread(latency.plain_s), process_spread(latency.plain_s, latency.processes)
+    step_s = median_of_blocks(latency.plain_s, latency.processes).value
+    slowest_mhz, fastest_mhz = (min(load.cpu_mhz), max(load.cpu_mhz)) if load.cpu_mhz else (0.0, 0.0)
+    found = {
+        f"The unprofiled steps spread by {percent(steps, 0)} (interquartile range over median), "
+        f"more than {percent(LARGE_SPREAD, 0)}: the machine was not quiet": steps > LARGE_SPREAD,
+        f"The processes differ by {percent(processes, 0)} (longest less shortest median step over their median), "
+        f"more than {percent(LARGE_SPREAD, 0)}": processes > LARGE_SPREAD,
+        f"A step takes {seconds(step_s)}, less than {seconds(SHORT_STEP_S)}: "
+        "much of it is the session call, not the network": step_s < SHORT_STEP_S,
+        f"Other programs used {load.others_percent:.0f}% of the processors while the steps were timed": (
+            load.others_percent > BUSY_PERCENT
+        ),
+        f"The processor's frequency changed between {slowest_mhz:,.0f} and {fastest_mhz:,.0f} MHz "
+        "while the steps were timed": fastest_mhz > (1 + FREQUENCY_CHANGE) * slowest_mhz,
+    }
+    return [*record.warnings, *(text for text, holds in found.items() if holds)]

@@ -1,0 +1,199 @@
+"""Overhead, unattributed time, memory and scaling: what the report says of its own profiles."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
+from cnnprof_lib.analysis.check import Resolution
+from cnnprof_lib.analysis.scaling import scaling_table
+from cnnprof_lib.records import ComparisonRecord, OpShares, RooflineRecord, RunRecord
+from tests.builders import Node, make_failure, make_machine, make_record
+
+NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))
+CHECKED = Resolution(rounds=(), excluding=3, width=0.01, smallest_ratio=1.25)
+
+
+def run(variant: str = "baseline", runtime: str = "unfused", **changes: object) -> RunRecord:
+    """A profiled step of 10 ms, of which 2 ms are no kernel's, against 8 ms unprofiled."""
+    timed = {"plain_s": ((8e-3,), (8e-3,)), "baseline_s": ((8e-3,), (8e-3,))}
+    return make_record(variant, runtime, nodes=NODES, unattributed_s=2e-3, **{**timed, **changes})  # type: ignore[arg-type]
+
+
+def opinion(**changes: object) -> ComparisonRecord:
+    fields = {
+        "created": "2026-11-24T00:00:00+00:00",
+        "variant": "baseline",
+        "runtime": "unfused",
+        "machine": make_machine(),
+        "preset": "quick",
+        "steps": 100,
+        "ops": (OpShares(op="Conv2D", our_share=0.75, xprof_share=0.77),),
+        "left_out": (),
+        "left_out_share": 0.0,
+        "own_difference_pp": 0.1,
+    }
+    return ComparisonRecord(**{**fields, **changes})
+
+
+def test_the_books_of_a_run() -> None:
+    (row,) = books.books([run()], {"unfused": CHECKED}, [opinion()]).to_dict("records")
+    assert row == pytest.approx(
+        {
+            "variant": "baseline",
+            "runtime": "unfused",
+            "profiled_over_plain": 1.25,
+            "profiled_over_plain_low": 1.25,
+            "profiled_over_plain_high": 1.25,
+            "unattributed_share": 0.2,
+            "aa_low": 0.8,
+            "aa_high": 1.25,
+            "xprof_pp": 2.0,
+            "requested_bytes": 40_319_744,
+            "live_peak_bytes": 24_000_000,
+            "live_peak_share": 2.4,
+        }
+    )
+
+
+def test_unchecked_the_baseline_has_the_interval_of_its_own_run_and_others_none() -> None:
+    table = books.books([run(), run("stride2")], {}, [])
+    assert table["aa_low"].tolist()[:1] == [1.0]
+    assert table["aa_low"].isna().tolist() == [False, True]
+    assert table["xprof_pp"].isna().all()
+
+
+def test_a_second_opinion_counts_for_its_own_run_and_machine() -> None:
+    elsewhere = opinion(machine=make_machine(cpu="Another CPU"))
+    other_runtime = opinion(runtime="stock", machine=make_machine("stock"))
+    table = books.books([run(), run("stride2")], {}, [elsewhere, other_runtime])
+    assert table["xprof_pp"].isna().all()
+
+
+def test_the_books_are_shown_without_what_was_never_measured() -> None:
+    shown = balance_tables.books(books.books([run()], {}, [opinion()])).to_html()
+    assert "1.250 – 1.250" in shown
+    assert "XProf" in shown
+    assert "XProf" not in balance_tables.books(books.books([run()], {}, [])).to_html()
+
+
+def test_unattributed_time_is_told_apart() -> None:
+    (row,) = books.unattributed([run()]).to_dict("records")
+    assert row == pytest.approx(
+        {
+            "variant": "baseline",
+            "runtime": "unfused",
+            "profiled_s": 0.01,
+            "unattributed_s": 2e-3,
+            "before_s": 5e-4,
+            "between_s": 1e-3,
+            "after_s": 5e-4,
+        }
+    )
+
+
+def test_overhead_says_what_reading_each_step_at_once_would_cost() -> None:
+    table = books.overhead([run(add_step_s=8e-3), run("stride2", add_step_s=0.032)])
+    first, second = table.to_dict("records")
+    assert (first["traced_s"], first["added_s"]) == pytest.approx((0.01, 0.002))
+    assert (first["with_add_step_over_plain"], second["with_add_step_over_plain"]) == pytest.approx((2.25, 5.25))
+    assert balance_prose.overhead(table) == (
+        "A profiled step is traced inside the clock, and what the trace says is read after the clock has stopped. A "
+        "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
+        "8.00ms to 32.00ms, by the number of nodes and not by their work, so the shorter the step, the larger the "
+        "factor: 2.2 to 5.2 here. On `stride2` (unfused) tracing alone costs 1.25 times the unprofiled step, both "
+        "together 5.2 times. The thesis says about 5 times."
+    )
+    assert balance_prose.overhead(table.head(0)) == ""
+
+
+def test_memory_adds_up_and_is_explained() -> None:
+    table = books.memory([run()])
+    (row,) = table.to_dict("records")
+    assert row["requested_bytes"] == row["persistent_bytes"] + row["step_bytes"] == 40_319_744
+    assert row["rss_bytes"] == row["rss_start_bytes"] + row["model_bytes"] + row["stepping_bytes"]
+    assert balance_prose.memory(table) == (
+        "- `baseline`, `unfused`: of 40.32MB requested, 30.32MB stay from step to step: the weights, 4.27MB, and the "
+        "input queue where there is one. The step's own outputs and temporaries add up to 10.00MB. At most 24.00MB, "
+        "240% of it are alive at once, when `conv1` runs, for an output is freed after its last reader and its memory "
+        "asked for again. The process holds 500.00MB before there is a model (TensorFlow itself, and the images), "
+        "200.00MB more with the model and its session, 200.00MB more at its peak while stepping."
+    )
+
+
+def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
+    assert balance_prose.checked({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
+        "- `unfused`: timed against itself 0 times, each time in two new sessions, the baseline shows ratios of up to "
+        "1.250, or its inverse, in 95% of them. A ratio nearer to 1 than that is not distinguishable here. The 95% "
+        "intervals of single rounds, 0.010 wide (median), exclude 1 3 times: they cover the noise between blocks, "
+        "not that of a new session.",
+        "- `stock`: the baseline was not timed against itself on this machine, so no ratio is called not "
+        "distinguishable here. `cnnprof check --runtime stock` does it, and `make render` then uses it.",
+    ]
+
+
+def ranked(plain_ms: float, profiled_ms: float, variant: str) -> RunRecord:
+    record = make_record(variant, plain_s=((plain_ms / 1e3,),) * 2, baseline_s=((0.04,),) * 2)
+    timed = record.latency.model_copy(update={"profiled_s": ((profiled_ms / 1e3,),) * 2})
+    return record.model_copy(update={"latency": timed})
+
+
+def test_a_changed_order_is_said() -> None:
+    records = [
+        ranked(10, 14, "baseline"),
+        ranked(11, 13, "stride2"),
+        ranked(20, 21, "stride3"),
+        make_failure("stride5"),
+    ]
+    changes = compare.rank_changes(summary.overview(records))
+    assert changes.to_dict("records") == [{"runtime": "unfused", "faster": "baseline", "slower": "stride2"}]
+    assert balance_prose.ranks(changes) == (
+        "**Profiling changes the order of variants**: in `unfused` `baseline` is faster than `stride2` without "
+        "profiling, but slower under it. The unprofiled order counts."
+    )
+    assert balance_prose.ranks(changes.head(0)) == ("The variants come in the same order with and without profiling.")
+
+
+def scaled(step_ms: float, batch_size: int, threads: int | None, run_id: str = "a") -> RunRecord:
+    timed = {"plain_s": ((step_ms / 1e3,),) * 2, "baseline_s": ((step_ms / 1e3,),) * 2}
+    return make_record(batch_size=batch_size, threads=threads, run_id=run_id, purpose="scaling", **timed)  # type: ignore[arg-type]
+
+
+ROOF = RooflineRecord(
+    cpu="Made-up CPU",
+    threads=2,
+    peak_macs_per_s_1_thread=40e9,
+    peak_macs_per_s_all_threads=80e9,
+    bandwidth_bytes_per_s_1_thread=1e10,
+    bandwidth_bytes_per_s_all_threads=1e10,
+    busy_percent=0.0,
+    created="2026-11-24T00:00:00+00:00",
+)
+
+
+def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None:
+    runs = [
+        scaled(99, 128, 2, "old"),
+        scaled(60, 128, 1),
+        scaled(40, 128, 2, "new"),
+        scaled(1, 1, 2),
+        scaled(30, 128, 3),
+    ]
+    table = scaling_table(runs, ROOF)
+    assert table[["batch_size", "threads"]].to_numpy().tolist() == [[1, 2], [128, 1], [128, 2], [128, 3]]
+    assert table["latency_s"].tolist() == [0.001, 0.06, 0.04, 0.03]
+    assert table["images_per_s"].tolist() == pytest.approx([1000, 128 / 0.06, 3200, 128 / 0.03])
+    assert table["speedup"].tolist() == pytest.approx([float("nan"), 1.0, 1.5, 2.0], nan_ok=True)
+    macs = 18_470_784 * 128
+    shares = [18_470_784 / 1e-3 / 80e9, macs / 0.06 / 40e9, macs / 0.04 / 80e9, float("nan")]
+    assert table["share_of_peak"].tolist() == pytest.approx(shares, nan_ok=True)
+    assert "speedup" not in balance_tables.scaling(table).to_html()
+    assert ["over 1 thread" in balance_tables.scaling(t).to_html() for t in (table, table.head(1))] == [True, False]
+
+
+def test_scaling_without_runs_or_roofline() -> None:
+    assert scaling_table([], None).empty
+    other_cpu = ROOF.model_copy(update={"cpu": "Another CPU"})
+    for roofline in (None, other_cpu):
+        assert pd.isna(scaling_table([scaled(60, 128, 1)], roofline)["share_of_peak"]).all()

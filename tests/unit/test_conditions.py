@@ -1,0 +1,81 @@
+"""What runs do not share, and the reasons to read one with care."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnprof_lib.analysis import conditions
+from cnnprof_lib.analysis.warnings import warnings
+from cnnprof_lib.records import LoadRecord, RunRecord
+from tests.builders import make_failure, make_machine, make_record
+
+
+def test_runs_that_were_not_made_alike_are_named_by_their_difference() -> None:
+    records = [make_record("baseline"), make_record("stride2", "stock"), make_failure()]
+    assert conditions.differences(records) == []  # oneDNN is on in one runtime only, as it is meant
+    machine = make_machine(cpu="Another CPU", tensorflow="2.22.0", onednn=True)
+    other = make_record("stride5", machine=machine, batch_size=64, threads=1)
+    assert conditions.differences([*records, other]) == [
+        "batch size: 128 / 64",
+        "threads: 1 / TensorFlow's choice",
+        "CPU: Another CPU / Made-up CPU",
+        "TensorFlow: 2.21.0 / 2.22.0",
+        "oneDNN kernels: off / on",
+    ]
+
+
+def test_runs_of_two_runtimes_are_unlike() -> None:
+    before, after = make_record(machine=make_machine()), make_record("stride2", "stock", machine=make_machine())
+    assert conditions.unlike(before, after) == ["runtime (unfused / stock)"]
+    assert conditions.unlike(before, before) == []
+
+
+def steady(**changes: object) -> RunRecord:
+    return make_record(plain_s=((0.010, 0.010), (0.010, 0.010)), **changes)  # type: ignore[arg-type]
+
+
+def test_stored_warnings_come_first() -> None:
+    assert warnings(steady(warnings=("busy machine",))) == ["busy machine"]
+
+
+def test_a_short_step_is_warned_of() -> None:
+    assert warnings(make_record(plain_s=((0.0007, 0.0008), (0.0009, 0.0008)))) == [
+        "A step takes 800us, less than 1.00ms: much of it is the session call, not the network",
+    ]
+
+
+def test_unsteady_steps_are_warned_of() -> None:
+    assert warnings(make_record(plain_s=((0.010, 0.012), (0.014, 0.016)))) == [
+        "The unprofiled steps spread by 23% (interquartile range over median), more than 10%: "
+        "the machine was not quiet",
+    ]
+
+
+def test_processes_that_differ_are_warned_of() -> None:
+    record = make_record(plain_s=((0.100,), (0.105,), (0.104,), (0.112,)))
+    timed = record.latency.model_copy(update={"processes": (1, 1, 2)})
+    assert warnings(record.model_copy(update={"latency": timed})) == []
+    apart = make_record(plain_s=((0.100,), (0.101,), (0.104,), (0.114,), (0.1,), (0.1,), (0.1,), (0.1,)))
+    timed = apart.latency.model_copy(update={"processes": (2, 1, 1, 4)})
+    assert warnings(apart.model_copy(update={"latency": timed})) == [
+        "The processes differ by 14% (longest less shortest median step over their median), more than 10%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("load", "warning"),
+    [
+        (LoadRecord(others_percent=15.0, cpu_mhz=(2000.0, 2100.0)), None),
+        (LoadRecord(others_percent=0.0, cpu_mhz=()), None),
+        (
+            LoadRecord(others_percent=15.6, cpu_mhz=()),
+            "Other programs used 16% of the processors while the steps were timed",
+        ),
+        (
+            LoadRecord(others_percent=0.0, cpu_mhz=(3200.0, 1800.0, 3200.0)),
+            "The processor's frequency changed between 1,800 and 3,200 MHz while the steps were timed",
+        ),
+    ],
+)
+def test_a_busy_machine_and_a_changed_frequency_are_warned_of(load: LoadRecord, warning: str | None) -> None:
+    assert warnings(steady(load=load)) == ([warning] if warning else [])
