@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cnnprof_lib import records
@@ -236,3 +237,40 @@ def make_failure(
 def write_run(store: Store, record: records.RunRecord) -> Path:
     """Stores a record made of the default nodes as a measurement would."""
     return store.write_run(record, make_ops(record), "Profile:\nConv2D | 22.84MB (100.00%, 31.86%)\n", b"")
+
+
+def make_check(*ratios: float, noise: float = 0.0, machine: records.MachineRecord | None = None) -> records.CheckRecord:
+    """A check in ``stock``: rounds whose first session takes ``ratio`` times as long as the second.
+
+    Args:
+        ratios: One for each round; two rounds without a difference unless given.
+        noise: Standard deviation of the first session's blocks.
+        machine: Where it took place.
+    """
+    rng = np.random.default_rng(0)
+    rounds = []
+    for ratio in ratios or (1.0, 1.0):
+        first_s = tuple((ratio * float(1 + noise * rng.standard_normal()),) for _ in range(8))
+        rounds.append(records.PairRecord(first_s=first_s, second_s=((1.0,),) * len(first_s)))
+    return records.CheckRecord(
+        created="2026-11-24T00:00:00+00:00",
+        runtime="stock",
+        batch_size=BATCH,
+        machine=machine or make_machine("stock"),
+        rounds=tuple(rounds),
+    )
+
+
+def make_roofline(**changes: Any) -> records.RooflineRecord:
+    """Round limits: 10 MAC per byte is where the roof bends, with one thread and with both."""
+    fields = {
+        "cpu": "Made-up CPU",
+        "threads": 2,
+        "peak_macs_per_s_1_thread": 50e9,
+        "peak_macs_per_s_all_threads": 100e9,
+        "bandwidth_bytes_per_s_1_thread": 5e9,
+        "bandwidth_bytes_per_s_all_threads": 10e9,
+        "busy_percent": 1.5,
+        "created": "2026-11-24T00:00:00+00:00",
+    }
+    return records.RooflineRecord(**{**fields, **changes})

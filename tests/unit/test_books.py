@@ -8,8 +8,8 @@ import pytest
 from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
 from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.scaling import scaling_table
-from cnnprof_lib.records import ComparisonRecord, OpShares, RooflineRecord, RunRecord
-from tests.builders import Node, make_failure, make_machine, make_record
+from cnnprof_lib.records import ComparisonRecord, OpShares, RunRecord
+from tests.builders import Node, make_failure, make_machine, make_record, make_roofline
 
 NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))
 CHECKED = Resolution(rounds=(), excluding=3, width=0.01, smallest_ratio=1.25)
@@ -160,16 +160,7 @@ def scaled(step_ms: float, batch_size: int, threads: int | None, run_id: str = "
     return make_record(batch_size=batch_size, threads=threads, run_id=run_id, purpose="scaling", **timed)  # type: ignore[arg-type]
 
 
-ROOF = RooflineRecord(
-    cpu="Made-up CPU",
-    threads=2,
-    peak_macs_per_s_1_thread=40e9,
-    peak_macs_per_s_all_threads=80e9,
-    bandwidth_bytes_per_s_1_thread=1e10,
-    bandwidth_bytes_per_s_all_threads=1e10,
-    busy_percent=0.0,
-    created="2026-11-24T00:00:00+00:00",
-)
+ROOF = make_roofline()
 
 
 def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None:
@@ -186,7 +177,7 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
     assert table["images_per_s"].tolist() == pytest.approx([1000, 128 / 0.06, 3200, 128 / 0.03])
     assert table["speedup"].tolist() == pytest.approx([float("nan"), 1.0, 1.5, 2.0], nan_ok=True)
     macs = 18_470_784 * 128
-    shares = [18_470_784 / 1e-3 / 80e9, macs / 0.06 / 40e9, macs / 0.04 / 80e9, float("nan")]
+    shares = [18_470_784 / 1e-3 / 100e9, macs / 0.06 / 50e9, macs / 0.04 / 100e9, float("nan")]
     assert table["share_of_peak"].tolist() == pytest.approx(shares, nan_ok=True)
     assert "speedup" not in balance_tables.scaling(table).to_html()
     assert ["over 1 thread" in balance_tables.scaling(t).to_html() for t in (table, table.head(1))] == [True, False]

@@ -4,29 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cnnprof_lib.analysis.check import resolution, resolutions
-from cnnprof_lib.records import CheckRecord, PairRecord
 from cnnprof_lib.store import Store
-from tests.builders import make_machine, make_record
-
-
-def make_check(*ratios: float, noise: float = 0.0) -> CheckRecord:
-    """Rounds whose first session takes ``ratio`` times as long as the second, with noise between blocks."""
-    rng = np.random.default_rng(0)
-    rounds = []
-    for ratio in ratios:
-        blocks = tuple((float(1 + noise * rng.standard_normal()),) for _ in range(8))
-        rounds.append(PairRecord(first_s=tuple((ratio * one,) for (one,) in blocks), second_s=((1.0,),) * len(blocks)))
-    return CheckRecord(
-        created="2026-11-24T00:00:00+00:00",
-        runtime="stock",
-        batch_size=128,
-        machine=make_machine("stock"),
-        rounds=tuple(rounds),
-    )
+from tests.builders import make_check, make_machine, make_record
 
 
 def test_rounds_that_are_all_alike_tell_everything_apart() -> None:

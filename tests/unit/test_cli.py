@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cnnprof_lib import cli
+from cnnprof_lib import cli, report
+from cnnprof_lib.project import Project
+from cnnprof_lib.records import RunRecord
+from cnnprof_lib.settings import RUNTIMES, RunRequest
 from cnnprof_lib.store import Store
-from tests.builders import make_accuracy, make_ops, make_record
+from tests.builders import (
+    make_accuracy,
+    make_check,
+    make_machine,
+    make_ops,
+    make_record,
+    make_roofline,
+    write_run,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,3 +137,53 @@ def test_outside_a_project_it_says_so(
     assert capsys.readouterr().err == (
         f"{tmp_path}: neither it nor a folder above it has params/ and notebooks/. Go to a cnnprof project.\n"
     )
+
+
+def test_the_conditions_of_a_run_are_repeatable_options(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[RunRequest] = []
+
+    def run_notebook(request: RunRequest, project: Project, on_stage: object) -> RunRecord:
+        asked.append(request)
+        return make_record(request.variant, request.runtime)
+
+    monkeypatch.setattr(report, "run_notebook", run_notebook)
+    options = ["--batch-size", "1", "--batch-size", "64", "--threads", "1", "--threads", "2"]
+    command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", *options)
+    assert [(r.batch_size, r.threads, r.purpose) for r in asked] == [
+        (1, 1, "scaling"),
+        (1, 2, "scaling"),
+        (64, 1, "scaling"),
+        (64, 2, "scaling"),
+    ]
+    assert len({r.run_id for r in asked}) == 4
+    assert len({r.series for r in asked}) == 1
+
+
+def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command))
+    monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
+    monkeypatch.setattr(report, "render", lambda project: project.outputs / "report.html")
+    store = Store(Path("outputs"))
+    for runtime in RUNTIMES:
+        write_run(store, make_record("baseline", runtime))
+
+    def started_by_a_report(preset: str) -> list[list[str]]:
+        started.clear()
+        assert command(monkeypatch, "run", "smoke", "--preset", preset, "--generated", "--report") == 0
+        assert {tuple(arguments[:3]) for arguments in started} <= {(sys.executable, "-m", "cnnprof_lib")}
+        return [arguments[3:] for arguments in started]
+
+    images = ["--rounds", "20", "--generated", "--outputs", "outputs"]
+    roofline = ["roofline", "--outputs", "outputs"]
+    stock, unfused = (["check", "--runtime", name, *images] for name in ("stock", "unfused"))
+    assert started_by_a_report("quick") == [unfused, stock, roofline]
+    store.write_check(make_check(machine=make_machine()))
+    store.write_roofline(make_roofline())
+    assert started_by_a_report("quick") == [unfused]
+    store.write_check(make_check(machine=make_machine(cpu="Another CPU")))
+    store.write_roofline(make_roofline(cpu="Another CPU"))
+    assert started_by_a_report("quick") == [unfused, stock, roofline]
+    assert started_by_a_report("smoke") == []

@@ -24,22 +24,7 @@ from cnnprof_lib.measure.latency import Clock
 from cnnprof_lib.records import RooflineRecord
 from cnnprof_lib.traffic import LayerTraffic, layer_traffic
 from cnnprof_lib.variant import VariantSpec
-from tests.builders import Node, make_machine, make_ops, make_record
-
-
-def make_roofline(**changes: object) -> RooflineRecord:
-    """Round limits: 10 MAC per byte is where the roof bends, with one thread and with all."""
-    fields = {
-        "threads": 2,
-        "peak_macs_per_s_1_thread": 50e9,
-        "peak_macs_per_s_all_threads": 100e9,
-        "bandwidth_bytes_per_s_1_thread": 5e9,
-        "bandwidth_bytes_per_s_all_threads": 10e9,
-        "cpu": "Made-up CPU",
-        "busy_percent": 1.5,
-        "created": "2026-11-24T00:00:00+00:00",
-    }
-    return RooflineRecord(**{**fields, **changes})
+from tests.builders import Node, make_machine, make_ops, make_record, make_roofline
 
 
 def ticking_clock() -> Clock:
