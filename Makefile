@@ -10,14 +10,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 data_option = $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report render html train lab test lint clean distclean lock
+.PHONY: help setup report render html scaling train lab test lint clean distclean lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=python3.12  which Python makes .venv (3.10 to 3.13)"
 	@echo "  PRESET=quick       how much 'make report' measures: a file of params/presets"
-	@echo "  DATA=PATH          CIFAR-10, for 'make report' and 'make train': a folder, .zip or .tar.gz"
+	@echo "  DATA=PATH          CIFAR-10, for report, scaling and train: a folder, .zip or .tar.gz"
 	@echo "  UPGRADE=1          'make lock' also takes newer versions"
 
 setup: $(STAMP) ## Make .venv from requirements.lock
@@ -32,6 +32,9 @@ $(STAMP): requirements.lock pyproject.toml
 	esac; \
 	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	echo "$(PYTHON) cannot make virtual environments. Install its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
+	mkdir .venv.lock 2>/dev/null || { \
+	echo "Another make is setting up .venv: wait for it. If there is none, remove the folder .venv.lock." >&2; exit 1; }; \
+	trap 'rmdir .venv.lock' EXIT; trap 'exit 1' HUP INT TERM; \
 	if [ -f $(STAMP) ]; then \
 	rm -f $(STAMP); echo "Updating .venv ..."; \
 	else \
@@ -46,8 +49,8 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Ready: .venv"
 
 # Kernels keep their files in .venv, not in the home folder.
-report render html test: export IPYTHONDIR = $(CURDIR)/.venv/ipython
-report render html test: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
+report render html scaling test: export IPYTHONDIR = $(CURDIR)/.venv/ipython
+report render html scaling test: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
 
 report: setup ## Measure every variant of PRESET and write outputs/report
 	$(BIN)/cnnprof run --preset $(PRESET) --report $(data_option)
@@ -56,6 +59,11 @@ render: setup ## Write outputs/report again from the stored runs, without measur
 	$(BIN)/cnnprof report
 
 html: render ## The same as render
+
+scaling: setup ## Time two variants with small and large batches, on one and on all threads
+	$(BIN)/cnnprof run baseline stride5 --batch-size 1 --batch-size 128 --threads 1 \
+	  --threads $$(getconf _NPROCESSORS_ONLN) $(data_option)
+	$(BIN)/cnnprof report
 
 train: setup ## Train every variant; a stopped training goes on where it was
 	$(BIN)/cnnprof train --all $(data_option)
@@ -73,7 +81,7 @@ lint: setup ## Check style, types and that the notebooks hold no outputs
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 clean: ## Remove runs, reports and caches; keep .venv, outputs/reference and unfinished trainings
-	rm -rf outputs/runs outputs/report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf outputs/runs outputs/scaling outputs/check outputs/report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 distclean: clean ## The same, and remove .venv

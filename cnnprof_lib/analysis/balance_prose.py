@@ -14,10 +14,7 @@ from .check import INDISTINCT, Resolution
 from .prose import code
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
-NO_SCALING = (
-    "Not measured: `cnnprof run baseline --batch-size 1 --batch-size 128 --threads 1 --threads 2` does, "
-    "and `make render` then shows it."
-)
+NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
 
 
 def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-TARGETS = ("setup", "report", "render", "train", "lab", "html", "test", "lint", "clean", "lock")
+TARGETS = ("setup", "report", "render", "train", "lab", "html", "scaling", "test", "lint", "clean", "lock")
 
 
 # Requirements
@@ -329,3 +329,19 @@ def test_setup_that_failed_leaves_no_stamp_and_starts_again(tmp_path):
     calls = (project / "calls").read_text(encoding="utf-8")
     make("setup", "PYTHON=./python", cwd=project)
     assert (project / "calls").read_text(encoding="utf-8") == calls, "a finished set-up was done again"
+
+
+def test_two_set_ups_at_once_do_not_meet(tmp_path):
+    project = bare_project(tmp_path, FAKE_PYTHON)
+    (project / ".venv.lock").mkdir()  # as the other one makes it
+    second = make("setup", "PYTHON=./python", cwd=project)
+    assert second.returncode != 0
+    assert second.stderr.splitlines()[0] == (
+        "Another make is setting up .venv: wait for it. If there is none, remove the folder .venv.lock."
+    )
+    assert not (project / ".venv").exists()
+
+    (project / ".venv.lock").rmdir()
+    done = make("setup", "PYTHON=./python", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert not (project / ".venv.lock").exists()
