@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="blocks of each kind")
     arguments = parser.parse_args()
     runtimes.set_up(arguments.runtime)
-    runtimes.quiet_tensorflow()
+    runtimes.load_tensorflow()
     print(f"runtime {arguments.runtime}, batch {BATCH}, {arguments.rounds} blocks of 5 steps of each kind")
     for variant in arguments.variants:
         print(f"\n{variant}")

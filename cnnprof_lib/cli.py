@@ -76,10 +76,10 @@ def train(
     recipe = params.load_recipe(recipe_name, project.params)
 
     from .measure import data as images
-    from .measure.runtime import quiet_tensorflow
+    from .measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
-    quiet_tensorflow()
+    load_tensorflow()
     from .measure.train import train as train_variant
 
     for variant in wanted:
@@ -95,10 +95,10 @@ def evaluate(name: Annotated[str, typer.Argument(metavar="VARIANT")], source: Da
     (variant,) = _load([name], project)
 
     from .measure import data as images
-    from .measure.runtime import quiet_tensorflow
+    from .measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
-    quiet_tensorflow()
+    load_tensorflow()
     from .measure.evaluate import evaluate_reference
 
     console.print(terminal.accuracy_text(evaluate_reference(variant, dataset, project.store)), highlight=False)
@@ -168,7 +168,7 @@ def check(
     from .measure import runtime as runtimes
 
     runtimes.set_up(runtime)
-    runtimes.quiet_tensorflow()
+    runtimes.load_tensorflow()
     from .analysis.check import resolution
     from .measure.check import check as check_machine
 
@@ -230,9 +230,9 @@ def roofline(outputs: OutputsOption = "") -> None:
     from .measure import machine
     from .measure import roofline as limits
     from .measure.data import cache_dir
-    from .measure.runtime import quiet_tensorflow
+    from .measure.runtime import load_tensorflow
 
-    quiet_tensorflow()
+    load_tensorflow()
     terminal.say("Measuring matrix products and copies, half a minute the first time.")
     record = limits.cached_roofline(cache_dir(), limits.key_of(machine.describe(onednn=False)))
     store.write_roofline(record)
@@ -255,7 +255,7 @@ def compare_xprof(
     from .measure import runtime as runtimes
 
     runtimes.set_up(runtime)
-    runtimes.quiet_tensorflow()
+    runtimes.load_tensorflow()
     from .measure.second_opinion import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):

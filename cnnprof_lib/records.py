@@ -107,6 +107,9 @@ class UnattributedRecord(Spec):
         return self.before_s + self.between_s + self.after_s
 
 
+Counts = tuple[tuple[Annotated[int, Field(ge=0)], ...], ...]
+
+
 class LoadRecord(Spec):
     """What else the machine did while the steps were timed."""
 
@@ -114,6 +117,11 @@ class LoadRecord(Spec):
     """Time of all processors that went to other processes or other virtual machines."""
     cpu_mhz: tuple[Positive, ...]
     """Clock frequency after each round of blocks; empty where the system does not tell it."""
+    plain_faults: Counts
+    """Page faults without input or output in each unprofiled step, by block: 4 KiB, as a rule, that the allocator had
+    given back and the system hands out anew, zeroed. Empty where the system does not count them."""
+    profiled_faults: Counts
+    baseline_faults: Counts
 
 
 class OpRecord(Spec):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
-import os
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from .errors import ReportError
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
+from .stderr import stderr_aside
 from .store import new_run_id, utc_now, write_atomically
 
 OnStage = Callable[[float, str], None]
@@ -140,7 +138,7 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: i
 
     last_words: list[str] = []
     try:
-        with _stderr_aside(last_words):
+        with stderr_aside(last_words):
             papermill.execute_notebook(
                 str(notebook),
                 str(output),
@@ -158,24 +156,6 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: i
         reason = last_words[-1] if last_words else "it was killed, or the machine ran out of memory"
         return f"The kernel died: {reason}."
     return None
-
-
-@contextlib.contextmanager
-def _stderr_aside(lines: list[str]) -> Iterator[None]:
-    """Keeps what the kernel's process writes on standard error out of the terminal, and hands it over at the end.
-
-    TensorFlow announces missing accelerators there in a way that no setting turns off.
-    """
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            aside.seek(0)
-            lines.extend(aside.read().decode(errors="replace").strip().splitlines())
 
 
 def _is_ours(name: str) -> bool:

@@ -113,7 +113,7 @@ def make_record(
             profiled_s=tuple((step_s,) * len(block) for block in plain_s),
             baseline_s=baseline_s or tuple((base_s,) * len(block) for block in plain_s),
         ),
-        "load": records.LoadRecord(others_percent=1.0, cpu_mhz=(2500.0, 2500.0)),
+        "load": make_load(),
         "ops": _op_records(nodes),
         "unattributed": make_unattributed(unattributed_s),
         "add_step_s": 0.02,
@@ -122,6 +122,18 @@ def make_record(
         "warnings": (),
     }
     return records.RunRecord(**{**fields, **changes})
+
+
+def make_load(**changes: Any) -> records.LoadRecord:
+    """A quiet machine of a steady frequency that does not count page faults."""
+    fields = {
+        "others_percent": 1.0,
+        "cpu_mhz": (2500.0, 2500.0),
+        "plain_faults": (),
+        "profiled_faults": (),
+        "baseline_faults": (),
+    }
+    return records.LoadRecord(**{**fields, **changes})
 
 
 def make_unattributed(total_s: float) -> records.UnattributedRecord:

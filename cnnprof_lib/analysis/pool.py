@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -44,7 +45,10 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
             "latency": LatencyRecord(**blocks, processes=tuple(len(run.latency.plain_s) for run in runs)),
             "load": LoadRecord(
                 others_percent=max(run.load.others_percent for run in runs),
-                cpu_mhz=tuple(mhz for run in runs for mhz in run.load.cpu_mhz),
+                **{
+                    name: tuple(itertools.chain.from_iterable(getattr(run.load, name) for run in runs))
+                    for name in ("cpu_mhz", "plain_faults", "profiled_faults", "baseline_faults")
+                },
             ),
             "ops": _mean_ops(runs, weights),
             "unattributed": UnattributedRecord(**unattributed),

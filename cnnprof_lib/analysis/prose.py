@@ -162,7 +162,10 @@ def all_warnings(records: Sequence[RunRecord]) -> str:
     for record in records:
         for line in warnings_of(record):
             found.setdefault(line, []).append(f"{code(record.variant.name)} ({record.runtime})")
-    return "\n".join(f"- **Warning**, {_listed(runs)}: {escape(line)}." for line, runs in found.items())
+    return "\n".join(
+        f"- **Warning**, {'all runs' if len(runs) == len(records) else _listed(runs)}: {escape(line)}."
+        for line, runs in found.items()
+    )
 
 
 def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:

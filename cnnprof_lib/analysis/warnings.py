@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..records import RunRecord
 from ..units import percent, seconds
 from .estimates import median_of_blocks, process_spread, spread
@@ -14,6 +16,11 @@ BUSY_PERCENT = 15.0
 """Own choice: an idle desktop stays well below, one busy core of four does not."""
 FREQUENCY_CHANGE = 0.05
 """Own choice: the latency follows the frequency, and most intervals here are narrower."""
+
+MANY_FAULTS = 1000
+"""4 MB in pages of 4 KiB: some 1 ms. Own choice, between the few dozen faults of a step that finds its memory still
+there and the thousands of one that does not."""
+FAULTING_SHARE = 0.05
 
 
 def warnings(record: RunRecord) -> list[str]:
@@ -35,4 +42,26 @@ def warnings(record: RunRecord) -> list[str]:
         f"The processor's frequency changed between {slowest_mhz:,.0f} and {fastest_mhz:,.0f} MHz "
         "while the steps were timed": fastest_mhz > (1 + FREQUENCY_CHANGE) * slowest_mhz,
     }
-    return [*record.warnings, *(text for text, holds in found.items() if holds)]
+    return [*record.warnings, *(text for text, holds in found.items() if holds), *_page_faults(record)]
+
+
+def _page_faults(record: RunRecord) -> list[str]:
+    """How many steps did not find their memory still there, if it is many, and what that makes of them."""
+    latency, load = record.latency, record.load
+    steps_s = np.concatenate(latency.plain_s)
+    faulting = {
+        kind: np.concatenate(blocks) > MANY_FAULTS
+        for kind, blocks in (("unprofiled", load.plain_faults), ("profiled", load.profiled_faults))
+        if blocks
+    }
+    if not faulting or max(which.mean() for which in faulting.values()) <= FAULTING_SHARE:
+        return []
+    shares = " and ".join(f"{percent(which.mean(), 0)} of the {kind} steps" for kind, which in faulting.items())
+    medians = ""
+    if 0 < (which := faulting["unprofiled"]).mean() < 1:
+        with_s, without_s = np.median(steps_s[which]), np.median(steps_s[~which])
+        medians = f"; unprofiled, these take {seconds(with_s)} (median), the others {seconds(without_s)}"
+    return [
+        f"In {shares} the system had to hand out memory anew that was given back after an earlier step "
+        f"(over {MANY_FAULTS:,} page faults){medians}"
+    ]

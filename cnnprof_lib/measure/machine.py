@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -61,8 +62,8 @@ class LoadWatch:
         if frequency and frequency.current > 0:
             self._cpu_mhz.append(frequency.current)
 
-    def record(self) -> LoadRecord:
-        """What was seen up to now."""
+    def record(self, faults: Mapping[str, tuple[tuple[int, ...], ...]]) -> LoadRecord:
+        """What was seen up to now, with the page faults of the steps by their kind."""
         every, own = psutil.cpu_times(), psutil.Process().cpu_times()
         # As psutil's cpu_percent counts: guests stand in user time too, and waiting for a disk is idle.
         spent = {name: getattr(every, name) - getattr(self._all, name) for name in every._fields}
@@ -70,7 +71,8 @@ class LoadWatch:
         busy = total - spent["idle"] - spent.get("iowait", 0.0)
         ours = own.user + own.system - self._own.user - self._own.system
         others = max(busy - ours, 0.0) / total if total > 0 else 0.0
-        return LoadRecord(others_percent=100 * others, cpu_mhz=tuple(self._cpu_mhz))
+        by_kind = {f"{kind}_faults": blocks for kind, blocks in faults.items()}
+        return LoadRecord(others_percent=round(100 * others, 3), cpu_mhz=tuple(self._cpu_mhz), **by_kind)
 
 
 def resident_bytes() -> int:

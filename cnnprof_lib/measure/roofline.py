@@ -107,7 +107,7 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
 
 def _set_up_process() -> None:
     runtime.set_up("stock")
-    runtime.quiet_tensorflow()
+    runtime.load_tensorflow()
 
 
 def bandwidth_bytes_per_s(threads: int, clock: Clock, array_bytes: int | None = None) -> float:

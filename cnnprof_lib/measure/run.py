@@ -27,6 +27,7 @@ from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
 from .data import DataSet
+from .faults import FaultCount
 from .graph import NetworkSession, TracedStep
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
@@ -175,17 +176,18 @@ def _time(session: NetworkSession, baseline: NetworkSession, preset: PresetSpec,
     """Times the three kinds of step."""
     steps: list[TracedStep] = []
     watch = machine.LoadWatch()
+    counts = {
+        "plain": FaultCount(TimedStep(session.step, session.prepare)),
+        "profiled": FaultCount(TimedStep(session.traced_step, session.prepare, steps.append)),
+        "baseline": FaultCount(TimedStep(baseline.step, baseline.prepare)),
+    }
 
     def on_round(done: int) -> None:
         watch.look()
         on_stage(0.2 + 0.6 * done / preset.blocks, f"timing, round {done} of {preset.blocks}")
 
     times = time_blocks(
-        {
-            "plain": TimedStep(session.step, session.prepare),
-            "profiled": TimedStep(session.traced_step, session.prepare, steps.append),
-            "baseline": TimedStep(baseline.step, baseline.prepare),
-        },
+        {kind: count.step for kind, count in counts.items()},
         blocks=preset.blocks,
         steps_per_block=preset.steps_per_block,
         warmup_steps=preset.warmup_steps,
@@ -193,7 +195,8 @@ def _time(session: NetworkSession, baseline: NetworkSession, preset: PresetSpec,
         on_round=on_round,
     )
     latency = LatencyRecord(plain_s=times["plain"], profiled_s=times["profiled"], baseline_s=times["baseline"])
-    return _Timed(latency, steps, watch.record())
+    load = watch.record({kind: count.by_block(preset.steps_per_block) for kind, count in counts.items()})
+    return _Timed(latency, steps, load)
 
 
 class _Profile(NamedTuple):

@@ -8,6 +8,7 @@ import sys
 
 from ..errors import MeasureError
 from ..settings import Runtime
+from ..stderr import stderr_aside
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
@@ -50,6 +51,15 @@ def limit_threads(threads: int | None) -> None:
 
 
 def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's notices of missing accelerators and of old names out of the terminal; errors still show."""
+    """Keeps TensorFlow's warnings and its notices of old names out of the terminal; errors still show."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def load_tensorflow() -> None:
+    """Loads TensorFlow without its notices of missing accelerators, too, which no setting turns off."""
+    quiet_tensorflow()
+    with stderr_aside([]):  # an import that fails raises, and that is told
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()

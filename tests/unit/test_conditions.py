@@ -7,7 +7,7 @@ import pytest
 from cnnprof_lib.analysis import conditions
 from cnnprof_lib.analysis.warnings import warnings
 from cnnprof_lib.records import LoadRecord, RunRecord
-from tests.builders import make_failure, make_machine, make_record
+from tests.builders import make_failure, make_load, make_machine, make_record
 
 
 def test_runs_that_were_not_made_alike_are_named_by_their_difference() -> None:
@@ -65,17 +65,43 @@ def test_processes_that_differ_are_warned_of() -> None:
 @pytest.mark.parametrize(
     ("load", "warning"),
     [
-        (LoadRecord(others_percent=15.0, cpu_mhz=(2000.0, 2100.0)), None),
-        (LoadRecord(others_percent=0.0, cpu_mhz=()), None),
+        (make_load(others_percent=15.0, cpu_mhz=(2000.0, 2100.0)), None),
+        (make_load(others_percent=0.0, cpu_mhz=()), None),
         (
-            LoadRecord(others_percent=15.6, cpu_mhz=()),
+            make_load(others_percent=15.6, cpu_mhz=()),
             "Other programs used 16% of the processors while the steps were timed",
         ),
         (
-            LoadRecord(others_percent=0.0, cpu_mhz=(3200.0, 1800.0, 3200.0)),
+            make_load(others_percent=0.0, cpu_mhz=(3200.0, 1800.0, 3200.0)),
             "The processor's frequency changed between 1,800 and 3,200 MHz while the steps were timed",
         ),
     ],
 )
 def test_a_busy_machine_and_a_changed_frequency_are_warned_of(load: LoadRecord, warning: str | None) -> None:
     assert warnings(steady(load=load)) == ([warning] if warning else [])
+
+
+def faults(**changes: object) -> list[str]:
+    blocks = ((50, 50), (50, 4700))
+    load = make_load(plain_faults=blocks, profiled_faults=((50,) * 2,) * 2, **changes)
+    return warnings(make_record(plain_s=((0.040, 0.040), (0.041, 0.044)), load=load))
+
+
+def test_steps_whose_memory_came_anew_are_told_apart() -> None:
+    assert faults() == [
+        "In 25% of the unprofiled steps and 0% of the profiled steps the system had to hand out memory anew that was "
+        "given back after an earlier step (over 1,000 page faults); unprofiled, these take 44.00ms (median), "
+        "the others 40.00ms",
+    ]
+
+
+def test_memory_that_comes_anew_in_profiled_steps_alone_is_warned_of() -> None:
+    load = make_load(plain_faults=((50, 50),) * 2, profiled_faults=((4700, 50),) * 2)
+    assert warnings(steady(load=load)) == [
+        "In 0% of the unprofiled steps and 50% of the profiled steps the system had to hand out memory anew that was "
+        "given back after an earlier step (over 1,000 page faults)",
+    ]
+
+
+def test_steps_that_find_their_memory_are_not_warned_of() -> None:
+    assert warnings(steady(load=make_load(plain_faults=((50, 90),) * 2, profiled_faults=((50, 90),) * 2))) == []

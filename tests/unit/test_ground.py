@@ -161,7 +161,9 @@ MAY_IMPORT = {
     "records": {"errors"} | SPECS,
     "store": {"errors", "records"} | SPECS,
     "traffic": {"errors"} | SPECS,
+    "stderr": set(),
     "measure.latency": {"errors"},
+    "measure.faults": {"measure.latency"},
 }
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames, pool
-from cnnprof_lib.records import LoadRecord
 from cnnprof_lib.store import Store
-from tests.builders import make_failure, make_ops, make_record
+from tests.builders import make_failure, make_load, make_ops, make_record
 
 SERIES = "20261124T000000Z-0000"
 
@@ -42,10 +41,11 @@ def test_the_pool_has_the_blocks_of_all_and_means_that_balance() -> None:
 
 def test_the_pool_keeps_its_processes_apart_and_the_worst_load() -> None:
     first, second = processes()
-    busy = second.model_copy(update={"load": LoadRecord(others_percent=20.0, cpu_mhz=(2000.0,))})
+    busy = second.model_copy(update={"load": make_load(others_percent=20.0, cpu_mhz=(2000.0,), plain_faults=((1, 2),))})
     both = pool.pooled([first, busy])
     assert both.latency.processes == (2, 2)
     assert (both.load.others_percent, both.load.cpu_mhz) == (20.0, (2500.0, 2500.0, 2000.0))
+    assert both.load.plain_faults == ((1, 2),)
     assert both.unattributed.model_dump() == pytest.approx({"before_s": 5e-4, "between_s": 1e-3, "after_s": 5e-4})
 
 
