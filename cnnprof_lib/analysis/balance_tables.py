@@ -114,4 +114,6 @@ def scaling(table: pd.DataFrame) -> Styler:
 
 def roofline(table: pd.DataFrame) -> Styler:
     """Layers of one run against what the machine can do at most, from `roofline.roofline_table`."""
-    return styled(table, _ROOFLINE)
+    idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
+    rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
+    return styled(table.assign(**{rate: table[rate].mask(idle) for rate in rates}), _ROOFLINE)

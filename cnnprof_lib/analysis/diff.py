@@ -25,7 +25,7 @@ from ..errors import MeasureError
 from ..records import BALANCE_TOLERANCE_S, RunRecord
 from .check import Resolution
 from .conditions import unlike
-from .estimates import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, CONFIDENCE, Blocks, block_medians
+from .estimates import BOOTSTRAP_SEED, CONFIDENCE, Blocks, block_medians
 from .frames import NO_LAYER, UNATTRIBUTED
 
 MACS = "MACs"
@@ -42,6 +42,8 @@ DIFFERENCE = "difference"
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 """Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
 
+RESAMPLES = 1999
+"""Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
 _BASELINE = "baseline"
 _SUM_TOLERANCE_S = 1e-9
 
@@ -92,7 +94,7 @@ def waterfall(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, aft
         rows,
         vectorized=True,
         confidence_level=CONFIDENCE,
-        n_resamples=BOOTSTRAP_RESAMPLES,
+        n_resamples=RESAMPLES,
         method="percentile",  # the default (BCa) is undefined where the values are all alike
         rng=BOOTSTRAP_SEED,
     ).confidence_interval

@@ -6,6 +6,7 @@ several processes, the processes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -76,6 +77,12 @@ def process_spread(blocks: Blocks, processes: Sequence[int]) -> float:
 
 
 def _bootstrap_median(values: NDArray[np.float64]) -> Estimate:
+    return _estimate(tuple(values))
+
+
+@functools.cache
+def _estimate(values: tuple[float, ...]) -> Estimate:
+    """The same for the same values: a report asks for each estimate several times."""
     # "percentile", for the default (BCa) is undefined where the values are all alike.
     interval = stats.bootstrap(
         (values,),

@@ -66,7 +66,7 @@ def waterfall(data: pd.DataFrame, resolution: Resolution | None = None, *, ax: A
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per step [ms]", ylabel="", title=_title(data, resolution))
     drawn = [look for cause, look in CAUSE_LOOKS.items() if (rows["cause"] == cause).any()]
-    ax.legend(handles=[Patch(**look, **_EDGE) for look in drawn])
+    ax.legend(handles=[Patch(**look, **_EDGE) for look in drawn], loc="lower right")
     return ax
 
 
