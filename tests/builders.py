@@ -181,6 +181,35 @@ def make_accuracy(correct: int = 8600, images: int = 10_000, *, measured: bool =
     )
 
 
+def make_training(
+    variant: str = "baseline", *, steps: int = 4000, step_s: Sequence[float] = (0.3, 0.3), **changes: Any
+) -> records.TrainingRecord:
+    """A training of reference weights, in as many equal stretches as ``step_s`` has seconds per step."""
+    spec = load_variant(variant, PARAMS)
+    stretch = steps // len(step_s)
+    history = tuple(
+        records.HistoryRow(
+            step=stretch * (i + 1), loss=1.0, accuracy=0.6, learning_rate=0.01, images_per_s=BATCH / seconds
+        )
+        for i, seconds in enumerate(step_s)
+    )
+    fields = {
+        "variant": spec,
+        "recipe": "short",
+        "steps": steps,
+        "batch_size": BATCH,
+        "seed": 1,
+        "dataset": "CIFAR-10",
+        "dataset_sha256": "0" * 64,
+        "seconds": stretch * sum(step_s),
+        "held_out": None,
+        "test": make_accuracy(),
+        "weights_sha256": "0" * 64,
+        "history": history,
+    }
+    return records.TrainingRecord(**{**fields, **changes})
+
+
 def _op_records(nodes: Sequence[Node]) -> tuple[records.OpRecord, ...]:
     kernels: dict[tuple[str, str], list[Node]] = {}
     for node in nodes:

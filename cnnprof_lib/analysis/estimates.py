@@ -7,11 +7,11 @@ several processes, the processes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -83,16 +83,29 @@ def _bootstrap_median(values: NDArray[np.float64]) -> Estimate:
 @functools.cache
 def _estimate(values: tuple[float, ...]) -> Estimate:
     """The same for the same values: a report asks for each estimate several times."""
+    return _bootstrapped((np.array(values),), np.median, paired=False)
+
+
+def _bootstrapped(samples: tuple[NDArray[np.float64], ...], statistic: Callable[..., Any], *, paired: bool) -> Estimate:
     # "percentile", for the default (BCa) is undefined where the values are all alike.
     interval = stats.bootstrap(
-        (values,),
-        np.median,
+        samples,
+        statistic,
+        paired=paired,
         confidence_level=CONFIDENCE,
         n_resamples=BOOTSTRAP_RESAMPLES,
         method="percentile",
         rng=BOOTSTRAP_SEED,
     ).confidence_interval
-    return Estimate(float(np.median(values)), float(interval.low), float(interval.high))
+    return Estimate(float(statistic(*samples)), float(interval.low), float(interval.high))
+
+
+def _sum_over_sum(parts: NDArray[np.float64], totals: NDArray[np.float64], axis: int = -1) -> Any:
+    return parts.sum(axis=axis) / totals.sum(axis=axis)
+
+
+def _median_over_median(values: NDArray[np.float64], base: NDArray[np.float64], axis: int = -1) -> Any:
+    return np.median(values, axis=axis) / np.median(base, axis=axis)
 
 
 def proportion(hits: int, of: int) -> Estimate:
@@ -105,3 +118,25 @@ def spread(blocks: Blocks) -> float:
     """Interquartile range of all steps over their median."""
     values = np.concatenate([np.asarray(block) for block in blocks])
     return float(stats.iqr(values) / np.median(values))
+
+
+def ratio_of_sums(parts: ArrayLike, totals: ArrayLike) -> Estimate:
+    """The share that parts have in their totals over all blocks, each block's part beside its total."""
+    return _bootstrapped((np.asarray(parts), np.asarray(totals)), _sum_over_sum, paired=True)
+
+
+def ratio_of_medians(values: ArrayLike, base: ArrayLike) -> Estimate:
+    """The ratio of the medians of two samples that were not measured in pairs."""
+    return _bootstrapped((np.asarray(values), np.asarray(base)), _median_over_median, paired=False)
+
+
+def difference_of_proportions(first: Estimate, second: Estimate) -> Estimate:
+    """How much larger the first of two independent shares is, from their Wilson intervals.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods", Statistics in Medicine 17, 1998, method 10.
+    """
+    value = first.value - second.value
+    below = np.hypot(first.value - first.low, second.high - second.value)
+    above = np.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - float(below), value + float(above))

@@ -1,0 +1,234 @@
+"""The rules of thesis/claims.yaml on time, memory and shapes, computed; those on weights are in `training_rules`.
+
+Each takes a claim and the evidence and returns a finding; one that is asked in each runtime takes that as third
+argument. What the records cannot answer raises `NotTestable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from .. import units
+from ..layers import Conv
+from ..settings import Runtime
+from ..thesis import PUBLISHED, published_table
+from ..thesis.claims import Claim
+from ..variant import VariantSpec
+from . import frames
+from .estimates import (
+    Estimate,
+    median_of_blocks,
+    ratio_of_blocks,
+)
+from .evidence import (
+    Evidence,
+    Finding,
+    NotTestable,
+    Outcome,
+    is_below,
+    lies_in,
+    ratio_text,
+    share_text,
+)
+
+RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]
+WholeRule = Callable[[Claim, Evidence], Finding]
+
+STRIDES = {1: "baseline", 2: "stride2", 3: "stride3", 5: "stride5"}
+_UNIT_BYTES = {"KB": 1e3, "MB": 1e6}
+
+
+def conv2d_first(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 1."""
+    return _rank_in_time(evidence, runtime, "Conv2D", 1)
+
+
+def lrn_second(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 2."""
+    return _rank_in_time(evidence, runtime, "LRN", 2)
+
+
+def _rank_in_time(evidence: Evidence, runtime: Runtime, op: str, rank: int) -> Finding:
+    """Whether ``op`` has that rank among the baseline's ops by time, told apart from those beside it."""
+    own = evidence.own_share("baseline", runtime, op)
+    names = evidence.ops_by_time("baseline", runtime)
+    place = names.index(op) + 1
+    rivals = [*names[max(rank - 2, 0) : rank - 1], *names[rank : rank + 1]] if place == rank else [names[rank - 1]]
+    shares = {name: evidence.own_share("baseline", runtime, name) for name in rivals}
+    ours = f"{op} {share_text(own)}, " + ", ".join(f"{name} {share_text(share)}" for name, share in shares.items())
+    if alike := [name for name, share in shares.items() if is_below(own, share) is None]:
+        return Finding(ours, None, f"{op} and {' and '.join(alike)} cannot be told apart")
+    return Finding(ours, Outcome.HOLDS if place == rank else Outcome.FAILS, f"{op} has place {place} by time")
+
+
+def queue_then_conv2d(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 3."""
+    sizes = evidence.op_bytes("baseline", runtime)
+    shares = (sizes / sizes.sum())[:2]
+    ours = ", ".join(f"{op} {units.percent(share, 1)}" for op, share in shares.items())
+    if not sizes.get("FIFOQueueV2"):
+        raise NotTestable("this runtime has no input queue", ours)
+    holds = list(shares.index) == ["FIFOQueueV2", "Conv2D"]
+    why = f"most bytes: {', then '.join(shares.index)}"
+    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, why)
+
+
+def time_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 4."""
+    ratios = {name: evidence.ratio(name, runtime) for name in STRIDES.values()}
+    latencies = [median_of_blocks(evidence.run(name, runtime).latency.plain_s).value for name in ratios]
+    ours = ", ".join(map(units.seconds, latencies)) + "; ratios " + ", ".join(map(ratio_text, ratios.values()))
+    return _falls(ratios, ours, "latency")
+
+
+def share_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 5."""
+    shares = {name: evidence.own_share(name, runtime, "Conv2D") for name in STRIDES.values()}
+    return _falls(shares, ", ".join(map(share_text, shares.values())), "Conv2D's share")
+
+
+def _falls(values: dict[str, Estimate], ours: str, what: str) -> Finding:
+    """Whether each value lies below the one before it."""
+    open_pairs = []
+    for (wider, above), (narrower, below) in pairwise(values.items()):
+        falls = is_below(below, above)
+        if falls is False:
+            return Finding(ours, Outcome.FAILS, f"{what} of {narrower} is larger than that of {wider}")
+        if falls is None:
+            open_pairs.append(f"{wider} and {narrower}")
+    if open_pairs:
+        return Finding(ours, None, f"{what} of {', of '.join(open_pairs)} cannot be told apart")
+    return Finding(ours, Outcome.HOLDS, f"{what} falls at every stride")
+
+
+def conv2d_bytes(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 6."""
+    texts, fits = [], True
+    for stride in (1, 5):
+        printed = claim.published[f"stride {stride}"]
+        requested = float(evidence.op_bytes(STRIDES[stride], runtime)["Conv2D"])
+        texts.append(units.num_bytes(requested))
+        fits &= requested <= printed.value * _UNIT_BYTES[printed.unit] < 2 * requested
+    why = "both sizes are within what the allocator rounds up" if fits else "the printed sizes are not those requested"
+    return Finding(", ".join(texts), Outcome.HOLDS if fits else Outcome.FAILS, why)
+
+
+def sized(ratio: Estimate, span: tuple[float, float], ours: str, *, there: bool) -> Finding:
+    """Holds where the ratio lies in the printed span; else it is another size of the effect, or it is not there."""
+    inside, printed = lies_in(ratio, span), f"the printed {span[0]:.3g} to {span[1]:.3g}"
+    if inside:
+        return Finding(ours, Outcome.HOLDS, f"within {printed}")
+    if inside is None:
+        return Finding(ours, None, f"cannot be told from {printed}")
+    if there:
+        return Finding(ours, Outcome.DIFFERS, f"the effect is there, but outside {printed}")
+    return Finding(ours, Outcome.FAILS, "there is no such effect")
+
+
+def half_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 9, time."""
+    ratio = evidence.ratio("filters32", runtime)
+    return sized(ratio, claim.published["time"].range, ratio_text(ratio), there=ratio.high < 1)
+
+
+def half_memory(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 9, memory: bytes follow from shapes, so another ratio contradicts."""
+    base, half = (evidence.run(name, runtime).memory.requested_bytes for name in ("baseline", "filters32"))
+    low, high = claim.published["memory"].range
+    ours = f"{units.num_bytes(base)} and {units.num_bytes(half)}, ratio {half / base:.3f}"
+    holds = low <= half / base <= high
+    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "requested bytes are not halved")
+
+
+def half_filters_share(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 10."""
+    base, half = (evidence.own_share(name, runtime, "Conv2D") for name in ("baseline", "filters32"))
+    lower = is_below(half, base)
+    ours = f"{share_text(base)}, with half the filters {share_text(half)}"
+    return Finding(ours, Outcome.FAILS if lower else Outcome.HOLDS, "Conv2D's share is lower" if lower else "")
+
+
+def pooling_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 11, time."""
+    ratio, little = evidence.ratio("pool-large", runtime), claim.criteria["little"]
+    ours, change = ratio_text(ratio), f"a change of {little.plus_minus:.0%}"
+    inside = lies_in(ratio, little.range)
+    if inside is None:
+        return Finding(ours, None, f"cannot be told from {change}")
+    if inside:
+        return Finding(ours, Outcome.HOLDS, f"less than {change}")
+    printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", "baseline")]
+    why = f"more than {change}, as in the printed tables, whose sums have the ratio {printed[0] / printed[1]:.3f}"
+    return Finding(ours, Outcome.FAILS, why)
+
+
+def profiling_slows(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 12."""
+    latency = evidence.run("baseline", runtime).latency
+    ratio = ratio_of_blocks(latency.profiled_s, latency.plain_s)
+    low, high = claim.published["slowdown"].range
+    inside = lies_in(ratio, (low, high))
+    if inside is None:
+        return Finding(ratio_text(ratio), None, f"cannot be told from {low:g} to {high:g} times")
+    why = f"{'within' if inside else 'outside'} {low:g} to {high:g} times"
+    return Finding(ratio_text(ratio), Outcome.HOLDS if inside else Outcome.FAILS, why)
+
+
+def parameters(claim: Claim, evidence: Evidence) -> Finding:
+    """Claim 13, parameters."""
+    count = evidence.run("baseline").parameters
+    holds = count == claim.published["parameters"].value
+    return Finding(f"{count:,}", Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "another number")
+
+
+def multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
+    """Claim 13, multiply-adds."""
+    run = evidence.run("baseline")
+    low, high = claim.published["multiply-adds"].range
+    if low <= run.macs_per_image / 1e6 <= high:
+        return Finding(f"{run.macs_per_image:,}", Outcome.HOLDS)
+    both = (run.macs_per_image + run.parameters) / 1e6
+    why = "convolutions and dense layers need another number"
+    if low <= both <= high:
+        why += f"; it is the sum with the parameters, {both:.2f} million, that rounds to the printed one"
+    return Finding(f"{run.macs_per_image:,}", Outcome.FAILS, why)
+
+
+def combination(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
+    """Claim 14."""
+    both = evidence.ratio("stride2-filters32", runtime)
+    single = {name: evidence.ratio(name, runtime) for name in ("stride2", "filters32")}
+    ours = f"{ratio_text(both)}; " + ", ".join(f"{name} {ratio_text(ratio)}" for name, ratio in single.items())
+    below = {name: is_below(both, ratio) for name, ratio in single.items()}
+    if faster := [name for name, is_lower in below.items() if is_lower is False]:
+        return Finding(ours, Outcome.FAILS, f"{' and '.join(faster)} alone is faster")
+    if alike := [name for name, is_lower in below.items() if is_lower is None]:
+        return Finding(ours, None, f"it cannot be told apart from {' and '.join(alike)}")
+    return Finding(ours, Outcome.HOLDS, "faster than either change alone")
+
+
+def whole_output(claim: Claim, evidence: Evidence) -> Finding:
+    """Claim 15: the P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
+    needed = {
+        f"{run.variant.name} {layer.name}": ((out - 1) * layer.stride + layer.kernel - side) / 2
+        for run in frames.completed(evidence.records)
+        for layer, side, out in _convolutions(run.variant)
+        if layer.stride > 1
+    }
+    if not needed:
+        raise NotTestable("no convolution with a stride above 1 ran")
+    ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())
+    broken = [name for name, padding in needed.items() if padding < 0 or padding % 1]
+    if broken:
+        return Finding(ours, Outcome.FAILS, f"no whole P for {', '.join(broken)}, which ran")
+    return Finding(ours, Outcome.HOLDS, "all convolutions that ran have a whole P")
+
+
+def _convolutions(variant: VariantSpec) -> Iterator[tuple[Conv, int, int]]:
+    """Each convolution with the side of its input and of its output, in pixels."""
+    shape = variant.input.shape
+    for layer, cost in zip(variant.layers, variant.costs(), strict=True):
+        if isinstance(layer, Conv):
+            yield layer, shape[0], cost.output_shape[0]
+        shape = cost.output_shape

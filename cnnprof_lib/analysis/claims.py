@@ -1,0 +1,135 @@
+"""The thesis's claims with verdicts computed from this project's records by the rules of thesis/claims.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..records import TrainingRecord
+from ..thesis.claims import Claim, load_claims
+from . import claim_rules as rules
+from . import training_rules
+from .evidence import Evidence, Finding, NotTestable, Outcome
+from .frames import Record
+
+REPRODUCED = "reproduced"
+CONTRADICTED = "contradicted"
+DEPENDS = "depends on machine or runtime"
+NOT_TESTABLE = "not testable here"
+
+COLUMNS = ("number", "claim", "source", "published", "ours", "verdict", "reason", "rule")
+
+
+class _Part(NamedTuple):
+    """One part of a claim: its name, empty where it is the whole, and its rule, asked once or in each runtime."""
+
+    name: str
+    in_each_runtime: rules.RuntimeRule | None = None
+    once: rules.WholeRule | None = None
+
+
+_PARTS: Mapping[int, tuple[_Part, ...]] = {
+    1: (_Part("", rules.conv2d_first),),
+    2: (_Part("", rules.lrn_second),),
+    3: (_Part("", rules.queue_then_conv2d),),
+    4: (_Part("", rules.time_falls_with_stride),),
+    5: (_Part("", rules.share_falls_with_stride),),
+    6: (_Part("", rules.conv2d_bytes),),
+    7: (_Part("", once=training_rules.accuracy_with_stride),),
+    8: (_Part("", once=training_rules.training_time),),
+    9: (
+        _Part("time", rules.half_time),
+        _Part("memory", rules.half_memory),
+        _Part("accuracy", once=training_rules.half_accuracy),
+    ),
+    10: (_Part("", rules.half_filters_share),),
+    11: (_Part("time", rules.pooling_time), _Part("accuracy", once=training_rules.pooling_accuracy)),
+    12: (_Part("", rules.profiling_slows),),
+    13: (_Part("parameters", once=rules.parameters), _Part("multiply-adds", once=rules.multiply_adds)),
+    14: (_Part("", rules.combination),),
+    15: (_Part("", once=rules.whole_output),),
+}
+
+
+def judge(
+    records: Sequence[Record],
+    trainings: Sequence[TrainingRecord] = (),
+    executed: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Judges every claim of the thesis.
+
+    Args:
+        records: Runs and failures, one per variant and runtime, as from `frames.load`.
+        trainings: How the weights came about, for the claims on accuracy and on training time.
+        executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
+
+    Returns:
+        One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
+        ``published`` numbers; ``ours``, with 95% intervals in brackets; ``verdict`` (`REPRODUCED`, `CONTRADICTED`,
+        `DEPENDS` or `NOT_TESTABLE`); ``reason``, what decided; ``rule``. All but the number are texts.
+    """
+    evidence = Evidence(records, trainings, executed)
+    rows = [_judged(claim, evidence) for claim in load_claims()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:
+    findings = [found for part in _PARTS[claim.number] for found in _findings(part, claim, evidence)]
+    return {
+        "number": claim.number,
+        "claim": claim.claim,
+        "source": claim.source,
+        "published": "; ".join(f"{what} {number}" for what, number in claim.published.items()),
+        "ours": _joined([(label, found.ours) for _, label, found in findings]),
+        "verdict": _verdict([(part, found.outcome) for part, _, found in findings]),
+        "reason": _joined([(label, found.why) for _, label, found in findings]),
+        "rule": claim.rule,
+    }
+
+
+def _findings(part: _Part, claim: Claim, evidence: Evidence) -> Iterator[tuple[str, str, Finding]]:
+    """The part's name, the place (part and runtime) as a label, and what was found there."""
+    if rule := part.once:
+        yield part.name, part.name, _found(partial(rule, claim, evidence))
+    elif in_runtime := part.in_each_runtime:
+        if not evidence.runtimes:
+            yield part.name, part.name, Finding("", None, "nothing was measured")
+        for runtime in evidence.runtimes:
+            label = f"{part.name} in {runtime}" if part.name else runtime
+            yield part.name, label, _found(partial(in_runtime, claim, evidence, runtime))
+
+
+def _found(rule: Callable[[], Finding]) -> Finding:
+    try:
+        return rule()
+    except NotTestable as missing:
+        return Finding(missing.ours, None, str(missing))
+
+
+def _joined(texts: Sequence[tuple[str, str]]) -> str:
+    """Texts after their labels; equal ones once, after all labels they belong to."""
+    labels: dict[str, list[str]] = {}
+    for label, text in texts:
+        if text:
+            labels.setdefault(text, []).append(label)
+    return "; ".join(f"{' and '.join(of)}: {text}" if any(of) else text for text, of in labels.items())
+
+
+def _verdict(outcomes: Sequence[tuple[str, Outcome | None]]) -> str:
+    """A claim stands if all its parts do and falls with any; what could not be judged does not count."""
+    verdicts = {_part_verdict([o for name, o in outcomes if name == part]) for part, _ in outcomes}
+    order = (CONTRADICTED, DEPENDS, REPRODUCED)
+    return next((verdict for verdict in order if verdict in verdicts), NOT_TESTABLE)
+
+
+def _part_verdict(outcomes: Sequence[Outcome | None]) -> str:
+    """What the runtimes that could be judged say together."""
+    decided = {outcome for outcome in outcomes if outcome}
+    if not decided:
+        return NOT_TESTABLE
+    if decided == {Outcome.HOLDS}:
+        return REPRODUCED
+    return CONTRADICTED if decided == {Outcome.FAILS} else DEPENDS

@@ -1,0 +1,184 @@
+"""What a claim is judged by: the stored runs and trainings, asked for by variant and runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .. import units
+from ..records import RunRecord, TrainingRecord
+from ..settings import Runtime
+from . import frames
+from .estimates import Estimate, proportion, ratio_of_blocks, ratio_of_sums
+from .frames import UNATTRIBUTED, Record
+from .summary import op_table
+
+
+class Outcome(Enum):
+    """What one part of a claim comes to in one place."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    DIFFERS = "differs in size"
+    """The effect is there, of another size, which the machine decides."""
+
+
+class Finding(NamedTuple):
+    """Our numbers on one part of a claim, and what they say of it."""
+
+    ours: str
+    outcome: Outcome | None
+    """None where the numbers leave it open."""
+    why: str = ""
+    """What decided, or what is left open."""
+
+
+class NotTestable(Exception):
+    """A part of a claim that the records do not answer; the text says why.
+
+    Attributes:
+        ours: What they do say.
+    """
+
+    def __init__(self, why: str, ours: str = "") -> None:
+        super().__init__(why)
+        self.ours = ours
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Runs, trainings and node executions to judge from.
+
+    Attributes:
+        records: Runs and failures, one per variant and runtime, as from `frames.load`.
+        trainings: How the weights came about.
+        executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
+    """
+
+    records: Sequence[Record]
+    trainings: Sequence[TrainingRecord] = ()
+    executed: pd.DataFrame | None = None
+
+    @property
+    def runtimes(self) -> list[Runtime]:
+        """The runtimes of the records, in their order."""
+        return list(dict.fromkeys(record.runtime for record in self.records))
+
+    def run(self, variant: str, runtime: Runtime | None = None) -> RunRecord:
+        """The run of a variant, in any runtime unless named.
+
+        Raises:
+            NotTestable: there is none, or it failed.
+        """
+        there = [r for r in self.records if frames.variant_name(r) == variant and runtime in (None, r.runtime)]
+        for run in frames.completed(there):
+            return run
+        raise NotTestable(f"the run of {variant} failed" if there else f"no run of {variant}")
+
+    def ratio(self, variant: str, runtime: Runtime) -> Estimate:
+        """Latency over that of the baseline in the same process."""
+        latency = self.run(variant, runtime).latency
+        return ratio_of_blocks(latency.plain_s, latency.baseline_s)
+
+    def own_share(self, variant: str, runtime: Runtime, op: str) -> Estimate:
+        """Share of an op in the ops' time; the interval, over profiled blocks, is missing without executions.
+
+        Raises:
+            NotTestable: the run is missing or has no such op.
+        """
+        run = self.run(variant, runtime)
+        table = op_table(run).set_index("op")["own_share"]
+        if op not in table:
+            raise NotTestable(f"no {op} in {variant}")
+        blocks = self._op_seconds(run)
+        if blocks is None:
+            return Estimate(float(table[op]), np.nan, np.nan)
+        return ratio_of_sums(blocks[op], blocks.sum(axis="columns"))
+
+    def _op_seconds(self, run: RunRecord) -> pd.DataFrame | None:
+        """Seconds of each op (column) in each profiled block (row)."""
+        if self.executed is None:
+            return None
+        rows = self.executed
+        rows = rows[(rows["variant"] == run.variant.name) & (rows["runtime"] == run.runtime)]
+        rows = rows[rows["run_id"] == run.run_id]
+        if rows.empty:
+            return None
+        block_of_step = np.repeat(range(len(run.latency.profiled_s)), list(map(len, run.latency.profiled_s)))
+        blocks = block_of_step[rows["step"].to_numpy()]
+        seconds = rows.pivot_table(index=blocks, columns="op", values="self_ns", aggfunc="sum", fill_value=0.0)
+        return seconds * 1e-9
+
+    def ops_by_time(self, variant: str, runtime: Runtime) -> list[str]:
+        """The ops of a run, the one that takes most time first."""
+        return [op for op in op_table(self.run(variant, runtime))["op"] if op != UNATTRIBUTED]
+
+    def op_bytes(self, variant: str, runtime: Runtime) -> pd.Series[float]:
+        """Requested bytes of each op per step, most first."""
+        table = op_table(self.run(variant, runtime))
+        table = table[table["op"] != UNATTRIBUTED]
+        return table.set_index("op")["requested_bytes"].sort_values(ascending=False)
+
+    def top1(self, variant: str) -> Estimate:
+        """Accuracy on the test images, from the first runtime that has it.
+
+        Raises:
+            NotTestable: no run of the variant has an accuracy.
+        """
+        self.run(variant)
+        for run in frames.completed(self.records):
+            if run.variant.name == variant and run.accuracy:
+                return proportion(run.accuracy.correct, run.accuracy.images)
+        raise NotTestable(f"no accuracy of {variant}")
+
+    def training(self, variant: str) -> TrainingRecord:
+        """How the weights of a variant came about.
+
+        Raises:
+            NotTestable: that is not stored.
+        """
+        for training in self.trainings:
+            if training.variant.name == variant:
+                return training
+        raise NotTestable(f"no training of {variant}")
+
+    def training_of(self, weights_sha256: str) -> TrainingRecord | None:
+        """The training that gave these weights; None where it is not stored."""
+        return next((t for t in self.trainings if t.weights_sha256 == weights_sha256), None)
+
+
+def is_below(first: Estimate, second: Estimate) -> bool | None:
+    """Whether one estimate is below another: None where their intervals meet. Without intervals the values decide."""
+    if np.isnan(first.low) or np.isnan(second.low):
+        return first.value < second.value if first.value != second.value else None
+    if first.high < second.low:
+        return True
+    return False if second.high < first.low else None
+
+
+def lies_in(estimate: Estimate, span: tuple[float, float]) -> bool | None:
+    """Whether an interval lies in a span: None where part of it does."""
+    if span[0] <= estimate.low and estimate.high <= span[1]:
+        return True
+    return False if estimate.high < span[0] or span[1] < estimate.low else None
+
+
+def ratio_text(ratio: Estimate) -> str:
+    """``0.250 (0.240 to 0.260)``."""
+    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+
+
+def share_text(share: Estimate) -> str:
+    """``72.0% (71.5 to 72.4)``, without the interval where there is none."""
+    interval = "" if np.isnan(share.low) else f" ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    return units.percent(share.value, 1) + interval
+
+
+def points_text(loss: Estimate) -> str:
+    """``6.4 points (5.3 to 7.5)``."""
+    return f"{100 * loss.value:.1f} points ({100 * loss.low:.1f} to {100 * loss.high:.1f})"

@@ -1,0 +1,61 @@
+"""The thesis's claims as data: what it says in this project's words, its numbers, and the rule each is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class Number(BaseModel):
+    """One published number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    unit: str = ""
+    plus_minus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """What a rounded number leaves open on either side, in the same unit; None where the rule does not ask."""
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What the number may mean, its rounding considered."""
+        return self.value - (self.plus_minus or 0), self.value + (self.plus_minus or 0)
+
+    def __str__(self) -> str:
+        """The number with its unit: ``72.02%``, ``100,000 steps``."""
+        number = f"{self.value:,.2f}".rstrip("0").rstrip(".")
+        return f"{number}{self.unit}" if self.unit.startswith("%") else f"{number} {self.unit}".rstrip()
+
+
+class Claim(BaseModel):
+    """One claim of the thesis."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    number: Annotated[int, Field(gt=0)]
+    claim: _Text
+    source: _Text
+    """Page, table or section of the thesis."""
+    published: Mapping[str, Number]
+    """Its numbers by what they are of; empty where it gives none."""
+    criteria: Mapping[str, Number] = Field(default_factory=dict)
+    """Numbers that the rule needs and the thesis does not give."""
+    rule: _Text
+    """When this project's runs bear the claim out; `analysis.claims` computes it."""
+
+
+def load_claims() -> tuple[Claim, ...]:
+    """Reads claims.yaml, in the order of the claims' numbers.
+
+    Raises:
+        pydantic.ValidationError: the file that comes with the package was damaged.
+    """
+    text = resources.files(__package__).joinpath("claims.yaml").read_text(encoding="utf-8")
+    claims = TypeAdapter(tuple[Claim, ...]).validate_python(tuple(yaml.safe_load(text)))
+    return tuple(sorted(claims, key=lambda claim: claim.number))

@@ -1,0 +1,389 @@
+"""Verdicts on the thesis's claims: each rule's outcomes, and that they follow the records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cnnprof_lib.analysis import claims_table
+from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
+from cnnprof_lib.analysis.frames import Record
+from cnnprof_lib.records import LatencyRecord, RunRecord, TrainingRecord
+from cnnprof_lib.settings import RUNTIMES, Runtime
+from cnnprof_lib.thesis import PUBLISHED, published_table
+from cnnprof_lib.thesis.claims import load_claims
+from tests.builders import Node, make_accuracy, make_failure, make_memory, make_ops, make_record, make_training
+
+STRIDES = ("baseline", "stride2", "stride3", "stride5")
+WEIGHTS = {name: f"{i:064d}" for i, name in enumerate((*STRIDES, "filters32", "pool-large"))}
+
+
+def judged(number: int, records: Sequence[Record], trainings: Sequence[TrainingRecord] = ()) -> dict[str, Any]:
+    """One claim's row."""
+    table = judge(records, trainings)
+    return table.set_index("number").loc[number].to_dict()
+
+
+def verdict(number: int, records: Sequence[Record]) -> tuple[str, str]:
+    row = judged(number, records)
+    return row["verdict"], row["reason"]
+
+
+def both(variant: str, **changes: Any) -> list[RunRecord]:
+    return [make_record(variant, runtime, **changes) for runtime in RUNTIMES]
+
+
+def timed(variant: str, runtime: Runtime, ratios: Sequence[float]) -> RunRecord:
+    """A run whose blocks take these multiples of its baseline's."""
+    return make_record(
+        variant, runtime, plain_s=tuple((0.01 * ratio,) for ratio in ratios), baseline_s=((0.01,),) * len(ratios)
+    )
+
+
+def ops_of(**seconds: float) -> list[Node]:
+    return [Node(op, "conv1", time_s) for op, time_s in seconds.items()]
+
+
+# The claims as data
+
+
+def test_there_are_fifteen_claims_each_with_its_rule() -> None:
+    claims = load_claims()
+    assert [claim.number for claim in claims] == list(range(1, 16))
+    assert len({claim.rule for claim in claims}) == 15
+
+
+def test_what_claims_cite_of_the_tables_is_printed_there() -> None:
+    published = {claim.number: claim.published for claim in load_claims()}
+    tables = {name: published_table(printed.table).set_index("op") for name, printed in PUBLISHED.items()}
+    shares = [round(100 * tables[name].loc["Conv2D", "own_share"], 2) for name in STRIDES]
+    assert [published[5][f"stride {i}"].value for i in (1, 2, 3, 5)] == shares
+    assert published[1]["Conv2D"].value == shares[0]
+    assert published[2]["LRN"].value == round(100 * tables["baseline"].loc["LRN", "own_share"], 2)
+    assert published[3]["FIFOQueueV2"].value == round(100 * tables["baseline"].loc["FIFOQueueV2", "bytes_share"], 2)
+    assert published[6]["stride 5"].value * 1e3 == tables["stride5"].loc["Conv2D", "requested_bytes"]
+    for name in STRIDES:
+        sum_ms = published[4][f"sum of Table {PUBLISHED[name].table}"].value
+        assert sum_ms == round(tables[name]["time_s"].sum() * 1e3, 2)
+    accuracies = [published[7][f"stride {i}"].value for i in (1, 2, 3, 5)]
+    assert accuracies == [pytest.approx(100 * PUBLISHED[name].top1) for name in STRIDES]
+    assert published[9]["filters32"].value == pytest.approx(100 * PUBLISHED["filters32"].top1)
+    assert published[11]["pool-large"].value == pytest.approx(100 * PUBLISHED["pool-large"].top1)
+
+
+def test_numbers_are_written_with_their_units() -> None:
+    claims = {claim.number: claim.published for claim in load_claims()}
+    assert str(claims[1]["Conv2D"]) == "72.02% of op time"
+    assert str(claims[13]["parameters"]) == "1,068,298"
+    assert str(claims[7]["training"]) == "100,000 steps"
+    assert claims[12]["slowdown"].range == (4.5, 5.5)
+
+
+# Nothing to judge from
+
+
+def test_without_records_nothing_is_testable() -> None:
+    table = judge([])
+    assert set(table["verdict"]) == {NOT_TESTABLE}
+    assert "" not in set(table["reason"])
+
+
+def test_a_missing_and_a_failed_run_are_named() -> None:
+    assert verdict(10, both("baseline")) == (NOT_TESTABLE, "unfused and stock: no run of filters32")
+    records = [*both("baseline"), make_failure("filters32"), make_failure("filters32", "stock")]
+    assert verdict(10, records) == (NOT_TESTABLE, "unfused and stock: the run of filters32 failed")
+
+
+def test_a_runtime_that_failed_leaves_the_verdict_to_the_other() -> None:
+    records = [*both("baseline"), make_record("filters32"), make_failure("filters32", "stock")]
+    assert verdict(10, records) == (
+        CONTRADICTED,
+        "unfused: Conv2D's share is lower; stock: the run of filters32 failed",
+    )
+
+
+# Time
+
+
+def test_conv2d_first_in_both_runtimes_in_one_and_in_none() -> None:
+    first, last = ops_of(Conv2D=0.006, LRN=0.002), ops_of(Conv2D=0.001, LRN=0.002)
+    unfused, stock = (make_record(runtime=runtime, nodes=first) for runtime in RUNTIMES)
+    assert verdict(1, [unfused, stock]) == (REPRODUCED, "unfused and stock: Conv2D has place 1 by time")
+    stock = make_record(runtime="stock", nodes=last)
+    assert verdict(1, [unfused, stock]) == (
+        DEPENDS,
+        "unfused: Conv2D has place 1 by time; stock: Conv2D has place 2 by time",
+    )
+    assert verdict(1, [make_record(nodes=last), stock])[0] == CONTRADICTED
+
+
+def test_lrn_second_third_and_not_told_apart() -> None:
+    record = make_record(nodes=ops_of(Conv2D=0.006, LRN=0.002, Relu=0.001))
+    assert verdict(2, [record])[0] == REPRODUCED
+    record = make_record(nodes=ops_of(Conv2D=0.006, LRN=0.002, Relu=0.003))
+    assert verdict(2, [record]) == (CONTRADICTED, "unfused: LRN has place 3 by time")
+    record = make_record(nodes=ops_of(Conv2D=0.006, LRN=0.002, Relu=0.002))
+    assert verdict(2, [record]) == (NOT_TESTABLE, "unfused: LRN and Relu cannot be told apart")
+
+
+def test_shares_get_an_interval_from_the_executions() -> None:
+    record = make_record()
+    executed = make_ops(record).assign(variant="baseline", runtime="unfused", run_id=record.run_id)
+    slow = executed["step"].isin([0, 1]) & (executed["op"] == "Conv2D")
+    executed["self_ns"] = executed["self_ns"].where(~slow, executed["self_ns"] * 2)
+    row = judge([record], executed=executed).set_index("number").loc[1]
+    assert row["ours"].startswith("unfused: Conv2D 82.4% (75.8 to 86.2), LRN 8.7% (6.8 to 12.0)")
+    assert row["verdict"] == REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1, 0.5, 0.3, 0.1), (REPRODUCED, "unfused: latency falls at every stride")),
+        ((1, 0.5, 0.3, 0.4), (CONTRADICTED, "unfused: latency of stride5 is larger than that of stride3")),
+        ((1, 0.5, 0.3, 0.3), (NOT_TESTABLE, "unfused: latency of stride3 and stride5 cannot be told apart")),
+    ],
+)
+def test_latency_against_stride(ratios: Sequence[float], expected: tuple[str, str]) -> None:
+    records = [timed(name, "unfused", [r, r * 1.02]) for name, r in zip(STRIDES, ratios, strict=True)]
+    assert verdict(4, records) == expected
+
+
+def test_conv2d_share_against_stride() -> None:
+    records = [record for name in STRIDES for record in both(name)]
+    assert verdict(5, records) == (REPRODUCED, "unfused and stock: Conv2D's share falls at every stride")
+    records[-1] = make_record("stride5", "stock", nodes=ops_of(Conv2D=0.006, LRN=0.001))
+    assert verdict(5, records)[0] == DEPENDS
+
+
+def test_half_the_filters() -> None:
+    base = [make_record(runtime=r, memory=make_memory(40_000_000)) for r in RUNTIMES]
+
+    def halved(ratio: float, requested_bytes: int) -> list[RunRecord]:
+        runs = [timed("filters32", runtime, (ratio, ratio)) for runtime in RUNTIMES]
+        return [run.model_copy(update={"memory": make_memory(requested_bytes)}) for run in runs]
+
+    assert verdict(9, [*base, *halved(0.5, 20_000_000)])[0] == REPRODUCED
+    assert verdict(9, [*base, *halved(0.4, 20_000_000)])[0] == DEPENDS
+    assert verdict(9, [*base, *halved(1.0, 20_000_000)])[0] == CONTRADICTED
+    assert verdict(9, [*base, *halved(0.5, 30_000_000)]) == (
+        CONTRADICTED,
+        "time in unfused and time in stock: within the printed 0.45 to 0.55; memory in unfused and memory in stock: "
+        "requested bytes are not halved; accuracy: no accuracy of baseline",
+    )
+
+
+def test_share_with_half_the_filters() -> None:
+    records = [make_record(), make_record("filters32")]
+    assert verdict(10, records) == (CONTRADICTED, "unfused: Conv2D's share is lower")
+    records[1] = make_record("filters32", nodes=ops_of(Conv2D=0.009, LRN=0.001))
+    assert verdict(10, records) == (REPRODUCED, "")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((0.99, 0.99), REPRODUCED),
+        ((0.90, 0.90), CONTRADICTED),
+        ((0.94, 0.96), NOT_TESTABLE),
+    ],
+)
+def test_larger_pooling(ratios: Sequence[float], expected: str) -> None:
+    assert verdict(11, [make_record(), timed("pool-large", "stock", ratios)])[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [((5, 5), REPRODUCED), ((1.1, 1.1), CONTRADICTED), ((4, 6), NOT_TESTABLE)],
+)
+def test_cost_of_profiling(factors: Sequence[float], expected: str) -> None:
+    record = make_record(unattributed_s=0.001)
+    profiled_s = record.latency.profiled_s
+    latency = LatencyRecord(
+        plain_s=tuple((block[0] / factor,) for block, factor in zip(profiled_s, factors, strict=True)),
+        profiled_s=profiled_s,
+        baseline_s=profiled_s,
+    )
+    assert verdict(12, [record.model_copy(update={"latency": latency})])[0] == expected
+
+
+def test_combination_against_each_change_alone() -> None:
+    def records(ratio: float) -> list[Record]:
+        ratios = {"stride2": 0.15, "filters32": 0.4, "stride2-filters32": ratio}
+        return [timed(name, "unfused", (value, value * 1.01)) for name, value in ratios.items()]
+
+    assert verdict(14, records(0.1)) == (REPRODUCED, "unfused: faster than either change alone")
+    assert verdict(14, records(0.2)) == (CONTRADICTED, "unfused: stride2 alone is faster")
+    assert verdict(14, records(0.15)) == (NOT_TESTABLE, "unfused: it cannot be told apart from stride2")
+
+
+# Memory and shapes
+
+
+def test_queue_and_conv2d_by_memory() -> None:
+    queue = Node("FIFOQueueV2", "", 1e-5, 3000)
+    nodes = [*ops_of(LRN=0.001), Node("Conv2D", "conv1", 0.006, 2000)]
+    unfused = make_record(nodes=[*nodes, queue])
+    stock = make_record(runtime="stock", nodes=nodes)
+    assert verdict(3, [unfused, stock]) == (
+        REPRODUCED,
+        "unfused: most bytes: FIFOQueueV2, then Conv2D; stock: this runtime has no input queue",
+    )
+    assert verdict(3, [stock])[0] == NOT_TESTABLE
+    more = Node("LRN", "norm1", 0.001, 9000)
+    assert verdict(3, [make_record(nodes=[*nodes, queue, more])]) == (
+        CONTRADICTED,
+        "unfused: most bytes: LRN, then FIFOQueueV2",
+    )
+
+
+def test_bytes_of_conv2d_against_stride() -> None:
+    records = [make_record(), make_record("stride5")]
+    assert judged(6, records)["ours"] == "unfused: 23.59MB, 851.97KB"
+    assert verdict(6, records)[0] == REPRODUCED
+    records[1] = make_record("stride5", nodes=[Node("Conv2D", "conv1", 0.001, 400_000)])
+    assert verdict(6, records) == (CONTRADICTED, "unfused: the printed sizes are not those requested")
+
+
+def test_parameters_and_multiply_adds() -> None:
+    assert verdict(13, [make_record()]) == (
+        CONTRADICTED,
+        "multiply-adds: convolutions and dense layers need another number; it is the sum with the parameters, "
+        "19.54 million, that rounds to the printed one",
+    )
+    assert verdict(13, [make_record(macs_per_image=19_520_000)]) == (REPRODUCED, "")
+    assert verdict(13, [make_record(macs_per_image=19_520_000, parameters=1)]) == (
+        CONTRADICTED,
+        "parameters: another number",
+    )
+
+
+def test_the_formula_for_strides() -> None:
+    assert verdict(15, both("baseline")) == (NOT_TESTABLE, "no convolution with a stride above 1 ran")
+    assert judged(15, both("stride3"))["ours"] == "P = 1 in stride3 conv1, 2 in stride3 conv2"
+    assert verdict(15, both("stride3"))[0] == REPRODUCED
+    assert verdict(15, [*both("stride3"), *both("stride5")]) == (
+        CONTRADICTED,
+        "no whole P for stride5 conv1, which ran",
+    )
+
+
+# Accuracy and training
+
+
+def scored(correct: dict[str, int]) -> list[Record]:
+    return [
+        make_record(
+            name,
+            accuracy=make_accuracy(number),
+            weights=make_record().weights.model_copy(update={"sha256": WEIGHTS[name]}),
+        )
+        for name, number in correct.items()
+    ]
+
+
+def trained(names: Sequence[str], steps: int) -> list[TrainingRecord]:
+    return [make_training(name, steps=steps, weights_sha256=WEIGHTS[name]) for name in names]
+
+
+def test_accuracy_is_judged_for_weights_trained_as_long_as_the_thesis_s() -> None:
+    records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 7000})
+    row = judged(7, records, trained(STRIDES, 4000))
+    assert (row["verdict"], row["reason"]) == (
+        NOT_TESTABLE,
+        "the weights were trained by recipe short for 4,000 of the thesis's 100,000 steps, on CIFAR-10",
+    )
+    assert row["ours"].endswith("lost: 6.4 points (5.4 to 7.4), 11.3 points (10.2 to 12.4), 16.0 points (14.9 to 17.1)")
+    assert judged(7, records, trained(STRIDES, 100_000))["verdict"] == REPRODUCED
+    assert judged(7, records)["reason"] == "the weights of baseline (recipe short) have no stored training"
+
+
+def test_more_points_lost_than_printed() -> None:
+    records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000})
+    row = judged(7, records, trained(STRIDES, 100_000))
+    assert (row["verdict"], row["reason"]) == (CONTRADICTED, "more points lost than printed at stride 5")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "correct", "outcome"),
+    [
+        (9, "filters32", 8300, "as printed, 2.3 points (1.3 to 3.3)"),
+        (9, "filters32", 7900, "not as printed, 2.3 points (1.3 to 3.3)"),
+        (11, "pool-large", 8580, "no loss can be told"),
+        (11, "pool-large", 8400, "accuracy is lost"),
+    ],
+)
+def test_accuracy_beside_time(number: int, name: str, correct: int, outcome: str) -> None:
+    records = scored({"baseline": 8600, name: correct})
+    row = judged(number, records, trained(["baseline", name], 100_000))
+    assert row["reason"].endswith(f"accuracy: {outcome}")
+
+
+@pytest.mark.parametrize(
+    ("step_s", "expected"),
+    [
+        (0.02, REPRODUCED),
+        (0.1, DEPENDS),
+        (0.4, CONTRADICTED),
+    ],
+)
+def test_training_time(step_s: float, expected: str) -> None:
+    trainings = [make_training(), make_training("stride5", step_s=(step_s, step_s))]
+    assert judged(8, both("baseline"), trainings)["verdict"] == expected
+
+
+def test_training_time_in_hours_and_without_trainings() -> None:
+    trainings = [make_training(), make_training("stride5", step_s=(0.02, 0.02))]
+    assert judged(8, [], trainings)["ours"] == (
+        "8.3 h and 0.6 h for 100,000 steps at the mean pace, ratio of the medians 15.000 (15.000 to 15.000)"
+    )
+    assert judged(8, [], trainings[:1])["reason"] == "no training of stride5"
+    trainings[1] = make_training("stride5", batch_size=64)
+    assert judged(8, [], trainings)["reason"] == "trained with batches of 128 and 64 images"
+    trainings[1] = make_training("stride5", step_s=(0.02,))
+    assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
+
+
+def test_a_verdict_follows_the_records() -> None:
+    stride5 = timed("stride5", "unfused", (0.04, 0.04))
+    others = [timed(n, "unfused", (r, r)) for n, r in zip(STRIDES[:3], (1.0, 0.15, 0.07), strict=True)]
+    before = judge([*others, stride5])
+    after = judge([*others, timed("stride5", "unfused", (0.2, 0.2))])
+    changed = pd.Series(before["verdict"] != after["verdict"])
+    assert list(before.loc[changed, "number"]) == [4]
+    assert (before["verdict"][3], after["verdict"][3]) == (REPRODUCED, CONTRADICTED)
+
+
+# As a table and as text
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
+    records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 7000})
+    table = judge(records, [make_training(dataset=HOSTILE, weights_sha256=WEIGHTS["baseline"])])
+    assert HOSTILE in table["reason"][6]
+    html = claims_table.styled_claims(table).to_html()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    headers = re.findall(r"<th [^>]*>(.*?)</th>", html)
+    assert headers == ["", "claim", "in the thesis", "published", "here", "verdict", "why", "rule"]
+    assert html.count("not testable here") == list(table["verdict"]).count(NOT_TESTABLE)
+
+
+def test_the_text_names_claim_verdict_numbers_and_rule() -> None:
+    text = claims_table.plain_text(judge([make_record(), make_record("filters32")]))
+    assert text.splitlines()[0] == "not testable here 8, contradicted 4, reproduced 3"
+    start = text.index("10. Half the filters")
+    assert text[start:].split("\n\n")[0] == (
+        "10. Half the filters do not lower Conv2D's share of the time: CONTRADICTED\n"
+        "    thesis  64 filters 72.02%; 32 filters 75.14% (Table 4.7, p. 37, beside Table 4.3)\n"
+        "    here    unfused: 75.8%, with half the filters 63.6%\n"
+        "    why     unfused: Conv2D's share is lower\n"
+        "    rule    Holds in a runtime where Conv2D's share of the ops' time is no smaller than the baseline's."
+    )
+    assert max(map(len, text.splitlines())) <= 120
