@@ -19,6 +19,14 @@ CITATION = (
 
 PROFILING_FACTOR = 5.0
 """About so many times as long a step takes under TensorFlow's profiler, says section 4.2.5, of training."""
+BATCH_SIZE = 128
+"""Images per step in all its tables."""
+QUEUE_EXAMPLES = 4384
+"""Examples in its input queue: 0.4 x 10,000 + 3 x 128, as ``cifar10_input.py`` of the TensorFlow tutorial has them."""
+OP_ABBREVIATIONS = {"QueueManyV2": "QueueDequeueManyV2"}
+"""Ops that its tables print under a name of their own."""
+FIGURE_OF_TABLE = {"4.8": "fig4.16"}
+"""Tables whose run is also shown as the profiler printed it, names and values in place; see `published_table`."""
 
 
 @dataclass(frozen=True)
