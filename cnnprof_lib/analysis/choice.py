@@ -138,9 +138,8 @@ def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
             f"take {row['variant']}, with {row['ratio']:.3f} of the baseline's latency and "
             f"{100 * row['loss']:.1f} points lost (at most {100 * row['loss_high']:.1f} with 95%)"
         )
-    if row["undecided"]:
-        them = " and ".join(row["undecided"])
-        text += f"; whether {them}, faster still, stays within cannot be told with {row['images']:,} images"
+    if them := " or ".join(row["undecided"]):
+        text += f"; with {row['images']:,} images it cannot be told whether {them} stays within it"
     return f"{start}{text}."
 
 

@@ -58,6 +58,7 @@ def judge(
     records: Sequence[Record],
     trainings: Sequence[TrainingRecord] = (),
     executed: pd.DataFrame | None = None,
+    lost: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Judges every claim of the thesis.
 
@@ -65,13 +66,14 @@ def judge(
         records: Runs and failures, one per variant and runtime, as from `frames.load`.
         trainings: How the weights came about, for the claims on accuracy and on training time.
         executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
+        lost: Losses of accuracy image by image, as from `choice.losses`; without them accuracies are compared apart.
 
     Returns:
         One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
         ``published`` numbers; ``ours``, with 95% intervals in brackets; ``verdict`` (`REPRODUCED`, `CONTRADICTED`,
         `DEPENDS` or `NOT_TESTABLE`); ``reason``, what decided; ``rule``. All but the number are texts.
     """
-    evidence = Evidence(records, trainings, executed)
+    evidence = Evidence(records, trainings, executed, lost)
     rows = [_judged(claim, evidence) for claim in load_claims()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -14,7 +14,7 @@ from .. import units
 from ..records import RunRecord, TrainingRecord
 from ..settings import Runtime
 from . import frames
-from .estimates import Estimate, proportion, ratio_of_blocks, ratio_of_sums
+from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_blocks, ratio_of_sums
 from .frames import UNATTRIBUTED, Record
 from .summary import op_table
 
@@ -58,11 +58,13 @@ class Evidence:
         records: Runs and failures, one per variant and runtime, as from `frames.load`.
         trainings: How the weights came about.
         executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
+        lost: Losses from `choice.losses`, image by image, which are known better than accuracies apart; may be None.
     """
 
     records: Sequence[Record]
     trainings: Sequence[TrainingRecord] = ()
     executed: pd.DataFrame | None = None
+    lost: pd.DataFrame | None = None
 
     @property
     def runtimes(self) -> list[Runtime]:
@@ -135,6 +137,18 @@ class Evidence:
             if run.variant.name == variant and run.accuracy:
                 return proportion(run.accuracy.correct, run.accuracy.images)
         raise NotTestable(f"no accuracy of {variant}")
+
+    def loss(self, variant: str) -> Estimate:
+        """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known.
+
+        Raises:
+            NotTestable: an accuracy is missing.
+        """
+        apart = difference_of_proportions(self.top1("baseline"), self.top1(variant))
+        if self.lost is None or variant not in set(self.lost["variant"]):
+            return apart
+        row = self.lost[self.lost["variant"] == variant].iloc[0]
+        return Estimate(row["loss"], row["loss_low"], row["loss_high"])
 
     def training(self, variant: str) -> TrainingRecord:
         """How the weights of a variant came about.

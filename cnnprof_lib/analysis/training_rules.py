@@ -15,7 +15,7 @@ _HOUR_S = 3600
 def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 7."""
     variants = [name for name in STRIDES.values() if name != "baseline"]
-    losses = [_loss(evidence, name) for name in variants]
+    losses = [evidence.loss(name) for name in variants]
     ours = _accuracies(evidence, STRIDES.values()) + "; lost: " + ", ".join(map(points_text, losses))
     _require_training(claim, evidence, STRIDES.values(), ours)
     worse = [
@@ -47,7 +47,7 @@ def training_time(claim: Claim, evidence: Evidence) -> Finding:
 
 def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 9, accuracy."""
-    loss, names = _loss(evidence, "filters32"), ("baseline", "filters32")
+    loss, names = evidence.loss("filters32"), ("baseline", "filters32")
     ours = f"{_accuracies(evidence, names)}; lost: {points_text(loss)}"
     _require_training(claim, evidence, names, ours)
     printed = _published_loss(claim, *names)
@@ -58,17 +58,12 @@ def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
 
 def pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 11, accuracy."""
-    loss, names = _loss(evidence, "pool-large"), ("baseline", "pool-large")
+    loss, names = evidence.loss("pool-large"), ("baseline", "pool-large")
     ours = f"{_accuracies(evidence, names)}; lost: {points_text(loss)}"
     _require_training(claim, evidence, names, ours)
     if loss.low > 0:
         return Finding(ours, Outcome.FAILS, "accuracy is lost")
     return Finding(ours, Outcome.HOLDS, "no loss can be told")
-
-
-def _loss(evidence: Evidence, variant: str) -> Estimate:
-    """Accuracy that a variant loses against the baseline, as of two samples of images, which is on the safe side."""
-    return difference_of_proportions(evidence.top1("baseline"), evidence.top1(variant))
 
 
 def _published_loss(claim: Claim, base: str, other: str) -> Estimate:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.analysis import claims_table
+from cnnprof_lib.analysis.choice import losses
 from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from cnnprof_lib.analysis.frames import Record
 from cnnprof_lib.records import LatencyRecord, RunRecord, TrainingRecord
@@ -321,6 +322,17 @@ def test_accuracy_beside_time(number: int, name: str, correct: int, outcome: str
     records = scored({"baseline": 8600, name: correct})
     row = judged(number, records, trained(["baseline", name], 100_000))
     assert row["reason"].endswith(f"accuracy: {outcome}")
+
+
+def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
+    records = scored({"baseline": 8600, "pool-large": 8540})
+    trainings = trained(["baseline", "pool-large"], 100_000)
+    assert judged(11, records, trainings)["reason"].endswith("accuracy: no loss can be told")
+    outcomes = pd.DataFrame({"baseline": [True] * 8600 + [False] * 1400})
+    outcomes["pool-large"] = [False] * 60 + [True] * 8540 + [False] * 1400
+    row = judge(records, trainings, lost=losses(outcomes)).set_index("number").loc[11]
+    assert row["reason"].endswith("accuracy: accuracy is lost")
+    assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 
 
 @pytest.mark.parametrize(
