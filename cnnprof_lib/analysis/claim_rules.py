@@ -171,7 +171,8 @@ def profiling_slows(claim: Claim, evidence: Evidence, runtime: Runtime) -> Findi
     inside = lies_in(ratio, (low, high))
     if inside is None:
         return Finding(ratio_text(ratio), None, f"cannot be told from {low:g} to {high:g} times")
-    why = f"{'within' if inside else 'outside'} {low:g} to {high:g} times"
+    why = "within" if inside else "outside"
+    why += f" {low:g} to {high:g} times, which the thesis says of training"
     return Finding(ratio_text(ratio), Outcome.HOLDS if inside else Outcome.FAILS, why)
 
 

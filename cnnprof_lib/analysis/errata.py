@@ -100,12 +100,14 @@ def errata(variants: Iterable[VariantSpec]) -> pd.DataFrame:
         variants: Those with a published table are looked up in it; the others are left out.
 
     Returns:
-        One row per printed row: ``table``, ``printed_op``, ``time_s``, ``own_share``, ``requested_bytes`` as printed;
-        ``fitting``, the ops that the bytes fit; ``candidates``, those among them that the other rows leave;
+        One row per printed row, by table: ``table``, ``printed_op``, ``time_s``, ``own_share``, ``requested_bytes`` as
+        printed; ``fitting``, the ops that the bytes fit; ``candidates``, those among them that the other rows leave;
         ``op``, the one candidate, else None; ``status`` (`AS_PRINTED`, `REASSIGNED`, `AMBIGUOUS`, `UNEXPLAINED`).
     """
     tables = [_errata_of(variant) for variant in variants if variant.name in PUBLISHED]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(_COLUMNS))
+    if not tables:
+        return pd.DataFrame(columns=list(_COLUMNS))
+    return pd.concat(tables).sort_values("table", kind="stable", ignore_index=True)
 
 
 def _errata_of(variant: VariantSpec) -> pd.DataFrame:
