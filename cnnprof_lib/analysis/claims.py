@@ -20,6 +20,13 @@ CONTRADICTED = "contradicted"
 DEPENDS = "depends on machine or runtime"
 NOT_TESTABLE = "not testable here"
 
+EXPLANATION = (
+    "Each rule is asked in every runtime that has the runs for it. A claim that holds in all of them is reproduced, "
+    "one that fails in all is contradicted; where they disagree, or the effect is there in another size, it depends on "
+    "the machine or runtime. A claim of several parts is as good as its worst; a part without an answer does not count."
+)
+"""How the rules make a verdict, for the reader of the table."""
+
 COLUMNS = ("number", "claim", "source", "published", "ours", "verdict", "reason", "rule")
 
 

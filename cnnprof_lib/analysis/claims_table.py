@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from .claims import EXPLANATION
 from .styled import MISSING, Column, styled
 
 WIDTH = 120
@@ -37,7 +38,7 @@ def plain_text(table: pd.DataFrame) -> str:
     """The same in lines of at most `WIDTH` letters: how many claims have each verdict, then claim by claim."""
     counts = table["verdict"].value_counts()
     total = ", ".join(f"{verdict} {number}" for verdict, number in counts.items())
-    return "\n\n".join([total, *(_block(row) for row in table.to_dict("records"))])
+    return "\n\n".join([total, textwrap.fill(EXPLANATION, WIDTH), *(_block(row) for row in table.to_dict("records"))])
 
 
 def _block(row: Mapping[Hashable, Any]) -> str:

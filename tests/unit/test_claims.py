@@ -400,6 +400,7 @@ def test_the_text_names_claim_verdict_numbers_and_rule() -> None:
         "    thesis  64 filters 72.02%; 32 filters 75.14% (Table 4.7, p. 37, beside Table 4.3)\n"
         "    here    unfused: 75.8%, with half the filters 63.6%\n"
         "    why     unfused: Conv2D's share is lower\n"
-        "    rule    Holds in a runtime where Conv2D's share of the ops' time is no smaller than the baseline's."
+        "    rule    Fails in a runtime where Conv2D's share of the ops' time is smaller than the baseline's, 95% "
+        "intervals\n            apart."
     )
     assert max(map(len, text.splitlines())) <= 120
