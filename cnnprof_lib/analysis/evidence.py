@@ -14,9 +14,9 @@ from .. import units
 from ..records import RunRecord, TrainingRecord
 from ..settings import Runtime
 from . import frames
-from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_blocks, ratio_of_sums
+from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums
 from .frames import UNATTRIBUTED, Record
-from .summary import op_table
+from .summary import op_table, ratio_to_baseline
 
 
 class Outcome(Enum):
@@ -84,11 +84,10 @@ class Evidence:
 
     def ratio(self, variant: str, runtime: Runtime) -> Estimate:
         """Latency over that of the baseline in the same process."""
-        latency = self.run(variant, runtime).latency
-        return ratio_of_blocks(latency.plain_s, latency.baseline_s)
+        return ratio_to_baseline(self.run(variant, runtime))
 
     def own_share(self, variant: str, runtime: Runtime, op: str) -> Estimate:
-        """Share of an op in the ops' time; the interval, over profiled blocks, is missing without executions.
+        """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions.
 
         Raises:
             NotTestable: the run is missing or has no such op.
@@ -103,7 +102,7 @@ class Evidence:
         return ratio_of_sums(blocks[op], blocks.sum(axis="columns"))
 
     def _op_seconds(self, run: RunRecord) -> pd.DataFrame | None:
-        """Seconds of each op (column) in each profiled block (row)."""
+        """Seconds of each op (column) in each profiled block or, where there were several, each process (row)."""
         if self.executed is None:
             return None
         rows = self.executed
@@ -111,9 +110,11 @@ class Evidence:
         rows = rows[rows["run_id"] == run.run_id]
         if rows.empty:
             return None
-        block_of_step = np.repeat(range(len(run.latency.profiled_s)), list(map(len, run.latency.profiled_s)))
-        blocks = block_of_step[rows["step"].to_numpy()]
-        seconds = rows.pivot_table(index=blocks, columns="op", values="self_ns", aggfunc="sum", fill_value=0.0)
+        blocks, processes = run.latency.profiled_s, run.latency.processes
+        group_of_block = np.repeat(range(len(processes)), processes) if len(processes) > 1 else np.arange(len(blocks))
+        group_of_step = np.repeat(group_of_block, list(map(len, blocks)))
+        groups = group_of_step[rows["step"].to_numpy()]
+        seconds = rows.pivot_table(index=groups, columns="op", values="self_ns", aggfunc="sum", fill_value=0.0)
         return seconds * 1e-9
 
     def ops_by_time(self, variant: str, runtime: Runtime) -> list[str]:
