@@ -42,6 +42,17 @@ def styled_corrected(table: pd.DataFrame) -> Styler:
     return styled(table, _CORRECTED)
 
 
+def findings(variants: Sequence[VariantSpec]) -> str:
+    """What the errata of these variants' tables come to, as a list."""
+    by_name = {variant.name: variant for variant in variants}
+    strides = [by_name[name] for name in ("baseline", "stride2", "stride3", "stride5") if name in by_name]
+    lines = [misnamed(variants), *(unshown_bytes(variant) for variant in variants)]
+    lines += [figure_agrees(variant) for variant in variants if PUBLISHED[variant.name].table in FIGURE_OF_TABLE]
+    lines += [reread(variant, "LRN") for variant in strides]
+    lines += [against_stride(strides, "LRN")] if len(strides) > 1 else []
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
 def misnamed(variants: Iterable[VariantSpec]) -> str:
     """How many printed rows are of another op than their name says, in one sentence."""
     rows = errata(variants)

@@ -79,4 +79,13 @@ def beside(*titled: tuple[str, Styler]) -> str:
 
 def folded(title: str, text: str) -> str:
     """HTML of preformatted text that opens on a click."""
-    return f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
+    return _details(title, f"<pre>{html.escape(text)}</pre>")
+
+
+def folded_table(title: str, table: Styler) -> str:
+    """HTML of a table that opens on a click."""
+    return _details(title, table.to_html())
+
+
+def _details(title: str, content: str) -> str:
+    return f"<details><summary>{html.escape(title)}</summary>{content}</details>"

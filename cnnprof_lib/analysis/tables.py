@@ -18,6 +18,8 @@ from ..thesis import PUBLISHED, published_table
 from . import frames, summary
 from .check import INDISTINCT
 from .conditions import conditions
+from .errata import corrected_table
+from .errata_table import styled_corrected
 from .frames import Record
 from .styled import Column, beside, interval_texts, styled, with_row
 
@@ -103,13 +105,18 @@ def ops(table: pd.DataFrame) -> Styler:
 
 
 def ops_beside_published(record: RunRecord) -> str:
-    """HTML of a run's ops and, in the runtime that has the thesis's ops, the printed table of its variant."""
+    """HTML of a run's ops and, in the runtime that has the thesis's ops, the published table of its variant.
+
+    A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
+    """
     titled = [(f"Ops of {record.variant.name}, {record.runtime}", ops(summary.op_table(record)))]
     if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
-        title = f"Table {printed.table} of the thesis, as printed"
+        title = f"Table {printed.table} of the thesis"
         if printed.misaligned:
-            title += "; its op names are misaligned, so that not every name belongs to the values beside it"
-        titled.append((title, published_ops(published_table(printed.table))))
+            corrected = styled_corrected(corrected_table(record.variant))
+            titled.append((f"{title}, its rows named by their bytes: the printed names are misaligned", corrected))
+        else:
+            titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
     return beside(*titled)
 
 

@@ -17,8 +17,6 @@ CITATION = (
     "Universidad de Los Andes, Mérida, 2018"
 )
 
-PROFILING_FACTOR = 5.0
-"""About so many times as long a step takes under TensorFlow's profiler, says section 4.2.5, of training."""
 BATCH_SIZE = 128
 """Images per step in all its tables."""
 QUEUE_EXAMPLES = 4384
