@@ -70,7 +70,7 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
         "Ops of stride2, unfused",
         "Table 4.4 of the thesis, its rows named by their bytes: the printed names are misaligned",
     ]
-    assert html.count("<details>") == 3
+    assert html.count("<details>") == 4
     assert html.count("not testable here") > 0
     assert "Of 79 printed rows" not in prose  # only tables of variants that were measured are judged
     assert re.search(r"Of \d+ printed rows, \d+ cannot be of the op they are named after", prose)

@@ -71,8 +71,7 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
             "unfused",
             [
                 "Ops of stride2, unfused",
-                "Table 4.4 of the thesis, as printed; its op names are misaligned, "
-                "so that not every name belongs to the values beside it",
+                "Table 4.4 of the thesis, its rows named by their bytes: the printed names are misaligned",
             ],
         ),
         ("stride2", "stock", ["Ops of stride2, stock"]),
