@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from . import hover
 from .compare import THESIS
 from .frames import UNATTRIBUTED
 
@@ -42,9 +43,14 @@ SOURCE_STYLES: dict[str, dict[str, Any]] = {
 
 
 def use_style() -> None:
-    """Sets fonts and grid of all figures drawn afterwards; a notebook calls it once."""
-    # Room for the names between two axes, instead of a layout engine, which draws every figure twice to find it.
-    rc = {"axes.titleweight": "bold", "figure.subplot.wspace": 0.32}
+    """Sets fonts, grid and what hovering tells of all figures drawn afterwards; a notebook calls it once."""
+    rc = {
+        "axes.titleweight": "bold",
+        # Room for the names between two axes, instead of a layout engine, which draws every figure twice to find it.
+        "figure.subplot.wspace": 0.32,
+        "figure.hooks": [f"{hover.__name__}:{hover.attach.__name__}"],
+        "svg.hashsalt": "cnnprof",  # equal shapes get equal ids in all figures, and every rendering the same ones
+    }
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.8, rc=rc)
 
 
