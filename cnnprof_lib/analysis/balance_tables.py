@@ -88,32 +88,34 @@ def books(table: pd.DataFrame) -> Styler:
         aa_interval=interval_texts(table, "aa", "{:.3f}".format),
     )
     hidden = [name for name in ("xprof_pp",) if table[name].isna().all()]
-    return styled(shown, _BOOKS, hidden=hidden)
+    return styled(shown, _BOOKS, hidden=hidden, caption="How far each run can be trusted", key="books")
 
 
 def overhead(table: pd.DataFrame) -> Styler:
     """What profiling costs, from `books.overhead`."""
-    return styled(table, _OVERHEAD)
+    return styled(table, _OVERHEAD, caption="What profiling costs")
 
 
 def unattributed(table: pd.DataFrame) -> Styler:
     """Where in a step no kernel ran, from `books.unattributed`."""
-    return styled(table, _UNATTRIBUTED)
+    return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran")
 
 
 def memory(table: pd.DataFrame) -> Styler:
     """Three answers to how much memory, side by side, from `books.memory`."""
-    return styled(table, _MEMORY)
+    return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
 
 
 def scaling(table: pd.DataFrame) -> Styler:
     """Latency by batch size and threads, from `scaling.scaling_table`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
-    return styled(shown, _SCALING, hidden=[name for name in ("speedup", "share_of_peak") if table[name].isna().all()])
+    hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
+    return styled(shown, _SCALING, hidden=hidden, caption="Latency by batch size and number of threads")
 
 
 def roofline(table: pd.DataFrame) -> Styler:
     """Layers of one run against what the machine can do at most, from `roofline.roofline_table`."""
     idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
     rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
-    return styled(table.assign(**{rate: table[rate].mask(idle) for rate in rates}), _ROOFLINE)
+    shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
+    return styled(shown, _ROOFLINE, caption="What each layer reaches of what the machine can do at most")

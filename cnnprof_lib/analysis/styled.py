@@ -27,9 +27,24 @@ class Column(NamedTuple):
 
 
 def styled(
-    table: pd.DataFrame, columns: Mapping[str, Column], *, hidden: Container[str] = (), closing_rows: int = 0
+    table: pd.DataFrame,
+    columns: Mapping[str, Column],
+    *,
+    hidden: Container[str] = (),
+    closing_rows: int = 0,
+    caption: str = "",
+    key: str = "",
 ) -> Styler:
-    """The named columns of ``table`` under their headers, texts to the left, the closing rows set off."""
+    """The named columns of ``table`` under their headers, texts to the left, the closing rows set off.
+
+    Args:
+        table: What to show.
+        columns: How to show each column, by its name in ``table``.
+        hidden: Columns to leave out.
+        closing_rows: So many rows at the end are sums and the like, and stay there when a reader sorts.
+        caption: Stands above; the report numbers it.
+        key: A word, if other text is to refer to the table: ``[Table](#T_key)`` in Markdown. Once in a report.
+    """
     shown = {name: column for name, column in columns.items() if name not in hidden}
     grouped = any(column.group for column in shown.values())
     headers = [(column.group, column.header) for column in shown.values()]
@@ -37,16 +52,34 @@ def styled(
     formats: dict[Any, Any] = {
         label: column.formatter for label, column in zip(index, shown.values(), strict=True) if column.formatter
     }
-    styler = Styler(table[list(shown)].set_axis(index, axis="columns"), cell_ids=False).hide(axis="index")
+    cells = table[list(shown)].set_axis(index, axis="columns")
+    styler = Styler(cells, cell_ids=False, uuid=key or None, caption=html.escape(caption)).hide(axis="index")
     styler = styler.format(formats, na_rep=MISSING, escape="html").format_index(axis="columns", escape="html")
-    return styler.set_table_styles(_rules(list(shown.values()), grouped, range(len(table) - closing_rows, len(table))))
+    closing = range(len(table) - closing_rows, len(table))
+    styler = styler.set_td_classes(_classes(cells, set(formats), closing))
+    return styler.set_table_styles(_rules(list(shown.values()), grouped, closing))
+
+
+def _classes(cells: pd.DataFrame, numbers: Container[Any], closing: Container[int]) -> pd.DataFrame:
+    """What `export` has to know of each cell: whether it is text, whether its row closes the table."""
+    return pd.DataFrame(
+        [
+            [" ".join(["text"] * (label not in numbers) + ["closing"] * (row in closing)) for label in cells.columns]
+            for row in range(len(cells))
+        ],
+        index=cells.index,
+        columns=cells.columns,
+    )
 
 
 def _rules(columns: Sequence[Column], grouped: bool, closing: range) -> list[CSSDict]:
     """CSS of one table, as pandas takes it."""
     level = 1 if grouped else 0
     texts = [i for i, column in enumerate(columns) if column.formatter is None]
-    rules: list[CSSDict] = [{"selector": "td, th", "props": "font-size: 12px; padding: 0.25em 0.4em"}]
+    rules: list[CSSDict] = [
+        {"selector": "td, th", "props": "font-size: 12px; padding: 0.25em 0.4em"},
+        {"selector": "caption", "props": "text-align: left; padding: 0.5em 0"},
+    ]
     rules += [{"selector": f"td.col{i}, th.level{level}.col{i}", "props": "text-align: left"} for i in texts]
     rules += [{"selector": f"td.col{i}", "props": "white-space: nowrap"} for i, c in enumerate(columns) if not c.wraps]
     if grouped:
@@ -69,12 +102,9 @@ def interval_texts(table: pd.DataFrame, column: str, formatter: Formatter) -> li
 
 
 def beside(*titled: tuple[str, Styler]) -> str:
-    """HTML of tables next to each other, each under its title; below each other where the page is narrow."""
-    columns = "".join(
-        f'<div><p style="max-width: 38em"><strong>{html.escape(title)}</strong></p>{table.to_html()}</div>'
-        for title, table in titled
-    )
-    return f'<div style="display: flex; flex-wrap: wrap; gap: 0 1.5em">{columns}</div>'
+    """HTML of tables next to each other, each under its caption; below each other where the page is narrow."""
+    columns = "".join(f"<div>{table.set_caption(html.escape(title)).to_html()}</div>" for title, table in titled)
+    return f'<div class="beside" style="display: flex; flex-wrap: wrap; gap: 0 1.5em">{columns}</div>'
 
 
 def folded(title: str, text: str) -> str:

@@ -151,13 +151,15 @@ def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
 def architecture(table: pd.DataFrame) -> Styler:
     """Layers of a network, from `summary.architecture`, closed by their sums."""
     total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum()}
-    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1)
+    caption = "Layers, parameters and multiply-adds of the network"
+    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption)
 
 
 def shapes(table: pd.DataFrame) -> Styler:
     """Output shapes of several networks side by side, from `summary.shapes`."""
     names = [name for name in table.columns if name != "layer"]
-    return styled(table, {"layer": Column("layer"), **{name: Column(name, _shape) for name in names}})
+    columns = {"layer": Column("layer"), **{name: Column(name, _shape) for name in names}}
+    return styled(table, columns, caption="Output shapes of all networks")
 
 
 def overview(table: pd.DataFrame) -> Styler:
@@ -171,7 +173,8 @@ def overview(table: pd.DataFrame) -> Styler:
     )
     hidden = [] if table["indistinct"].any() else ["indistinct"]
     hidden += ["process_spread"] if table["process_spread"].isna().all() else []
-    return styled(shown, _OVERVIEW, hidden=hidden)
+    caption = "All runs: latency, ratio to the baseline, size of the network and accuracy"
+    return styled(shown, _OVERVIEW, hidden=hidden, caption=caption, key="overview")
 
 
 def _remark(row: dict[Any, Any]) -> str:
@@ -188,7 +191,8 @@ def environment(records: Sequence[Record]) -> Styler:
     facts = pd.DataFrame([{"runtime": run.runtime, **_facts(run)} for run in runs])
     merged = facts.groupby("runtime", sort=False).agg(_distinct)
     table = merged.T.rename_axis("fact").reset_index()
-    return styled(table, {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}})
+    columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
+    return styled(table, columns, caption="Machine, software, images and weights of the runs")
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -63,7 +63,7 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "Profiled here: 3 variants of a small convolutional network, in 2 runtimes (unfused and stock)." in prose
     assert html.count("failed: out of memory") == 2
     assert html.count("recorded, not measured here") == 1
-    assert re.findall(r"<strong>(Ops.*?|Table.*?)</strong>", html) == [
+    assert re.findall(r"<caption>(Ops.*?|Table.*?)</caption>", html) == [
         "Ops of baseline, unfused",
         "Table 4.3 of the thesis, as printed",
         "Ops of baseline, stock",

@@ -82,7 +82,7 @@ def test_the_published_table_of_a_variant_stands_beside_its_unfused_ops(
     variant: str, runtime: str, titles: list[str]
 ) -> None:
     html = tables.ops_beside_published(make_record(variant, runtime))  # type: ignore[arg-type]
-    assert re.findall(r"<strong>(.*?)</strong>", html) == titles
+    assert re.findall(r"<caption>(.*?)</caption>", html) == titles
     assert html.count("<table") == len(titles)
 
 
