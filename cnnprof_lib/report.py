@@ -1,4 +1,4 @@
-"""Drives the notebooks: papermill executes one per run, nbconvert renders the report."""
+"""Drives the notebooks: papermill executes one per run, `export` makes pages of the report."""
 
 from __future__ import annotations
 
@@ -114,20 +114,12 @@ def render(project: Project) -> Path:
     )
     if error is not None:
         raise ReportError(f"{executed}: {error}")
+    from .export.html import PageExporter
+
     html = folder / "report.html"
-    write_atomically(html, to_html(executed))
+    text, _ = PageExporter().from_filename(str(executed))
+    write_atomically(html, text)
     return html
-
-
-def to_html(notebook: Path) -> str:
-    """An executed notebook as one HTML page without its code."""
-    from nbconvert import HTMLExporter
-
-    exporter: Any = HTMLExporter(
-        template_name="lab", exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True
-    )
-    body, _ = exporter.from_filename(str(notebook))
-    return str(body)
 
 
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase) -> str | None:

@@ -1,0 +1,239 @@
+"""Notebooks as pages: what is numbered, what is folded, what hovering tells, and that nothing foreign is executed."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import nbformat
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cnnprof_lib.analysis import figures, frames, hover, style
+from cnnprof_lib.analysis.tables import beside
+from cnnprof_lib.export import page, pictures
+from cnnprof_lib.export.html import PageExporter
+from tests.builders import Node, make_record
+
+HOSTILE = '<script>alert(1)</script>"&'
+NODES = (Node("Conv2D", "conv1", 0.006), Node("Relu", "conv1", 0.00125))
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        style.use_style()
+        yield
+    plt.close("all")
+
+
+@contextmanager
+def drawn() -> Iterator[tuple[Axes, list[str]]]:
+    """Axes to draw on; afterwards the list holds the figure as SVG."""
+    figure, ax = plt.subplots()
+    svg: list[str] = []
+    yield ax, svg
+    svg.append(svg_of(figure))
+
+
+def svg_of(figure: Figure) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()
+
+
+def bars(title: str = "Bars") -> str:
+    figure, ax = plt.subplots()
+    ax.bar(["a", "b"], [1, 2])
+    ax.set(title=title, ylabel="time [s]")
+    return svg_of(figure)
+
+
+def titles_of(svg: str) -> list[str]:
+    return [title.get_text() for title in BeautifulSoup(svg, "html.parser").find_all("title")]
+
+
+# Hovering
+
+
+def test_bars_of_a_figure_say_their_numbers() -> None:
+    times = frames.ops([make_record(nodes=NODES, unattributed_s=0.002)])
+    with drawn() as (ax, svg):
+        figures.op_times(times, ax=ax)
+    assert titles_of(pictures.read(svg[0]).svg) == [
+        "baseline, Conv2D: 6 ms",
+        "baseline, Relu: 1.25 ms",
+        "baseline, unattributed: 2 ms",
+    ]
+
+
+def test_bars_of_every_kind_are_told() -> None:
+    with drawn() as (ax, svg):
+        ax.bar(["a", "b"], [1234.5678, 0], label="stock")
+        ax.bar(["a", "b"], [-0.5, float("nan")])
+        ax.set_ylabel("size [MB]")
+    with drawn() as (ax, plain):
+        ax.barh([3, 7], [1, 2])
+    assert titles_of(pictures.read(svg[0]).svg) == ["a, stock: 1235 MB", "a: -0.5 MB"]
+    assert titles_of(pictures.read(plain[0]).svg) == ["1", "2"]
+
+
+def test_what_is_told_on_purpose_stays() -> None:
+    with drawn() as (ax, svg):
+        (bar,) = ax.bar(["a"], [1])
+        hover.tell(bar, "one & only <b>")
+    assert titles_of(pictures.read(svg[0]).svg) == ["one & only <b>"]
+
+
+# Pictures
+
+
+def test_the_caption_is_what_was_set_or_the_titles() -> None:
+    figure, (left, right) = plt.subplots(1, 2)
+    left.set_title("What?")
+    right.set_title("Where")
+    titled = pictures.read(svg_of(figure))
+    assert (titled.caption, titled.key) == ("What? Where", "")
+    hover.caption(figure, "Both: of all", key="both")
+    captioned = pictures.read(svg_of(figure))
+    assert (captioned.caption, captioned.key) == ("Both: of all", "both")
+
+
+def test_a_picture_of_another_library_has_no_caption() -> None:
+    other = pictures.read('<svg xmlns="http://www.w3.org/2000/svg"><g id="caption"/></svg>')
+    assert (other.caption, other.key) == ("", "")
+
+
+def test_pictures_share_what_they_define() -> None:
+    whole = [pictures.read(bars(title)) for title in ("Bars", "More bars")]
+    before = sum(len(picture.svg) for picture in whole)
+    svgs, shared = pictures.share_definitions(whole)
+    assert sum(map(len, svgs)) + len(shared) < before
+    defined = re.findall(r' id="([^"]+)"', shared)
+    assert len(set(defined)) == len(defined)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', "".join(svgs)))
+    assert used == set(defined)
+    assert ' id="' not in "".join(svgs)
+
+
+def test_pictures_are_alike_in_every_rendering() -> None:
+    assert pictures.read(bars()).svg == pictures.read(bars()).svg
+
+
+# Pages
+
+
+def arranged(html: str) -> BeautifulSoup:
+    soup = BeautifulSoup(html, "html.parser")
+    page.arrange(soup)
+    return soup
+
+
+def test_figures_and_tables_are_numbered_apart_and_links_say_the_number() -> None:
+    soup = arranged(
+        '<a href="#T_a">Table</a> <a href="#F_b">Figure</a> <a href="#T_a">this</a> <a href="#gone">Table</a>'
+        "<figure><figcaption>One</figcaption></figure><table><caption>First</caption></table>"
+        '<figure id="F_b"><figcaption>Two</figcaption></figure><table id="T_a"><caption>Second</caption></table>'
+        "<table></table>"
+    )
+    assert [caption.get_text() for caption in soup.find_all(["figcaption", "caption"])] == [
+        "Figure 1. One",
+        "Table 1. First",
+        "Figure 2. Two",
+        "Table 2. Second",
+    ]
+    assert [str(link) for link in soup.find_all("a")] == [
+        '<a href="#T_a">Table 2</a>',
+        '<a href="#F_b">Figure 2</a>',
+        '<a href="#T_a">this</a>',
+    ]
+    assert "</a> Table<figure" in str(soup)
+
+
+def test_contents_link_to_headings_none_of_which_share_an_id() -> None:
+    soup = arranged('<h1>All</h1><h2>Año 1</h2><h3>A b</h3><h2>A b</h2><h4>deep</h4><p id="A-b"></p>')
+    assert page.title_of(soup) == "All"
+    links = [(entry["class"], entry.a["href"], entry.get_text()) for entry in page.contents(soup).find_all("li")]
+    assert links == [
+        (["level-2"], "#A%C3%B1o-1", "Año 1"),
+        (["level-3"], "#A-b-2", "A b"),
+        (["level-2"], "#A-b-3", "A b"),
+    ]
+
+
+def test_a_page_without_headings_has_no_contents() -> None:
+    soup = arranged("<p>text</p>")
+    assert (page.title_of(soup), list(page.contents(soup))) == ("", [])
+
+
+# The exporter
+
+
+def notebook(*outputs: dict[str, str], text: str = "# The title\n\n## Part") -> nbformat.NotebookNode:
+    """A notebook of one text and one executed cell."""
+    shown = [nbformat.v4.new_output("display_data", data) for data in outputs]
+    code = nbformat.v4.new_code_cell("print('<b>')", outputs=shown)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text), code])
+
+
+def exported(*outputs: dict[str, str], text: str = "# The title\n\n## Part") -> BeautifulSoup:
+    html, _ = PageExporter().from_notebook_node(notebook(*outputs, text=text))
+    return BeautifulSoup(html, "html.parser")
+
+
+def test_a_page_has_title_contents_folded_code_and_boxed_figures_and_tables() -> None:
+    table = pd.DataFrame({"x": [1, 2]}).style.set_caption("Numbers")
+    soup = exported({"image/svg+xml": bars(), "text/plain": "<Figure>"}, {"text/html": beside(("Both", table))})
+    assert soup.title.get_text() == "The title"
+    assert [link.get_text() for link in soup.nav.find_all("a")] == ["Part"]
+    (code,) = soup.find_all("details", class_="code")
+    assert not code.has_attr("open")
+    assert "print('<b>')" in code.get_text()
+    picture, boxed = soup.find_all("figure")
+    assert picture.find_all("title")[0].get_text() == "a: 1 s"
+    assert picture.figcaption.get_text() == "Figure 1. Bars"
+    assert boxed.figcaption.get_text() == "Table 1. Both"
+    assert boxed.figcaption.find_next_sibling("div")["class"] == ["scroll"]
+    assert boxed.table.caption is None
+    assert "&lt;Figure" not in str(soup)
+
+
+def test_a_page_asks_for_nothing() -> None:
+    soup = exported({"image/svg+xml": bars()}, {"text/markdown": "[the paper](https://example.org/)"})
+    policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-")
+    assert soup.find_all(["link", "iframe", "object", "embed"]) == []
+    assert [tag for tag in soup.find_all(src=True) if not tag["src"].startswith("data:")] == []
+    assert [tag for tag in soup.find_all("use") if not tag["href"].startswith("#")] == []
+    assert re.findall(r"url\((?!#)|@import", str(soup)) == []
+    assert [link["href"] for link in soup.find_all("a") if not link["href"].startswith("#")] == ["https://example.org/"]
+
+
+def test_nothing_foreign_becomes_an_element() -> None:
+    with drawn() as (ax, svg):
+        ax.barh([HOSTILE], [1], label=HOSTILE)
+        ax.set_title(HOSTILE)
+    table = pd.DataFrame({"x": [1]}).style
+    soup = exported(
+        {"image/svg+xml": svg[0]},
+        {"text/html": beside((HOSTILE, table))},
+        {"text/plain": HOSTILE},
+        text="# A `<script>alert(1)</script>` title",
+    )
+    assert len(soup.find_all("script")) == 1
+    assert soup.title.get_text() == "A <script>alert(1)</script> title"
+    assert [caption.get_text() for caption in soup.find_all("figcaption")] == [
+        f"Figure 1. {HOSTILE}",
+        f"Table 1. {HOSTILE}",
+    ]
+    assert titles_of(str(soup.figure)) == [f"{HOSTILE}, {HOSTILE}: 1"]
