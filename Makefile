@@ -10,10 +10,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 data_option = $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report render html scaling train lab test lint clean distclean lock
+.PHONY: help setup report render html scaling train lab test test-browser lint clean distclean lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=python3.12  which Python makes .venv (3.10 to 3.13)"
 	@echo "  PRESET=quick       how much 'make report' measures: a file of params/presets"
@@ -49,8 +49,8 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Ready: .venv"
 
 # Kernels keep their files in .venv, not in the home folder.
-report render html scaling test: export IPYTHONDIR = $(CURDIR)/.venv/ipython
-report render html scaling test: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
+report render html scaling test test-browser: export IPYTHONDIR = $(CURDIR)/.venv/ipython
+report render html scaling test test-browser: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
 
 report: setup ## Measure every variant of PRESET and write outputs/report
 	$(BIN)/cnnprof run --preset $(PRESET) --report $(data_option)
@@ -73,6 +73,10 @@ lab: setup ## Open the stored runs in JupyterLab
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+test-browser: setup ## Run the tests that need a browser: Chromium, which the system has to have
+	$(PIP) install --quiet --no-build-isolation --editable '.[browser]'
+	$(BIN)/python -m pytest tests/browser
 
 lint: setup ## Check style, types and that the notebooks hold no outputs
 	$(BIN)/ruff check .

@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-TARGETS = ("setup", "report", "render", "train", "lab", "html", "scaling", "test", "lint", "clean", "lock")
+TARGETS = (
+    "setup", "report", "render", "scaling", "train", "lab", "html", "test", "test-browser", "lint", "clean", "lock",
+)  # fmt: skip
 
 
 # Requirements
@@ -164,6 +166,10 @@ MAY_IMPORT = {
     "stderr": set(),
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
+    "analysis.hover": set(),
+    "export.page": set(),
+    "export.pictures": {"analysis.hover"},
+    "export.html": {"export.page", "export.pictures"},
 }
 
 
@@ -191,7 +197,7 @@ def test_thesis_imports_only_errors():
         assert own_imports(module) <= {"cnnprof_lib.errors", *modules}, module
 
 
-@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "report"])
+@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report"])
 def test_rendering_reaches_neither_measure_nor_tensorflow(name):
     modules = modules_below(name)
     assert modules, f"cnnprof_lib/{name} does not exist"
@@ -208,7 +214,7 @@ def test_latency_reaches_no_tensorflow():
 
 def test_measure_never_looks_at_what_is_made_of_its_records():
     modules = modules_below("measure")
-    later = set(modules_below("analysis", "report", "cli"))
+    later = set(modules_below("analysis", "export", "report", "cli"))
     assert modules
     assert later
     for module in modules:
@@ -283,7 +289,7 @@ def bare_project(folder: Path, python: str) -> Path:
 def test_make_help_names_every_target():
     helped = make("help")
     assert helped.returncode == 0
-    listed = re.findall(r"^  make (\w+) +\S", helped.stdout, flags=re.MULTILINE)
+    listed = re.findall(r"^  make ([\w-]+) +\S", helped.stdout, flags=re.MULTILINE)
     assert set(TARGETS) <= set(listed)
     assert make().stdout == helped.stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
