@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 data_option = $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report render html scaling train lab test test-browser lint clean distclean lock
+.PHONY: help setup report render html pdf scaling train lab test test-browser lint clean distclean lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,8 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Ready: .venv"
 
 # Kernels keep their files in .venv, not in the home folder.
-report render html scaling test test-browser: export IPYTHONDIR = $(CURDIR)/.venv/ipython
-report render html scaling test test-browser: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
+report render html pdf scaling test test-browser: export IPYTHONDIR = $(CURDIR)/.venv/ipython
+report render html pdf scaling test test-browser: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
 
 report: setup ## Measure every variant of PRESET and write outputs/report
 	$(BIN)/cnnprof run --preset $(PRESET) --report $(data_option)
@@ -58,7 +58,9 @@ report: setup ## Measure every variant of PRESET and write outputs/report
 render: setup ## Write outputs/report again from the stored runs, without measuring
 	$(BIN)/cnnprof report
 
-html: render ## The same as render
+html pdf: render
+html: ## The same as render: outputs/report/report.html
+pdf: ## The same as render: outputs/report/report.pdf
 
 scaling: setup ## Time two variants with small and large batches, on one and on all threads
 	$(BIN)/cnnprof run baseline stride5 --batch-size 1 --batch-size 128 --threads 1 \
@@ -93,5 +95,5 @@ distclean: clean ## The same, and remove .venv
 
 lock: ## Make requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.10 --extra dev pyproject.toml --no-emit-index-url --no-annotate \
+	uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
 	  --quiet --no-config $(if $(UPGRADE),--upgrade) -o requirements.lock

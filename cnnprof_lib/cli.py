@@ -148,7 +148,7 @@ def run(
     if render:
         if preset.check_rounds:
             _complete_report(project, preset.check_rounds, images)
-        console.print(f"Report: {driver.render(project)}", highlight=False, soft_wrap=True)
+        _write_report(project)
     if failures:
         raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
 
@@ -264,10 +264,18 @@ def compare_xprof(
 
 @app.command()
 def report(outputs: OutputsOption = "") -> None:
-    """Write the report from the stored runs."""
-    from . import report as driver
+    """Write the report from the stored runs, as HTML and PDF."""
+    _write_report(find_project(outputs=outputs))
 
-    console.print(f"Report: {driver.render(find_project(outputs=outputs))}", highlight=False, soft_wrap=True)
+
+def _write_report(project: Project) -> None:
+    from . import report as driver
+    from .export import pdf
+
+    for path in driver.render(project):
+        console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+    if not pdf.is_available():
+        terminal.say(pdf.HOW_TO_GET)
 
 
 def _complete_report(project: Project, rounds: int, images: str) -> None:

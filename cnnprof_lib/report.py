@@ -100,8 +100,11 @@ def measure_machine(project: Project, runtimes: Sequence[Runtime], *, rounds: in
         subprocess.run([sys.executable, "-m", "cnnprof_lib", *command], check=False)
 
 
-def render(project: Project) -> Path:
-    """Executes ``report.ipynb`` on the stored runs and writes ``report.html``; returns its path.
+def render(project: Project) -> list[Path]:
+    """Executes ``report.ipynb`` on the stored runs and writes ``report.html`` and, with the extra pdf, ``report.pdf``.
+
+    Returns:
+        The files written.
 
     Raises:
         ReportError: the notebook failed; the executed copy is named.
@@ -114,12 +117,23 @@ def render(project: Project) -> Path:
     )
     if error is not None:
         raise ReportError(f"{executed}: {error}")
+    return export(executed)
+
+
+def export(executed: Path) -> list[Path]:
+    """Writes an executed notebook as HTML and, with the extra pdf, as PDF beside it; returns the files written."""
+    from .export import pdf
     from .export.html import PageExporter
 
-    html = folder / "report.html"
-    text, _ = PageExporter().from_filename(str(executed))
-    write_atomically(html, text)
-    return html
+    exporters: list[type[PageExporter]] = [PageExporter]
+    if pdf.is_available():
+        exporters.append(pdf.PaperExporter)
+    written = []
+    for exporter in exporters:
+        content, resources = exporter().from_filename(str(executed))
+        written.append(executed.with_suffix(resources["output_extension"]))
+        write_atomically(written[-1], content)
+    return written
 
 
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase) -> str | None:

@@ -7,7 +7,7 @@
                                          xprof/<variant>-<runtime>.json, the second opinions
     reference/<variant>/                 model.weights.h5, training.json
     training/<variant>/<recipe>/         checkpoint.npz, of a training under way
-    report/                              report.html, figures/
+    report/                              report.ipynb, report.html, report.pdf
 
 A run's folder is written under a hidden name and renamed when complete, so what can be listed is whole.
 """

@@ -1,4 +1,4 @@
-"""The nbconvert exporter ``cnnprof-html``: a notebook as one file that a browser shows without asking for another."""
+"""The nbconvert exporter ``cnnprof_html``: a notebook as one file that a browser shows without asking for another."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from urllib.parse import quote
 
 from bs4 import BeautifulSoup
 from bs4.element import Tag
@@ -62,10 +62,10 @@ def box(page: BeautifulSoup) -> None:
 
 
 def _give_ids(page: BeautifulSoup) -> None:
-    """Ids as JupyterLab gives them, words joined by hyphens, but no two alike."""
+    """Ids much as JupyterLab gives them, words joined by hyphens, but no two alike."""
     taken = Counter(str(tag["id"]) for tag in page.find_all(id=True))
     for heading in page.find_all(HEADINGS):
-        name = quote("-".join(heading.get_text().split()), safe="")
+        name = re.sub(r"\W+", "-", heading.get_text()).strip("-")
         taken[name] += 1
         heading["id"] = name if taken[name] == 1 else f"{name}-{taken[name]}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,14 +19,20 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from nbconvert.exporters import get_export_names, get_exporter
 
-from cnnprof_lib.analysis import figures, frames, hover, style
+from cnnprof_lib.analysis import figures, frames, hover, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
-from cnnprof_lib.export import page, pictures
+from cnnprof_lib.errors import ReportError
+from cnnprof_lib.export import page, pdf, pictures
 from cnnprof_lib.export.html import PageExporter
+from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter
 from tests.builders import Node, make_record
 
 HOSTILE = '<script>alert(1)</script>"&'
+PNG = (  # of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 NODES = (Node("Conv2D", "conv1", 0.006), Node("Relu", "conv1", 0.00125))
 
 
@@ -165,7 +172,7 @@ def test_contents_link_to_headings_none_of_which_share_an_id() -> None:
     assert page.title_of(soup) == "All"
     links = [(entry["class"], entry.a["href"], entry.get_text()) for entry in page.contents(soup).find_all("li")]
     assert links == [
-        (["level-2"], "#A%C3%B1o-1", "Año 1"),
+        (["level-2"], "#Año-1", "Año 1"),
         (["level-3"], "#A-b-2", "A b"),
         (["level-2"], "#A-b-3", "A b"),
     ]
@@ -237,3 +244,85 @@ def test_nothing_foreign_becomes_an_element() -> None:
         f"Table 1. {HOSTILE}",
     ]
     assert titles_of(str(soup.figure)) == [f"{HOSTILE}, {HOSTILE}: 1"]
+
+
+# On paper
+
+
+def on_paper(*outputs: dict[str, str], text: str = "# The title\n\n## Part") -> str:
+    """What Typst is given."""
+    soup, _, _ = PaperExporter().document(notebook(*outputs, text=text))
+    pdf.prepare(soup, "cnnprof, today")
+    return pdf.markup(soup)
+
+
+def test_paper_has_a_title_page_contents_and_no_code() -> None:
+    markup = on_paper({"text/html": "<details><summary>Long</summary><pre>folded</pre></details>"})
+    assert "#set document(title: [The title])" in markup
+    assert "#text(size: 12pt)[cnnprof, today]" in markup
+    assert "#outline(" in markup
+    assert markup.rstrip().endswith("= Part\n<Part>")
+    assert "print" not in markup
+    assert "folded" not in markup
+
+
+def test_paper_has_the_numbers_of_the_page() -> None:
+    table = pd.DataFrame({"x": [1, 2]}).style.set_caption("Numbers").set_uuid("n")
+    text = "# T\n\nSee [Table](#T_n), [Figure](#F_f) and [this](#gone)."
+    figure = plt.figure()
+    hover.caption(figure, "Bars", key="f")
+    markup = on_paper({"text/html": table.to_html()}, {"image/svg+xml": svg_of(figure)}, text=text)
+    assert "See #link(<T_n>)[Table 1], #link(<F_f>)[Figure 1] and this." in markup
+    assert re.findall(r"#strong\[(\w+ \d\.)\] (\w+)", markup) == [("Table 1.", "Numbers"), ("Figure 1.", "Bars")]
+    assert re.findall(r"^<(\w+)>$", markup, flags=re.MULTILINE) == ["T_n", "F_f"]
+    assert 'image("0.svg")' in markup
+
+
+def test_columns_stand_on_paper_as_on_the_page_and_closing_rows_in_italics() -> None:
+    record = make_record(nodes=NODES, unattributed_s=0.002)
+    table = tables.ops(summary.op_table(record))
+    markup = on_paper({"text/html": table.to_html()})
+    assert "align: (left,right,right,right,right,right,right,right,)" in markup
+    assert "table.cell(align: center, colspan: 4)[#strong[time per step]]" in markup
+    assert "[#emph[profiled step]], [#emph[9.25ms]]" in markup
+
+
+def test_a_pdf_is_whole_and_has_its_fonts_in_it() -> None:
+    picture = {"image/png": PNG}
+    text = "# Año de Hernández\n\n![elsewhere](https://example.org/a.png) $x$ #panic() @a <b>"
+    content, resources = PaperExporter().from_notebook_node(notebook({"image/svg+xml": bars()}, picture, text=text))
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    assert resources["output_extension"] == ".pdf"
+
+
+def test_nothing_foreign_is_markup_on_paper() -> None:
+    hostile = '#panic(1) <script>alert(1)</script> @ref <label> $x$ \\ #import "@preview/x:1.0.0"'
+    table = pd.DataFrame({"x": [hostile]}).style.format(escape="html")
+    with drawn() as (ax, svg):
+        ax.barh([hostile], [1])
+        ax.set_title("#panic(1) @ref")
+    outputs = {"text/html": beside((hostile, table))}, {"text/plain": hostile}, {"image/svg+xml": svg[0]}
+    content, _ = PaperExporter().from_notebook_node(notebook(*outputs, text=f"# A `{hostile}` title"))
+    assert content.startswith(b"%PDF-")
+    assert "\\#panic(1)" in on_paper(*outputs)
+
+
+def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
+    with pytest.raises(ReportError) as caught:
+        PaperExporter().from_notebook_node(notebook())
+    assert str(caught.value) == (
+        "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
+    )
+
+
+def test_nbconvert_has_the_exporters_and_menus_only_those_that_work_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> dict[str, type]:
+        return {name: get_exporter(name) for name in get_export_names() if name.startswith("cnnprof")}
+
+    monkeypatch.delitem(sys.modules, "jupyter_server.serverapp", raising=False)
+    in_menus = {"cnnprof_html": PageExporter, "cnnprof_pdf": PaperExporter}
+    assert found() == {**in_menus, "cnnprof-pdf": CommandLinePaperExporter}
+    monkeypatch.setitem(sys.modules, "jupyter_server.serverapp", sys)
+    assert found() == in_menus

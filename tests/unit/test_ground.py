@@ -26,7 +26,8 @@ PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 TARGETS = (
-    "setup", "report", "render", "scaling", "train", "lab", "html", "test", "test-browser", "lint", "clean", "lock",
+    "setup", "report", "render", "html", "pdf", "scaling", "train", "lab", "test", "test-browser", "lint", "clean",
+    "lock",
 )  # fmt: skip
 
 
@@ -79,7 +80,8 @@ def test_lock_pins_every_requirement_once(python):
     found = pins(python)
     versions = dict(found)
     assert len(versions) == len(found), "a package is pinned twice"
-    requirements = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+    extras = PROJECT["optional-dependencies"]
+    requirements = [Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["pdf"]]]
     assert len(requirements) > 20
     for requirement in requirements:
         version = versions[canonicalize_name(requirement.name)]
@@ -94,7 +96,7 @@ def test_lock_holds_no_address_and_no_option():
 def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
-    assert command.startswith("uv pip compile --universal --python-version 3.10 --extra dev pyproject.toml")
+    assert command.startswith("uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml")
 
 
 # Import directions
@@ -170,6 +172,7 @@ MAY_IMPORT = {
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
+    "export.pdf": {"errors", "export.html", "export.page"},
 }
 
 

@@ -1,0 +1,171 @@
+"""The nbconvert exporter ``cnnprof-pdf`` (in menus ``cnnprof_pdf``): a notebook on paper, by Python packages alone.
+
+Pandoc (package pypandoc_binary) turns the page's HTML into Typst's markup, and Typst (package typst) sets it, with
+fonts it brings along. Both come with the extra ``cnnprof[pdf]``.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bs4 import BeautifulSoup
+from bs4.element import Tag
+from nbformat import NotebookNode
+from traitlets import default
+
+from .. import __version__
+from ..errors import ReportError
+from . import page
+from .html import TEMPLATES, PageExporter
+
+NEEDED = ("pypandoc", "typst")
+HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
+
+_LEFT_OUT = "details, script, style, nav"
+
+
+def is_available() -> bool:
+    """Whether the extra is installed."""
+    return all(importlib.util.find_spec(name) for name in NEEDED)
+
+
+class PaperExporter(PageExporter):
+    """A title page, contents, and what the page for the browser shows, under the same numbers; no code."""
+
+    export_from_notebook = "Report (PDF)"
+    output_mimetype = "application/pdf"
+
+    @default("file_extension")
+    def _file_extension_default(self) -> str:
+        return ".pdf"
+
+    @default("exclude_input")
+    def _exclude_input_default(self) -> bool:
+        return True
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The pages as the bytes of a PDF file; ``resources`` as nbconvert returns them.
+
+        Raises:
+            ReportError: the extra is not installed, or Typst refuses the text.
+        """
+        if not is_available():
+            raise ReportError(HOW_TO_GET)
+        soup, figures, resources = self.document(nb, resources, **kw)
+        prepare(soup, subtitle_of(nb))
+        with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
+            folder = Path(name)
+            for number, figure in enumerate(figures):
+                (folder / f"{number}.svg").write_text(figure.svg, encoding="utf-8")
+            _write_images(soup, folder)
+            (folder / "report.typ").write_text(markup(soup), encoding="utf-8")
+            return _typeset(folder / "report.typ"), resources
+
+
+class CommandLinePaperExporter(PaperExporter):
+    """The same as ``cnnprof-pdf``, for ``jupyter nbconvert --to``.
+
+    Jupyter Server admits no hyphen in the name of an exporter: it lists such a name in JupyterLab's menu and then
+    answers 404. There the exporter is disabled, and the menu has ``cnnprof_pdf`` alone.
+    """
+
+    @default("enabled")
+    def _enabled_default(self) -> bool:
+        return "jupyter_server.serverapp" not in sys.modules
+
+
+def subtitle_of(nb: NotebookNode) -> str:
+    """What made the notebook's outputs, and the day they were made, if papermill noted it."""
+    day = nb.metadata.get("papermill", {}).get("end_time", "")[:10]
+    return ", ".join(filter(None, (f"cnnprof {__version__}", day)))
+
+
+def prepare(soup: BeautifulSoup, subtitle: str) -> None:
+    """Leaves of an arranged page what paper shows.
+
+    Code and folded text go; headings move a level up, since the first becomes the document's title.
+    """
+    title = page.title_of(soup)
+    for tag in soup.select(_LEFT_OUT):
+        tag.decompose()
+    if title and soup.h1:
+        soup.h1.decompose()
+    if soup.title:
+        soup.title.string = title or soup.title.get_text()
+        soup.title.insert_after(soup.new_tag("meta", attrs={"name": "subtitle", "content": subtitle}))
+    for tag in soup.find_all(page.HEADINGS):
+        tag.name = f"h{max(1, int(tag.name[1]) - 1)}"
+    for tag in soup.find_all("div"):
+        tag.unwrap()
+    for image in soup.find_all("img", attrs={"data-picture": True}):
+        image["src"] = f"{image['data-picture']}.svg"
+    for table in soup.find_all("table"):
+        _prepare_table(soup, table)
+
+
+def _prepare_table(soup: BeautifulSoup, table: Tag) -> None:
+    """Says in the markup what a table's style sheet says, which Pandoc does not read."""
+    rows = table.select("tbody > tr")
+    texts = [_has(cell, "text") for cell in rows[0].find_all("td")] if rows else []
+    if not any(texts):
+        return
+    headers = table.select("thead > tr")
+    for row in [*headers[-1:], rows[0]]:
+        for cell, is_text in zip(row.find_all(["td", "th"]), texts, strict=False):
+            cell["style"] = f"text-align: {'left' if is_text else 'right'}"
+    for row in headers[:-1]:
+        for cell in row.find_all("th"):
+            cell["style"] = "text-align: center"
+    for cell in table.find_all("th"):
+        _emphasise(soup, cell, "strong")
+    for cell in table.find_all("td"):
+        if _has(cell, "closing"):
+            _emphasise(soup, cell, "em")
+
+
+def _has(cell: Tag, name: str) -> bool:
+    return name in cell.get_attribute_list("class")
+
+
+def _emphasise(soup: BeautifulSoup, cell: Tag, name: str) -> None:
+    emphasis = soup.new_tag(name)
+    emphasis.extend(list(cell.contents))
+    cell.append(emphasis)
+
+
+def _write_images(soup: BeautifulSoup, folder: Path) -> None:
+    """Makes files of the images in the text; one that lies elsewhere is left out, its description stays."""
+    for number, image in enumerate(soup.find_all("img", attrs={"data-picture": False})):
+        source = str(image.get("src", ""))
+        if found := re.match(r"data:image/(png|jpeg);base64,", source):
+            image["src"] = f"image-{number}.{found[1]}"
+            (folder / str(image["src"])).write_bytes(base64.b64decode(source[found.end() :]))
+        else:
+            image.replace_with(str(image.get("alt", "")))
+
+
+def markup(soup: BeautifulSoup) -> str:
+    """A prepared page in the language of Typst."""
+    import pypandoc
+
+    template = TEMPLATES / "paper" / "report.typ"
+    # In its sandbox Pandoc opens no file and no address, whatever the text names.
+    options = ["--sandbox", "--wrap=none", f"--template={template}"]
+    return str(pypandoc.convert_text(str(soup), "typst", format="html", extra_args=options))
+
+
+def _typeset(source: Path) -> bytes:
+    import typst
+
+    try:
+        return typst.compile(source, format="pdf", ignore_system_fonts=True)
+    except typst.TypstError as error:
+        raise ReportError(f"Typst refuses the report: {error.message}") from error
