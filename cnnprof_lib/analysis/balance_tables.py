@@ -118,4 +118,6 @@ def roofline(table: pd.DataFrame) -> Styler:
     idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
     rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
     shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
-    return styled(shown, _ROOFLINE, caption="What each layer reaches of what the machine can do at most")
+    variant, runtime = table[["variant", "runtime"]].iloc[0]
+    caption = f"What each layer of {variant} reaches of what the machine can do at most, {runtime}"
+    return styled(shown, _ROOFLINE, caption=caption)

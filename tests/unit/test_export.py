@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib
 
@@ -21,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from nbconvert.exporters import get_export_names, get_exporter
 
+from cnnprof_lib import report
 from cnnprof_lib.analysis import figures, frames, hover, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.errors import ReportError
@@ -315,6 +317,15 @@ def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -
     assert str(caught.value) == (
         "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
     )
+
+
+def test_a_report_without_the_extra_is_html_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed = tmp_path / "report.ipynb"
+    nbformat.write(notebook(), executed)
+    assert [path.name for path in report.export(executed)] == ["report.html", "report.pdf"]
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
+    assert [path.name for path in report.export(executed)] == ["report.html"]
 
 
 def test_nbconvert_has_the_exporters_and_menus_only_those_that_work_there(monkeypatch: pytest.MonkeyPatch) -> None:
