@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib import cli, report
+from cnnprof_lib.export import pdf
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, RunRequest
@@ -161,11 +162,26 @@ def test_the_conditions_of_a_run_are_repeatable_options(
     assert len({r.series for r in asked}) == 1
 
 
+def test_report_names_its_files_and_what_the_pdf_needs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "render", lambda project: [Path("report.html"), Path("report.pdf")])
+    assert command(monkeypatch, "report") == 0
+    assert tuple(capsys.readouterr()) == ("Report: report.html\nReport: report.pdf\n", "")
+    monkeypatch.setattr(report, "render", lambda project: [Path("report.html")])
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
+    assert command(monkeypatch, "report") == 0
+    assert tuple(capsys.readouterr()) == (
+        "Report: report.html\n",
+        "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'\n",
+    )
+
+
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command))
     monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
-    monkeypatch.setattr(report, "render", lambda project: project.outputs / "report.html")
+    monkeypatch.setattr(report, "render", lambda project: [project.outputs / "report.html"])
     store = Store(Path("outputs"))
     for runtime in RUNTIMES:
         write_run(store, make_record("baseline", runtime))
