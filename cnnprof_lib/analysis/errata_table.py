@@ -34,7 +34,8 @@ _CORRECTED = {
 
 def styled_errata(table: pd.DataFrame) -> Styler:
     """Printed rows and the ops they may be of, from `errata.errata`."""
-    return styled(table.assign(candidates=table["candidates"].map(either)), _ROWS)
+    shown = table.assign(candidates=table["candidates"].map(either))
+    return styled(shown, _ROWS, caption="Printed rows and the ops they may be of", key="errata")
 
 
 def styled_corrected(table: pd.DataFrame) -> Styler:

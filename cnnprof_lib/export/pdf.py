@@ -27,7 +27,7 @@ from .html import TEMPLATES, PageExporter
 NEEDED = ("pypandoc", "typst")
 HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
 
-_LEFT_OUT = "details, script, style, nav"
+_LEFT_OUT = "details:not(:has(table)), summary, script, style, nav"
 
 
 def is_available() -> bool:
@@ -91,7 +91,7 @@ def subtitle_of(nb: NotebookNode) -> str:
 def prepare(soup: BeautifulSoup, subtitle: str) -> None:
     """Leaves of an arranged page what paper shows.
 
-    Code and folded text go; headings move a level up, since the first becomes the document's title.
+    Code and folded text go, folded tables are opened; headings move a level up, since the first becomes the title.
     """
     title = page.title_of(soup)
     for tag in soup.select(_LEFT_OUT):
@@ -103,7 +103,7 @@ def prepare(soup: BeautifulSoup, subtitle: str) -> None:
         soup.title.insert_after(soup.new_tag("meta", attrs={"name": "subtitle", "content": subtitle}))
     for tag in soup.find_all(page.HEADINGS):
         tag.name = f"h{max(1, int(tag.name[1]) - 1)}"
-    for tag in soup.find_all("div"):
+    for tag in soup.find_all(["div", "details"]):
         tag.unwrap()
     for image in soup.find_all("img", attrs={"data-picture": True}):
         image["src"] = f"{image['data-picture']}.svg"
