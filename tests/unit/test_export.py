@@ -300,6 +300,20 @@ def test_a_pdf_is_whole_and_has_its_fonts_in_it() -> None:
     assert resources["output_extension"] == ".pdf"
 
 
+def pages_of(content: bytes) -> int:
+    return len(re.findall(rb"/Type ?/Page\b", content))
+
+
+def test_a_table_higher_than_a_page_goes_on_on_the_next() -> None:
+    def pages(rows: int, text: str) -> int:
+        table = pd.DataFrame({"x": [text] * rows, "y": [text] * rows}).style.hide(axis="index")
+        content, _ = PaperExporter().from_notebook_node(notebook({"text/html": table.to_html()}))
+        return pages_of(content)
+
+    few = 3  # title, contents, text
+    assert [pages(10, "short"), pages(150, "short"), pages(10, "long " * 200)] == [few, few + 2, few + 2]
+
+
 def test_nothing_foreign_is_markup_on_paper() -> None:
     hostile = '#panic(1) <script>alert(1)</script> @ref <label> $x$ \\ #import "@preview/x:1.0.0"'
     table = pd.DataFrame({"x": [hostile]}).style.format(escape="html")
