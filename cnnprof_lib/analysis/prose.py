@@ -109,9 +109,9 @@ def heading(records: Sequence[Record]) -> str:
     name = frames.variant_name(records[0])
     runs = frames.completed(records)
     if not runs:
-        return f"## {code(name)}"
+        return f"### {code(name)}"
     spec = runs[0].variant
-    lines = [f"## {code(name)}: {escape(spec.title)}"]
+    lines = [f"### {code(name)}: {escape(spec.title)}"]
     if spec.extends:
         changes = [f"{layer} {key} {value}" for layer, keys in spec.change.items() for key, value in keys.items()]
         changed = f", with {escape(', '.join(changes))}" if changes else ""

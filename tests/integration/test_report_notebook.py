@@ -58,7 +58,7 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     notebook = execute("report.ipynb", store)
 
     html, prose = "".join(outputs_of(notebook, "text/html")), "\n".join(outputs_of(notebook, "text/markdown"))
-    assert re.findall(r"^## `(.*?)`", prose, flags=re.MULTILINE) == ["baseline", "stride2", "stride3"]
+    assert re.findall(r"^### `(.*?)`", prose, flags=re.MULTILINE) == ["baseline", "stride2", "stride3"]
     assert prose.count("the run failed**: out of memory") == 2
     assert "Profiled here: 3 variants of a small convolutional network, in 2 runtimes (unfused and stock)." in prose
     assert html.count("failed: out of memory") == 2

@@ -234,7 +234,7 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
     record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 2)
     failure = make_failure("stride2", "stock", error="out of memory")
     assert prose.variant([record, failure]).split("\n\n") == [
-        "## `stride2`: Stride 2 in both convolutions",
+        "### `stride2`: Stride 2 in both convolutions",
         "Like `baseline`, with conv1 stride 2, conv2 stride 2. 281,866 parameters, 1,786,752 multiply-adds (MACs) of "
         "convolutions and dense layers per image.",
         "**In `unfused`** a step takes 8.00ms (95% interval 8.00ms to 8.00ms) unprofiled, 1.25 times that under the "
@@ -250,7 +250,7 @@ def test_warnings_name_their_runtime() -> None:
 
 
 def test_a_variant_that_only_failed_still_has_its_section() -> None:
-    assert prose.variant([make_failure("wide", error="no")]) == "## `wide`\n\n**In `unfused` the run failed**: no"
+    assert prose.variant([make_failure("wide", error="no")]) == "### `wide`\n\n**In `unfused` the run failed**: no"
 
 
 def test_introduction_counts_what_there_is() -> None:
