@@ -174,6 +174,9 @@ def overview(table: pd.DataFrame) -> Styler:
     hidden = [] if table["indistinct"].any() else ["indistinct"]
     hidden += ["process_spread"] if table["process_spread"].isna().all() else []
     caption = "All runs: latency, ratio to the baseline, size of the network and accuracy"
+    if len(remarks := set(shown["remark"])) == 1:  # once is enough
+        hidden.append("remark")
+        caption += f" ({remarks.pop()})"
     return styled(shown, _OVERVIEW, hidden=hidden, caption=caption, key="overview")
 
 

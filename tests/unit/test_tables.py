@@ -152,6 +152,13 @@ def test_overview_shows_noise_and_processes_where_there_is_something_to_show() -
     assert [row[:6] + row[8:] for row in full[2:]] == plain[2:]
 
 
+def test_overview_says_once_what_holds_for_every_accuracy() -> None:
+    overview = summary.overview([make_record(name, accuracy=make_accuracy()) for name in ("baseline", "stride2")])
+    shown = tables.overview(overview)
+    assert lines_of(shown.to_html())[1][-1] == "95% interval"
+    assert shown.caption == "All runs: latency, ratio to the baseline, size of the network and accuracy (measured)"
+
+
 def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ() -> None:
     records = [
         make_record("baseline"),
