@@ -70,6 +70,8 @@ def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
     recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = "short",
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
     source: DataOption = None,
     outputs: OutputsOption = "",
 ) -> None:
@@ -77,6 +79,8 @@ def train(
     project = find_project(outputs=outputs)
     wanted = params.load_variants(project.params) if every else _load(names or [], project)
     recipe = params.load_recipe(recipe_name, project.params)
+    if seed is not None:
+        recipe = recipe.model_copy(update={"seed": seed})
 
     from .measure import data as images
     from .measure.runtime import quiet_tensorflow
@@ -87,14 +91,19 @@ def train(
 
     for variant in wanted:
         with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-            record = train_variant(variant, recipe, dataset, project.store, progress.update)
+            record = train_variant(variant, recipe, dataset, project.store, progress.update, reference=not beside)
         console.print(terminal.training_text(record), highlight=False)
 
 
 @app.command()
-def evaluate(name: Annotated[str, typer.Argument(metavar="VARIANT")], source: DataOption = None) -> None:
-    """Top-1 accuracy of a variant's reference weights on the test images."""
-    project = find_project()
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="VARIANT")],
+    weights: Annotated[Path | None, typer.Option("--weights", help="A .weights.h5 file, not the reference.")] = None,
+    source: DataOption = None,
+    outputs: OutputsOption = "",
+) -> None:
+    """Top-1 accuracy of a variant's reference weights, or those of a file, on the test images."""
+    project = find_project(outputs=outputs)
     (variant,) = _load([name], project)
 
     from .measure import data as images
@@ -102,9 +111,9 @@ def evaluate(name: Annotated[str, typer.Argument(metavar="VARIANT")], source: Da
 
     dataset = images.load(source, progress=terminal.say)
     quiet_tensorflow()
-    from .measure.evaluate import evaluate_reference
+    from .measure.evaluate import evaluate as score
 
-    console.print(terminal.accuracy_text(evaluate_reference(variant, dataset, project.store)), highlight=False)
+    console.print(terminal.accuracy_text(score(variant, dataset, project.store, weights)), highlight=False)
 
 
 @app.command()

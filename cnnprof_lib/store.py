@@ -4,8 +4,9 @@
                                          or failure.json and notebook.ipynb
     scaling/...                          the same, of runs under another batch size or number of threads
     check/                               <runtime>.json, the baseline against itself; roofline.json
-    reference/<variant>/                 model.weights.h5, training.json
-    training/<variant>/<recipe>/         checkpoint.npz, of a training under way
+    reference/<variant>/                 model.weights.h5, training.json, outcomes.npz: the weights that are profiled
+    reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
+    training/<variant>/<key>/            checkpoint.npz and lock, of a training under way
     report/                              report.html, figures/
 
 A run's folder is written under a hidden name and renamed when complete, so what can be listed is whole.
@@ -14,9 +15,11 @@ A run's folder is written under a hidden name and renamed when complete, so what
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,11 +33,16 @@ from .records import CheckRecord, FailureRecord, RooflineRecord, RunRecord, Trai
 from .settings import RunRequest, Runtime
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 _Spec = TypeVar("_Spec", bound=Spec)
 AnyRun = RunRequest | RunRecord | FailureRecord
 
+WEIGHTS = "model.weights.h5"
+OUTCOMES = "outcomes.npz"
+TRAINING = "training.json"
 _PARTIAL = ".partial-"
 
 
@@ -211,24 +219,82 @@ class Store:
         """The folder of a variant's reference weights."""
         return self.outputs / "reference" / variant
 
-    def weights_path(self, variant: str) -> Path:
-        """The file of a variant's reference weights, there or not."""
-        return self.reference_dir(variant) / "model.weights.h5"
+    def weights_path(self, variant: str, key: str | None = None) -> Path:
+        """The file of a variant's reference weights, or of those of a recipe's key, there or not."""
+        return self._trained_dir(variant, key) / WEIGHTS
 
-    def training_dir(self, variant: str, recipe: str) -> Path:
+    def training_dir(self, variant: str, key: str) -> Path:
         """The folder of a training under way."""
-        return self.outputs / "training" / variant / recipe
+        return self.outputs / "training" / variant / key
 
-    def write_training(self, record: TrainingRecord) -> Path:
-        """Stores how the reference weights came about, beside them."""
-        path = self.reference_dir(record.variant.name) / "training.json"
-        write_atomically(path, record.model_dump_json(indent=1) + "\n")
-        return path
+    def write_training(
+        self,
+        record: TrainingRecord,
+        weights: bytes,
+        predicted: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int32],
+        key: str | None = None,
+    ) -> None:
+        """Stores the results of a training; older ones stay whole unless all is written.
 
-    def read_training(self, variant: str) -> TrainingRecord | None:
-        """How the reference weights of a variant came about; None where there are none."""
-        path = self.reference_dir(variant) / "training.json"
+        Args:
+            record: How the weights came about.
+            weights: A ``.weights.h5`` file.
+            predicted: The most probable class of every test image.
+            labels: The right one.
+            key: The recipe's key, to put the results beside the reference; None makes them the reference.
+        """
+        final = self._trained_dir(record.variant.name, key)
+        final.mkdir(parents=True, exist_ok=True)
+        _sweep(final)
+        partial = final / f"{_PARTIAL}{os.getpid()}"
+        try:
+            partial.mkdir()
+            (partial / WEIGHTS).write_bytes(weights)
+            (partial / OUTCOMES).write_bytes(_packed(predicted, labels))
+            (partial / TRAINING).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            for name in (WEIGHTS, OUTCOMES, TRAINING):  # killed in between, they do not match: recognised when read
+                os.replace(partial / name, final / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def write_outcomes(
+        self, variant: str, predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], key: str | None = None
+    ) -> None:
+        """Stores the outcomes alone, of weights that are there."""
+        path = self._trained_dir(variant, key) / OUTCOMES
+        write_atomically(path, _packed(predicted, labels))
+
+    def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
+        """How weights of a variant came about: the reference, or those of a recipe's key; None if there are none."""
+        path = self._trained_dir(variant, key) / TRAINING
         return _read(TrainingRecord, path) if path.is_file() else None
+
+    def read_outcomes(self, variant: str, key: str | None = None) -> pd.DataFrame:
+        """What the weights of `read_training` made of every test image, so that pairs of them can be compared.
+
+        Returns:
+            One row per test image in the data set's order: ``predicted`` and ``label``, classes as uint8.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+        """
+        import numpy as np
+        import pandas as pd
+
+        path = self._trained_dir(variant, key) / OUTCOMES
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return pd.DataFrame({name: saved[name] for name in ("predicted", "label")})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{path}: cannot be read. Train again: cnnprof train {variant}") from error
+
+    def trained_keys(self, variant: str) -> list[str]:
+        """The keys of all recipes whose results stand beside the reference."""
+        return sorted(path.parent.name for path in self.reference_dir(variant).glob(f"*/{TRAINING}"))
+
+    def _trained_dir(self, variant: str, key: str | None) -> Path:
+        return self.reference_dir(variant) / key if key else self.reference_dir(variant)
 
     # Report
 
@@ -250,6 +316,15 @@ def _read(spec: type[_Spec], path: Path) -> _Spec:
         raise StoreError(
             f"{path}: `{key}`: {first['msg'].lower()}. Received: {received}. Remove the run's folder and run again."
         ) from None
+
+
+def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:
+    """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, predicted=predicted, label=labels.astype(np.uint8))
+    return buffer.getvalue()
 
 
 def _sweep(folder: Path) -> None:

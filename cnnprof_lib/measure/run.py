@@ -18,10 +18,10 @@ from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
 from .data import DataSet
+from .evaluate import top1
 from .graph import NetworkSession
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
-from .train import accuracy
 
 BASELINE = "baseline"
 
@@ -192,7 +192,6 @@ def _accuracy(network: Network, dataset: DataSet | None, store: Store, variant: 
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
-        sha256 = network.weights.sha256
-        return accuracy(network.model, dataset.test_images, dataset.test_labels, dataset.name, sha256)
+        return top1(network.model, dataset, network.weights.sha256)
     training = store.read_training(variant.name)
     return training.test.model_copy(update={"measured": False}) if training else None
