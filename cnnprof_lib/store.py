@@ -23,12 +23,11 @@ import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from .errors import StoreError
-from .layers import Spec
+from .files import PARTIAL, read_spec, sweep
+from .files import write_atomically as write_atomically
 from .records import CheckRecord, FailureRecord, RooflineRecord, RunRecord, TrainingRecord
 from .settings import RunRequest, Runtime
 
@@ -37,13 +36,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-_Spec = TypeVar("_Spec", bound=Spec)
 AnyRun = RunRequest | RunRecord | FailureRecord
 
 WEIGHTS = "model.weights.h5"
 OUTCOMES = "outcomes.npz"
 TRAINING = "training.json"
-_PARTIAL = ".partial-"
 
 
 def new_run_id() -> str:
@@ -54,17 +51,6 @@ def new_run_id() -> str:
 def utc_now() -> str:
     """The time as stored in records."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a whole file or nothing: to a temporary name beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Store:
@@ -86,8 +72,8 @@ class Store:
         """A folder to fill, which becomes the run's folder only when the block ends without an error."""
         final = self.run_dir(run)
         final.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(final.parent)
-        partial = final.with_name(f"{_PARTIAL}{os.getpid()}-{run.run_id}")
+        sweep(final.parent)
+        partial = final.with_name(f"{PARTIAL}{os.getpid()}-{run.run_id}")
         partial.mkdir()
         try:
             yield partial
@@ -115,8 +101,8 @@ class Store:
         """Where a run's notebook is written while it executes; `keep_notebook` moves it to the run's folder."""
         folder = self.run_dir(request).parent
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        return folder / f"{_PARTIAL}{os.getpid()}-{request.run_id}.ipynb"
+        sweep(folder)
+        return folder / f"{PARTIAL}{os.getpid()}-{request.run_id}.ipynb"
 
     def keep_notebook(self, draft: Path, request: RunRequest) -> None:
         """Moves an executed notebook, if one was written, into its run's folder."""
@@ -150,7 +136,7 @@ class Store:
         folder = self.outputs / "runs" / variant / runtime
         for run in sorted((f for f in folder.glob("*") if not f.name.startswith(".")), reverse=True):
             if (run / "record.json").is_file():
-                return _read(RunRecord, run / "record.json")
+                return read_spec(RunRecord, run / "record.json")
         raise StoreError(
             f"{folder}: holds no run of {variant} in runtime {runtime}. Measure one: cnnprof run {variant}"
         )
@@ -162,8 +148,8 @@ class Store:
             StoreError: the record is missing, damaged or of another schema version.
         """
         if (folder / "failure.json").is_file():
-            return _read(FailureRecord, folder / "failure.json")
-        return _read(RunRecord, folder / "record.json")
+            return read_spec(FailureRecord, folder / "failure.json")
+        return read_spec(RunRecord, folder / "record.json")
 
     def read_ops(self, record: RunRecord) -> pd.DataFrame:
         """The node executions of a run, one row each; of a pooled record those of all its runs, steps counted on.
@@ -200,7 +186,7 @@ class Store:
     def read_check(self, runtime: Runtime) -> CheckRecord | None:
         """The last check of a runtime; None where there was none."""
         path = self.outputs / "check" / f"{runtime}.json"
-        return _read(CheckRecord, path) if path.is_file() else None
+        return read_spec(CheckRecord, path) if path.is_file() else None
 
     def write_roofline(self, record: RooflineRecord) -> Path:
         """Stores what this machine can do at most, for the report."""
@@ -211,7 +197,7 @@ class Store:
     def read_roofline(self) -> RooflineRecord | None:
         """What the machine can do at most; None where it was not measured."""
         path = self.outputs / "check" / "roofline.json"
-        return _read(RooflineRecord, path) if path.is_file() else None
+        return read_spec(RooflineRecord, path) if path.is_file() else None
 
     # Reference weights and trainings
 
@@ -246,8 +232,8 @@ class Store:
         """
         final = self._trained_dir(record.variant.name, key)
         final.mkdir(parents=True, exist_ok=True)
-        _sweep(final)
-        partial = final / f"{_PARTIAL}{os.getpid()}"
+        sweep(final)
+        partial = final / f"{PARTIAL}{os.getpid()}"
         try:
             partial.mkdir()
             (partial / WEIGHTS).write_bytes(weights)
@@ -268,7 +254,13 @@ class Store:
     def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
         """How weights of a variant came about: the reference, or those of a recipe's key; None if there are none."""
         path = self._trained_dir(variant, key) / TRAINING
-        return _read(TrainingRecord, path) if path.is_file() else None
+        return read_spec(TrainingRecord, path) if path.is_file() else None
+
+    @staticmethod
+    def training_beside(weights: Path) -> TrainingRecord | None:
+        """How the weights of a file came about, where a training of this project wrote them."""
+        path = weights.with_name(TRAINING)
+        return read_spec(TrainingRecord, path) if weights.name == WEIGHTS and path.is_file() else None
 
     def read_outcomes(self, variant: str, key: str | None = None) -> pd.DataFrame:
         """What the weights of `read_training` made of every test image, so that pairs of them can be compared.
@@ -304,20 +296,6 @@ class Store:
         return self.outputs / "report"
 
 
-def _read(spec: type[_Spec], path: Path) -> _Spec:
-    try:
-        return spec.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path}: is missing. Remove the run's folder and run again.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "record"
-        received = repr(first["input"]) if first["type"] == "literal_error" else "see the file"
-        raise StoreError(
-            f"{path}: `{key}`: {first['msg'].lower()}. Received: {received}. Remove the run's folder and run again."
-        ) from None
-
-
 def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:
     """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
     import numpy as np
@@ -325,25 +303,3 @@ def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, predicted=predicted, label=labels.astype(np.uint8))
     return buffer.getvalue()
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left behind."""
-    for partial in folder.glob(f"{_PARTIAL}*"):
-        pid = int(partial.name.removeprefix(_PARTIAL).split("-")[0])
-        if _alive(pid):
-            continue
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -159,7 +159,8 @@ MAY_IMPORT = {
     "variant": {"errors", "layers"},
     "params": {"errors"} | SPECS,
     "records": {"errors"} | SPECS,
-    "store": {"errors", "records"} | SPECS,
+    "files": {"errors", "layers"},
+    "store": {"errors", "files", "records"} | SPECS,
     "traffic": {"errors"} | SPECS,
     "measure.latency": {"errors"},
 }
