@@ -14,7 +14,7 @@ from . import params, terminal
 from .errors import CnnprofError, VariantError
 from .project import Project, find_project
 from .records import FailureRecord
-from .settings import Runtime
+from .settings import DEFAULT_RECIPE, Runtime
 from .variant import VariantSpec
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def data(source: DataOption = None, download: Annotated[bool, typer.Option("--do
 def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
-    recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = "short",
+    recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
     source: DataOption = None,

@@ -11,6 +11,8 @@ from .layers import Fraction, NonNegativeFloat, PositiveInt, Spec
 Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
+DEFAULT_RECIPE = "short"
+"""What trains a variant unless another file of ``params/recipes/`` is named."""
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -107,6 +109,10 @@ class RunRequest(Spec):
     """A file of ``params/presets/``: how many steps of what batch."""
     source: str = ""
     """A folder or archive of images; ``generated`` makes them up; empty takes CNNPROF_DATA or the cache."""
+    train: Literal["never", "if missing", "always"] = "never"
+    """Whether to train reference weights first."""
+    recipe: str = DEFAULT_RECIPE
+    """A file of ``params/recipes/``: how, if so."""
     run_id: str
     series: str
     """Shared by the runs of one command, which the report pools."""

@@ -17,6 +17,7 @@ from ..store import Store, utc_now
 from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
+from .apart import train_first
 from .data import DataSet
 from .evaluate import top1
 from .graph import NetworkSession
@@ -74,6 +75,9 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         baseline=load_variant(BASELINE, project.params),
         preset=load_preset(request.preset, project.params),
     )
+    if request.train != "never":
+        on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
+        train_first(request, project)
     busy_percent = machine.busy_percent()
 
     on_stage(0.05, "images")
