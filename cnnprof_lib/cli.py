@@ -72,6 +72,7 @@ def train(
     recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
+    logs: Annotated[Path | None, typer.Option("--tensorboard", help="Also log to this folder.")] = None,
     source: DataOption = None,
     outputs: OutputsOption = "",
 ) -> None:
@@ -87,11 +88,15 @@ def train(
 
     dataset = images.load(source, progress=terminal.say)
     quiet_tensorflow()
+    from .measure.tensorboard import EventsFile
     from .measure.train import train as train_variant
 
     for variant in wanted:
         with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-            record = train_variant(variant, recipe, dataset, project.store, progress.update, reference=not beside)
+            on_row = [progress.update]
+            if logs:
+                on_row.append(EventsFile(logs / variant.name / recipe.key).add)
+            record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
         console.print(terminal.training_text(record), highlight=False)
 
 

@@ -256,6 +256,13 @@ class Store:
         path = self._trained_dir(variant, key) / TRAINING
         return read_spec(TrainingRecord, path) if path.is_file() else None
 
+    def trainings(self) -> list[TrainingRecord]:
+        """All finished trainings: of each variant the reference, then those beside it."""
+        variants = sorted(path.name for path in (self.outputs / "reference").glob("*") if path.is_dir())
+        places = [(variant, key) for variant in variants for key in (None, *self.trained_keys(variant))]
+        found = [self.read_training(*place) for place in places]
+        return [record for record in found if record is not None]
+
     @staticmethod
     def training_beside(weights: Path) -> TrainingRecord | None:
         """How the weights of a file came about, where a training of this project wrote them."""

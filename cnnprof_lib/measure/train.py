@@ -10,7 +10,7 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -39,8 +39,7 @@ def train(
     recipe: RecipeSpec,
     data: DataSet,
     store: Store,
-    on_row: OnRow = lambda row: None,
-    *,
+    *on_row: OnRow,
     reference: bool = True,
 ) -> TrainingRecord:
     """Trains a variant and stores weights, outcomes and record; resumes where a checkpoint is.
@@ -51,7 +50,7 @@ def train(
         data: The images; the held-out part of the training images is never trained on, and the test
             images are read once, at the end.
         store: Where checkpoint, weights, outcomes and record go.
-        on_row: Called with each new row of the history.
+        on_row: Each called with each new row of the history.
         reference: Whether the result becomes the variant's reference, or stands beside it under the recipe's key.
 
     Raises:
@@ -76,7 +75,7 @@ class _Training:
         self.trainer = Trainer(models.build(variant, recipe.seed, recipe.precision), recipe)
         self.progress = checkpoint.restore(self.trainer.state)
 
-    def run(self, store: Store, on_row: OnRow, reference: bool) -> TrainingRecord:
+    def run(self, store: Store, on_row: Sequence[OnRow], reference: bool) -> TrainingRecord:
         """The loop."""
         recipe, progress = self.recipe, self.progress
         batches = training_batches(self.data, self.keep, recipe, self.variant.input, progress.step)
@@ -85,7 +84,8 @@ class _Training:
             progress.history.append(row)
             with writing(self.checkpoint.path):
                 self.checkpoint.save(progress, self.trainer.state)
-            on_row(row)
+            for tell in on_row:
+                tell(row)
         return self._finish(store, reference)
 
     def _advance(self, until: int, batches: Iterator[Batch]) -> HistoryRow:

@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnprof_lib.errors import TrainingError
 from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
+from cnnprof_lib.measure.tensorboard import EventsFile
 from cnnprof_lib.params import load_recipe, load_variant
 from cnnprof_lib.records import HistoryRow
 from cnnprof_lib.settings import AdamW, Constant, OneCycle, RecipeSpec, Sgd, Staircase
 from cnnprof_lib.store import Store
+from tests.builders import make_training
 
 PARAMS = Path(__file__).parents[2] / "params"
 SMOKE = load_variant("smoke", PARAMS)
@@ -283,3 +286,17 @@ def test_two_trainings_of_the_same_at_once_are_refused(
         other.kill()
     assert lock.read_text() == str(other.pid)  # what a killed process leaves holds nobody up
     assert train.train(SMOKE, RECIPE, images, store).steps == 12
+
+
+def test_tensorboard_finds_every_number_of_the_history(tmp_path: Path) -> None:
+    events = EventsFile(tmp_path / "logs")
+    rows = make_training().history
+    for row in rows:
+        events.add(row)
+    (path,) = (tmp_path / "logs").glob("events.out.tfevents.*")
+    first, *rest = tf.compat.v1.train.summary_iterator(str(path))
+    assert first.file_version == "brain.Event:2"
+    assert [event.step for event in rest] == [100, 200]
+    assert {value.tag: value.simple_value for value in rest[1].summary.value} == pytest.approx(
+        rows[1].model_dump(exclude={"step"})
+    )
