@@ -108,18 +108,17 @@ def only_process(folder: Path) -> Iterator[None]:
     path = folder / "lock"
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise TrainingError(
-                f"{path}: held by process {file.read().strip()}, which is training the same. Wait for it, or stop it."
+                f"{path}: held by process {path.read_text(encoding='utf-8')}, which is training the same. "
+                "Wait for it, or stop it."
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with writing(path):
+            path.write_text(str(os.getpid()), encoding="utf-8")
         yield
 
 
