@@ -119,7 +119,7 @@ class _Training:
 
     def _stop(self, step: int, what: str) -> None:
         raise TrainingError(
-            f"{self.variant.name}: {what} after step {step}. {self.checkpoint.describe(self.progress.step)}; "
+            f"{self.variant.name}: {what} in step {step}. {self.checkpoint.describe(self.progress.step)}; "
             f"lower the rate in `schedule` of recipe {self.recipe.name}."
         )
 

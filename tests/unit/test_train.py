@@ -109,6 +109,7 @@ def test_another_recipe_or_seed_can_stand_beside_the_reference(images: DataSet, 
     assert store.trained_keys("smoke") == ["short-seed2", "thesis-seed1"]
     assert [store.read_training("smoke", key) for key in ("thesis-seed1", "short-seed2")] == others
     assert others[1].weights_sha256 != reference.weights_sha256
+    assert store.trainings() == [reference, others[1], others[0]]
 
 
 def refused(recipe: RecipeSpec, images: DataSet, store: Store) -> str:
@@ -144,7 +145,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_checkpoint(
     store = Store(Path("outputs"))
     wild = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=1e30)})
     assert refused(wild, images, store) == (
-        "smoke: the loss is nan after step 2. There is no checkpoint yet; lower the rate in `schedule` of recipe short."
+        "smoke: the loss is nan in step 2. There is no checkpoint yet; lower the rate in `schedule` of recipe short."
     )
     checkpoint = store.training_dir("smoke", RECIPE.key) / "checkpoint.npz"
     with pytest.raises(Killed):
@@ -153,7 +154,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_checkpoint(
     nothing = np.full((16, 24, 24, 3), np.nan, np.float32), np.zeros(16, np.int32)
     monkeypatch.setattr(train, "training_batches", lambda *_: itertools.repeat(nothing))
     assert refused(RECIPE, images, store) == (
-        "smoke: the loss is nan after step 7. "
+        "smoke: the loss is nan in step 7. "
         "The last good checkpoint is outputs/training/smoke/short-seed1/checkpoint.npz, of step 6; "
         "lower the rate in `schedule` of recipe short."
     )
