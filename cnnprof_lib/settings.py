@@ -11,7 +11,7 @@ from .layers import Fraction, NonNegativeFloat, PositiveInt, Spec
 Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
-DEFAULT_RECIPE = "short"
+DEFAULT_RECIPE = "fast"
 """What trains a variant unless another file of ``params/recipes/`` is named."""
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -75,7 +75,7 @@ class Augmentation(Spec):
 class RecipeSpec(Spec):
     """A training recipe. L2 is not part of it: it belongs to the layers of a variant."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: str
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")]
     schedule: Annotated[Constant | OneCycle | Staircase, Field(discriminator="type")]
     steps: PositiveInt
