@@ -5,6 +5,7 @@ Accuracies are of the test images, which were read once, unless a name says held
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,6 +91,7 @@ def training_curves(data: pd.DataFrame, *, quantity: str = "held_out_accuracy", 
         ax=ax,
     )
     ax.set(xlabel="training step", ylabel=label)
+    sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
 
 
@@ -123,6 +125,6 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> PairedDiffer
     only_first, only_second, images = int((right & ~right_too).sum()), int((right_too & ~right).sum()), len(first)
     discordant = only_first + only_second
     value = (only_second - only_first) / images
-    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * np.sqrt(discordant / images - value**2) / np.sqrt(images)
+    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((discordant / images - value**2) / images)
     p_value = float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
     return PairedDifference(only_first, only_second, Estimate(value, value - half, value + half), p_value)
