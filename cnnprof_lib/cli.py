@@ -14,7 +14,7 @@ from . import params, terminal
 from .errors import CnnprofError, VariantError
 from .project import Project, find_project
 from .records import FailureRecord
-from .settings import GENERATED, Runtime
+from .settings import DEFAULT_RECIPE, GENERATED, Runtime
 from .variant import VariantSpec
 
 app = typer.Typer(
@@ -66,7 +66,10 @@ def data(source: DataOption = None, download: Annotated[bool, typer.Option("--do
 def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
-    recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = "short",
+    recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
+    logs: Annotated[Path | None, typer.Option("--tensorboard", help="Also log to this folder.")] = None,
     source: DataOption = None,
     outputs: OutputsOption = "",
 ) -> None:
@@ -74,24 +77,35 @@ def train(
     project = find_project(outputs=outputs)
     wanted = params.load_variants(project.params) if every else _load(names or [], project)
     recipe = params.load_recipe(recipe_name, project.params)
+    if seed is not None:
+        recipe = recipe.model_copy(update={"seed": seed})
 
     from .measure import data as images
     from .measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
     load_tensorflow()
+    from .measure.tensorboard import EventsFile
     from .measure.train import train as train_variant
 
     for variant in wanted:
         with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-            record = train_variant(variant, recipe, dataset, project.store, progress.update)
+            on_row = [progress.update]
+            if logs:
+                on_row.append(EventsFile(logs / variant.name / recipe.key).add)
+            record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
         console.print(terminal.training_text(record), highlight=False)
 
 
 @app.command()
-def evaluate(name: Annotated[str, typer.Argument(metavar="VARIANT")], source: DataOption = None) -> None:
-    """Top-1 accuracy of a variant's reference weights on the test images."""
-    project = find_project()
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="VARIANT")],
+    weights: Annotated[Path | None, typer.Option("--weights", help="A .weights.h5 file, not the reference.")] = None,
+    source: DataOption = None,
+    outputs: OutputsOption = "",
+) -> None:
+    """Top-1 accuracy of a variant's reference weights, or those of a file, on the test images."""
+    project = find_project(outputs=outputs)
     (variant,) = _load([name], project)
 
     from .measure import data as images
@@ -99,9 +113,9 @@ def evaluate(name: Annotated[str, typer.Argument(metavar="VARIANT")], source: Da
 
     dataset = images.load(source, progress=terminal.say)
     load_tensorflow()
-    from .measure.evaluate import evaluate_reference
+    from .measure.evaluate import evaluate as score
 
-    console.print(terminal.accuracy_text(evaluate_reference(variant, dataset, project.store)), highlight=False)
+    console.print(terminal.accuracy_text(score(variant, dataset, project.store, weights)), highlight=False)
 
 
 @app.command()

@@ -92,6 +92,12 @@ def _key(location: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
         layer = layers[parts[1]]
         if isinstance(layer, dict) and isinstance(layer.get("name"), str):
             parts = [layer["name"], *parts[3:]]
+    elif (
+        len(parts) > 1
+        and isinstance(content.get(str(parts[0])), dict)
+        and content[str(parts[0])].get("type") == parts[1]
+    ):
+        del parts[1]  # the type, by which pydantic chose what to check against
     return ".".join(str(part) for part in parts)
 
 

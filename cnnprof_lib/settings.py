@@ -13,6 +13,52 @@ Purpose = Literal["study", "scaling"]
 GENERATED = "generated"
 """The source of images that are made up."""
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
+DEFAULT_RECIPE = "fast"
+"""What trains a variant unless another file of ``params/recipes/`` is named."""
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Sgd(Spec):
+    """Gradient descent, plain unless a momentum is given."""
+
+    type: Literal["sgd"]
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+
+class AdamW(Spec):
+    """Adam with decoupled weight decay, `keras.optimizers.AdamW`."""
+
+    type: Literal["adamw"]
+    weight_decay: NonNegativeFloat
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+
+
+class Constant(Spec):
+    """One learning rate throughout."""
+
+    type: Literal["constant"]
+    rate: Rate
+
+
+class OneCycle(Spec):
+    """Up in a straight line to ``peak_rate``, then down to zero along a half cosine."""
+
+    type: Literal["one_cycle"]
+    peak_rate: Rate
+    warmup_share: Fraction
+    """Share of the steps in which the rate rises."""
+
+
+class Staircase(Spec):
+    """``rate``, multiplied by ``factor`` after every ``every`` steps."""
+
+    type: Literal["staircase"]
+    rate: Rate
+    factor: Annotated[float, Field(gt=0, le=1)]
+    every: PositiveInt
 
 
 class Augmentation(Spec):
@@ -23,24 +69,36 @@ class Augmentation(Spec):
     """Largest brightness change, in steps of the 0 to 255 scale."""
     contrast: Annotated[tuple[float, float], Field(strict=False)] | None = None
     """Range of the contrast factor."""
+    standardize: Literal["after_colour", "before_colour"] = "after_colour"
+    """Whose mean and deviation become 0 and 1: the image's with its colours changed, as in the TensorFlow tutorial,
+    which undoes any change of brightness, or those it had before, so that the network sees the change."""
 
 
 class RecipeSpec(Spec):
-    """A training recipe: Nesterov SGD, the learning rate up to ``peak_rate`` and down to zero in one cycle."""
+    """A training recipe. L2 is not part of it: it belongs to the layers of a variant."""
 
     name: str
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")]
+    schedule: Annotated[Constant | OneCycle | Staircase, Field(discriminator="type")]
     steps: PositiveInt
     batch_size: PositiveInt
-    peak_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    momentum: Fraction
-    warmup_share: Fraction
-    """Share of the steps in which the rate rises."""
     augmentation: Augmentation
+    averaging: Fraction = 0.0
+    """Decay of a moving average of the weights, which is then what is evaluated and kept; 0 for none.
+    After n steps the decay is min(averaging, (1 + n) / (10 + n)), see `tf.train.ExponentialMovingAverage`."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Of the training steps; weights are kept and evaluated in float32."""
     held_out: Annotated[int, Field(ge=0)]
     """Training images kept aside to choose by; never trained on."""
     checkpoint_every: PositiveInt
-    """Steps between checkpoints."""
-    seed: int
+    """Steps between checkpoints, and between rows of the history."""
+    seed: Annotated[int, Field(ge=0)]
+    """Of the initial weights, the order of the images and their augmentation."""
+
+    @property
+    def key(self) -> str:
+        """Names the folder of a training by this recipe: ``thesis-seed1``."""
+        return f"{self.name}-seed{self.seed}"
 
 
 class RunRequest(Spec):
@@ -53,6 +111,10 @@ class RunRequest(Spec):
     """A file of ``params/presets/``: how many steps of what batch."""
     source: str = ""
     """A folder or archive of images; ``generated`` makes them up; empty takes CNNPROF_DATA or the cache."""
+    train: Literal["never", "if missing", "always"] = "never"
+    """Whether to train reference weights first."""
+    recipe: str = DEFAULT_RECIPE
+    """A file of ``params/recipes/``: how, if so."""
     run_id: str
     series: str
     """Shared by the runs of one command, which the report pools."""

@@ -5,8 +5,9 @@
     scaling/...                          the same, of runs under another batch size or number of threads
     check/                               <runtime>.json, the baseline against itself; roofline.json;
                                          xprof/<variant>-<runtime>.json, the second opinions
-    reference/<variant>/                 model.weights.h5, training.json
-    training/<variant>/<recipe>/         checkpoint.npz, of a training under way
+    reference/<variant>/                 model.weights.h5, training.json, outcomes.npz: the weights that are profiled
+    reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
+    training/<variant>/<key>/            checkpoint.npz and lock, of a training under way
     report/                              report.ipynb, report.html, report.pdf
 
 A run's folder is written under a hidden name and renamed when complete, so what can be listed is whole.
@@ -15,28 +16,32 @@ A run's folder is written under a hidden name and renamed when complete, so what
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Literal
 
 from .errors import StoreError
-from .layers import Spec
+from .files import PARTIAL, read_spec, sweep
+from .files import write_atomically as write_atomically
 from .records import CheckRecord, ComparisonRecord, FailureRecord, RooflineRecord, RunRecord, TrainingRecord
 from .settings import RunRequest, Runtime
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
-_Spec = TypeVar("_Spec", bound=Spec)
 AnyRun = RunRequest | RunRecord | FailureRecord
 
-_PARTIAL = ".partial-"
+WEIGHTS = "model.weights.h5"
+OUTCOMES = "outcomes.npz"
+TRAINING = "training.json"
 
 
 def new_run_id() -> str:
@@ -47,17 +52,6 @@ def new_run_id() -> str:
 def utc_now() -> str:
     """The time as stored in records."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a whole file or nothing: to a temporary name beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Store:
@@ -79,8 +73,8 @@ class Store:
         """A folder to fill, which becomes the run's folder only when the block ends without an error."""
         final = self.run_dir(run)
         final.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(final.parent)
-        partial = final.with_name(f"{_PARTIAL}{os.getpid()}-{run.run_id}")
+        sweep(final.parent)
+        partial = final.with_name(f"{PARTIAL}{os.getpid()}-{run.run_id}")
         partial.mkdir()
         try:
             yield partial
@@ -108,8 +102,8 @@ class Store:
         """Where a run's notebook is written while it executes; `keep_notebook` moves it to the run's folder."""
         folder = self.run_dir(request).parent
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        return folder / f"{_PARTIAL}{os.getpid()}-{request.run_id}.ipynb"
+        sweep(folder)
+        return folder / f"{PARTIAL}{os.getpid()}-{request.run_id}.ipynb"
 
     def keep_notebook(self, draft: Path, request: RunRequest) -> None:
         """Moves an executed notebook, if one was written, into its run's folder."""
@@ -148,7 +142,7 @@ class Store:
         folder = self.outputs / "runs" / variant / runtime
         for run in sorted((f for f in folder.glob("*") if not f.name.startswith(".")), reverse=True):
             if (run / "record.json").is_file():
-                return _read(RunRecord, run / "record.json")
+                return read_spec(RunRecord, run / "record.json")
         raise StoreError(
             f"{folder}: holds no run of {variant} in runtime {runtime}. Measure one: cnnprof run {variant}"
         )
@@ -160,8 +154,8 @@ class Store:
             StoreError: the record is missing, damaged or of another schema version.
         """
         if (folder / "failure.json").is_file():
-            return _read(FailureRecord, folder / "failure.json")
-        return _read(RunRecord, folder / "record.json")
+            return read_spec(FailureRecord, folder / "failure.json")
+        return read_spec(RunRecord, folder / "record.json")
 
     def read_ops(self, record: RunRecord) -> pd.DataFrame:
         """The node executions of a run, one row each; of a pooled record those of all its runs, steps counted on.
@@ -198,7 +192,7 @@ class Store:
     def read_check(self, runtime: Runtime) -> CheckRecord | None:
         """The last check of a runtime; None where there was none."""
         path = self.outputs / "check" / f"{runtime}.json"
-        return _read(CheckRecord, path) if path.is_file() else None
+        return read_spec(CheckRecord, path) if path.is_file() else None
 
     def write_roofline(self, record: RooflineRecord) -> Path:
         """Stores what this machine can do at most, for the report."""
@@ -209,7 +203,7 @@ class Store:
     def read_roofline(self) -> RooflineRecord | None:
         """What the machine can do at most; None where it was not measured."""
         path = self.outputs / "check" / "roofline.json"
-        return _read(RooflineRecord, path) if path.is_file() else None
+        return read_spec(RooflineRecord, path) if path.is_file() else None
 
     def write_comparison(self, record: ComparisonRecord) -> Path:
         """Stores a second opinion on one variant and runtime, in place of an earlier one."""
@@ -219,7 +213,7 @@ class Store:
 
     def read_comparisons(self) -> list[ComparisonRecord]:
         """All second opinions."""
-        return [_read(ComparisonRecord, path) for path in sorted((self.outputs / "check" / "xprof").glob("*.json"))]
+        return [read_spec(ComparisonRecord, path) for path in sorted((self.outputs / "check" / "xprof").glob("*.json"))]
 
     # Reference weights and trainings
 
@@ -227,24 +221,95 @@ class Store:
         """The folder of a variant's reference weights."""
         return self.outputs / "reference" / variant
 
-    def weights_path(self, variant: str) -> Path:
-        """The file of a variant's reference weights, there or not."""
-        return self.reference_dir(variant) / "model.weights.h5"
+    def weights_path(self, variant: str, key: str | None = None) -> Path:
+        """The file of a variant's reference weights, or of those of a recipe's key, there or not."""
+        return self._trained_dir(variant, key) / WEIGHTS
 
-    def training_dir(self, variant: str, recipe: str) -> Path:
+    def training_dir(self, variant: str, key: str) -> Path:
         """The folder of a training under way."""
-        return self.outputs / "training" / variant / recipe
+        return self.outputs / "training" / variant / key
 
-    def write_training(self, record: TrainingRecord) -> Path:
-        """Stores how the reference weights came about, beside them."""
-        path = self.reference_dir(record.variant.name) / "training.json"
-        write_atomically(path, record.model_dump_json(indent=1) + "\n")
-        return path
+    def write_training(
+        self,
+        record: TrainingRecord,
+        weights: bytes,
+        predicted: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int32],
+        key: str | None = None,
+    ) -> None:
+        """Stores the results of a training; older ones stay whole unless all is written.
 
-    def read_training(self, variant: str) -> TrainingRecord | None:
-        """How the reference weights of a variant came about; None where there are none."""
-        path = self.reference_dir(variant) / "training.json"
-        return _read(TrainingRecord, path) if path.is_file() else None
+        Args:
+            record: How the weights came about.
+            weights: A ``.weights.h5`` file.
+            predicted: The most probable class of every test image.
+            labels: The right one.
+            key: The recipe's key, to put the results beside the reference; None makes them the reference.
+        """
+        final = self._trained_dir(record.variant.name, key)
+        final.mkdir(parents=True, exist_ok=True)
+        sweep(final)
+        partial = final / f"{PARTIAL}{os.getpid()}"
+        try:
+            partial.mkdir()
+            (partial / WEIGHTS).write_bytes(weights)
+            (partial / OUTCOMES).write_bytes(_packed(predicted, labels))
+            (partial / TRAINING).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            for name in (WEIGHTS, OUTCOMES, TRAINING):  # killed in between, they do not match: recognised when read
+                os.replace(partial / name, final / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def write_outcomes(
+        self, variant: str, predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], key: str | None = None
+    ) -> None:
+        """Stores the outcomes alone, of weights that are there."""
+        path = self._trained_dir(variant, key) / OUTCOMES
+        write_atomically(path, _packed(predicted, labels))
+
+    def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
+        """How weights of a variant came about: the reference, or those of a recipe's key; None if there are none."""
+        path = self._trained_dir(variant, key) / TRAINING
+        return read_spec(TrainingRecord, path) if path.is_file() else None
+
+    def trainings(self) -> list[TrainingRecord]:
+        """All finished trainings: of each variant the reference, then those beside it."""
+        variants = sorted(path.name for path in (self.outputs / "reference").glob("*") if path.is_dir())
+        places = [(variant, key) for variant in variants for key in (None, *self.trained_keys(variant))]
+        found = [self.read_training(*place) for place in places]
+        return [record for record in found if record is not None]
+
+    @staticmethod
+    def training_beside(weights: Path) -> TrainingRecord | None:
+        """How the weights of a file came about, where a training of this project wrote them."""
+        path = weights.with_name(TRAINING)
+        return read_spec(TrainingRecord, path) if weights.name == WEIGHTS and path.is_file() else None
+
+    def read_outcomes(self, variant: str, key: str | None = None) -> pd.DataFrame:
+        """What the weights of `read_training` made of every test image, so that pairs of them can be compared.
+
+        Returns:
+            One row per test image in the data set's order: ``predicted`` and ``label``, classes as uint8.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+        """
+        import numpy as np
+        import pandas as pd
+
+        path = self._trained_dir(variant, key) / OUTCOMES
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return pd.DataFrame({name: saved[name] for name in ("predicted", "label")})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{path}: cannot be read. Train again: cnnprof train {variant}") from error
+
+    def trained_keys(self, variant: str) -> list[str]:
+        """The keys of all recipes whose results stand beside the reference."""
+        return sorted(path.parent.name for path in self.reference_dir(variant).glob(f"*/{TRAINING}"))
+
+    def _trained_dir(self, variant: str, key: str | None) -> Path:
+        return self.reference_dir(variant) / key if key else self.reference_dir(variant)
 
     # Report
 
@@ -254,37 +319,10 @@ class Store:
         return self.outputs / "report"
 
 
-def _read(spec: type[_Spec], path: Path) -> _Spec:
-    try:
-        return spec.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path}: is missing. Remove the run's folder and run again.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "record"
-        received = repr(first["input"]) if first["type"] == "literal_error" else "see the file"
-        raise StoreError(
-            f"{path}: `{key}`: {first['msg'].lower()}. Received: {received}. Remove the run's folder and run again."
-        ) from None
+def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:
+    """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
+    import numpy as np
 
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left behind."""
-    for partial in folder.glob(f"{_PARTIAL}*"):
-        pid = int(partial.name.removeprefix(_PARTIAL).split("-")[0])
-        if _alive(pid):
-            continue
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, predicted=predicted, label=labels.astype(np.uint8))
+    return buffer.getvalue()

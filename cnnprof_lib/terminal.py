@@ -73,8 +73,9 @@ def location_text(location: Location) -> str:
 def training_text(record: TrainingRecord) -> str:
     """A finished training in a line."""
     held_out = f", held out {units.percent(record.held_out.top1)}" if record.held_out else ""
+    step = f" of {units.seconds(record.step_s)}" if record.step_s else ""
     return (
-        f"{record.variant.name}: {record.steps} steps in {record.seconds / 60:.1f} min{held_out}, "
+        f"{record.variant.name}: {record.steps} steps{step} in {record.seconds / 60:.1f} min{held_out}, "
         f"test {units.percent(record.test.top1)} on {record.dataset}"
     )
 
@@ -272,6 +273,8 @@ class TrainingProgress(_LiveBar):
     def update(self, row: HistoryRow) -> None:
         """Shows the newest row of the history."""
         accuracy = units.percent(row.accuracy, 1)
+        if row.held_out_accuracy is not None:
+            accuracy += f", held out {units.percent(row.held_out_accuracy, 1)}"
         text = f"{self._name}: loss {row.loss:.3f}, accuracy {accuracy}, {row.images_per_s:,.0f} images/s"
         self._advance(row.step, text)
         if not self._bar:

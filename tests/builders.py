@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cnnprof_lib import records
-from cnnprof_lib.params import load_variant
+from cnnprof_lib.params import load_recipe, load_variant
 from cnnprof_lib.settings import Runtime
 from cnnprof_lib.store import Store
 from cnnprof_lib.variant import VariantSpec
@@ -206,6 +206,42 @@ def make_training(
         "test": make_accuracy(),
         "weights_sha256": "0" * 64,
         "history": history,
+    }
+    return records.TrainingRecord(**{**fields, **changes})
+
+
+def make_thesis_training(
+    variant: str = "baseline", *, recipe: str = "thesis", correct: int = 8600, seed: int = 1, **changes: Any
+) -> records.TrainingRecord:
+    """A training of 200 steps with a row of its history after each hundred."""
+    settings = load_recipe("thesis", PARAMS).model_copy(update={"name": recipe, "seed": seed, "steps": 200})
+    rows = [
+        records.HistoryRow(
+            step=step,
+            loss=loss,
+            accuracy=accuracy,
+            learning_rate=0.1,
+            images_per_s=1000.0,
+            step_s=0.128,
+            held_out_accuracy=accuracy,
+        )
+        for step, loss, accuracy in ((100, 1.5, 0.6), (200, 1.0, 0.8))
+    ]
+    fields = {
+        "variant": load_variant(variant, PARAMS),
+        "recipe": recipe,
+        "settings": settings,
+        "steps": settings.steps,
+        "batch_size": settings.batch_size,
+        "seed": seed,
+        "dataset": "CIFAR-10",
+        "dataset_sha256": "0" * 64,
+        "seconds": 25.6,
+        "step_s": 0.128,
+        "held_out": make_accuracy(4250, 5_000),
+        "test": make_accuracy(correct),
+        "weights_sha256": "0" * 64,
+        "history": tuple(rows),
     }
     return records.TrainingRecord(**{**fields, **changes})
 

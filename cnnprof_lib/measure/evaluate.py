@@ -1,25 +1,86 @@
-"""Scores a variant's reference weights."""
+"""Scores weights: what class each image is given, and how many are right."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from ..errors import MeasureError
 from ..records import AccuracyRecord
 from ..store import Store
 from ..variant import VariantSpec
-from . import model, weights
+from . import model as models
+from . import weights
 from .data import DataSet
-from .train import accuracy
+from .pixels import evaluation_batches
+from .sources import Images, Labels
+
+EVALUATION_BATCH = 500
 
 
-def evaluate_reference(variant: VariantSpec, dataset: DataSet, store: Store) -> AccuracyRecord:
-    """Top-1 accuracy of the reference weights on all test images of ``dataset``.
+class Classifier:
+    """A model as it is at each call, asked for the most probable class.
+
+    Args:
+        model: From standardised images to logits.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._classify = tf.function(self._most_probable, reduce_retracing=True)  # traced once, not at every call
+
+    def predicted(self, images: Images, labels: Labels) -> npt.NDArray[np.uint8]:
+        """The most probable class of every image.
+
+        Args:
+            images: (n, height, width, channels), uint8; the model sees the centre.
+            labels: (n,).
+
+        Returns:
+            (n,), in the order of ``images``, the last partial batch included.
+        """
+        _, height, width, _ = self.model.input_shape
+        batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH)
+        return np.concatenate([self._classify(tf.constant(batch)).numpy() for batch, _ in batches]).astype(np.uint8)
+
+    def _most_probable(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.argmax(self.model(images, training=False), axis=1)
+
+
+def accuracy(predicted: npt.NDArray[np.uint8], labels: Labels, dataset: str, weights_sha256: str) -> AccuracyRecord:
+    """How many of the predicted classes are right, as a record."""
+    correct = int((predicted == labels).sum())
+    return AccuracyRecord(
+        correct=correct, images=len(labels), dataset=dataset, measured=True, weights_sha256=weights_sha256
+    )
+
+
+def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | None = None) -> AccuracyRecord:
+    """Top-1 accuracy on all test images of ``dataset``.
+
+    Args:
+        variant: The network.
+        dataset: The images.
+        store: Where reference weights are.
+        path: A ``.weights.h5`` file to score in place of the reference weights.
 
     Raises:
-        MeasureError: the variant has no reference weights, or they are another network's.
+        MeasureError: the weights are missing, damaged or another network's.
     """
-    built = model.build(variant, seed=0)
-    loaded = weights.load(built, variant, store)
+    built = models.build(variant, seed=0)
+    loaded = weights.load(built, variant, store, path)
     if loaded.origin == "initial":
-        path = store.weights_path(variant.name)
-        raise MeasureError(f"{path}: no such weights. Train them: cnnprof train {variant.name}")
-    return accuracy(built, dataset.test_images, dataset.test_labels, dataset.name, loaded.sha256)
+        raise MeasureError(
+            f"{store.weights_path(variant.name)}: no such weights. Train them: cnnprof train {variant.name}"
+        )
+    return top1(built, dataset, loaded.sha256)
+
+
+def top1(model: keras.Model, dataset: DataSet, weights_sha256: str) -> AccuracyRecord:
+    """Top-1 accuracy of a model on all test images, as a record."""
+    predicted = Classifier(model).predicted(dataset.test_images, dataset.test_labels)
+    return accuracy(predicted, dataset.test_labels, dataset.name, weights_sha256)

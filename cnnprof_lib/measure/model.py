@@ -46,17 +46,27 @@ class LocalResponseNormalization(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def build(variant: VariantSpec, seed: int) -> keras.Model:
+def build(variant: VariantSpec, seed: int, precision: str = "float32") -> keras.Model:
     """Builds the model of a variant, with initial weights drawn from ``seed``.
 
     Args:
         variant: The network.
         seed: Seed of the initial weights and of dropout.
+        precision: Keras' dtype policy of all layers.
 
     Returns:
         A model from standardised images (batch, height, width, channels) to logits (batch, classes).
     """
     keras.utils.set_random_seed(seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return _assemble(variant)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _assemble(variant: VariantSpec) -> keras.Model:
     model = keras.Sequential([keras.Input(variant.input.shape)], name=variant.name)
     shape: spec.Shape = variant.input.shape
     for layer in variant.layers:

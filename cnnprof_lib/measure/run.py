@@ -26,12 +26,13 @@ from ..store import Store, utc_now
 from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
+from .apart import train_first
 from .data import DataSet
+from .evaluate import top1
 from .faults import FaultCount
 from .graph import NetworkSession, TracedStep
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
-from .train import accuracy
 
 BASELINE = "baseline"
 
@@ -84,6 +85,9 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         baseline=load_variant(BASELINE, project.params),
         preset=load_preset(request.preset, project.params),
     )
+    if request.train != "never":
+        on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
+        train_first(request, project)
 
     on_stage(0.05, "images")
     dataset = load_dataset(request.source)
@@ -254,7 +258,6 @@ def _accuracy(network: Network, dataset: DataSet | None, store: Store, variant: 
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
-        sha256 = network.weights.sha256
-        return accuracy(network.model, dataset.test_images, dataset.test_labels, dataset.name, sha256)
+        return top1(network.model, dataset, network.weights.sha256)
     training = store.read_training(variant.name)
     return training.test.model_copy(update={"measured": False}) if training else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import keras
@@ -30,14 +29,22 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
         MeasureError: the weights are another network's, damaged, or not those their record speaks of.
     """
     if path is not None:
+        beside = store.training_beside(path)
+        if beside is not None and not _same_network(beside.variant, variant):
+            # Strides and windows leave no trace in the shapes: weights of stride3 would load into stride5.
+            raise MeasureError(
+                f"{path}: are weights of {beside.variant.name}, as training.json beside them says. "
+                f"Received: {variant.name} as the network. Name the variant or the file that belong together."
+            )
         _load_file(model, path)
-        return WeightsRecord(origin="file", sha256=file_sha256(path), recipe=None, dataset=None)
+        recipe, dataset = (beside.recipe, beside.dataset) if beside else (None, None)
+        return WeightsRecord(origin="file", sha256=file_sha256(path), recipe=recipe, dataset=dataset)
     training = store.read_training(variant.name)
     if training is None:
         fill_zero_weights(model)
         return WeightsRecord(origin="initial", sha256=_content_sha256(model), recipe=None, dataset=None)
     path = store.weights_path(variant.name)
-    if training.variant.layers != variant.layers or training.variant.input != variant.input:
+    if not _same_network(training.variant, variant):
         raise MeasureError(
             f"{path}: belongs to another network called {variant.name}. Train again: cnnprof train {variant.name}"
         )
@@ -49,6 +56,10 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
             f"Train again: cnnprof train {variant.name}"
         )
     return WeightsRecord(origin="reference", sha256=sha256, recipe=training.recipe, dataset=training.dataset)
+
+
+def _same_network(one: VariantSpec, other: VariantSpec) -> bool:
+    return one.layers == other.layers and one.input == other.input
 
 
 def fill_zero_weights(model: keras.Model) -> None:
@@ -69,11 +80,12 @@ def _load_file(model: keras.Model, path: Path) -> None:
         raise MeasureError(f"{path}: weights must be a .weights.h5 file as Keras writes them.")
     try:
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:160]
+    except OSError:
+        raise MeasureError(f"{path}: is damaged. Train again, or name another file.") from None
+    except (ValueError, KeyError):  # Keras' own text lists objects and shapes over many lines
         raise MeasureError(
-            f"{path}: cannot be loaded into {model.name} ({reason}). Train again or name another file."
-        ) from error
+            f"{path}: does not fit {model.name}; it holds weights of another network. Name another file."
+        ) from None
 
 
 def file_sha256(path: Path) -> str:

@@ -199,7 +199,24 @@ def test_wrong_weights_are_one_line(
     Path("model.pb").write_bytes(b"")
     assert refused(Path("model.pb")) == "model.pb: weights must be a .weights.h5 file as Keras writes them."
     other = trained_elsewhere(every, Path("other.weights.h5"))
-    assert refused(other).startswith("other.weights.h5: cannot be loaded into smoke (")
+    assert refused(other) == (
+        "other.weights.h5: does not fit smoke; it holds weights of another network. Name another file."
+    )
     cut = trained_elsewhere(smoke, Path("cut.weights.h5"))
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert refused(cut).startswith("cut.weights.h5: cannot be loaded into smoke (")
+    assert refused(cut) == "cut.weights.h5: is damaged. Train again, or name another file."
+
+
+def test_weights_of_another_variant_are_known_by_the_record_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PARAMS.parent)
+    store = Store(Path("outputs"))
+    variants = {name: load_variant(name, PARAMS) for name in ("stride3", "stride5")}
+    built = model.build(variants["stride5"], seed=1)  # whose weights have the same shapes as those of stride3
+    record = weights.load(built, variants["stride5"], store, store.weights_path("stride5"))
+    assert (record.origin, record.recipe) == ("file", "short")
+    with pytest.raises(MeasureError) as caught:
+        weights.load(built, variants["stride5"], store, store.weights_path("stride3"))
+    assert str(caught.value) == (
+        "outputs/reference/stride3/model.weights.h5: are weights of stride3, as training.json beside them says. "
+        "Received: stride5 as the network. Name the variant or the file that belong together."
+    )

@@ -211,3 +211,22 @@ def test_recipes_and_presets_are_checked_alike(params: Path) -> None:
     with pytest.raises(VariantError) as caught:
         load_recipe("long", params)
     assert str(caught.value) == "params/recipes/long.yaml: `steps` must be greater than 0. Received: 0."
+
+
+RECIPES = {
+    ("sgd,", "sdg,"): "`optimizer.type` must be one of 'sgd', 'adamw'. Received: 'sdg'.",
+    ("peak_rate: 0.05", "peak_rate: 0.0"): "`schedule.peak_rate` must be greater than 0. Received: 0.0.",
+    ("peak_rate: 0.05", "rate: 0.05"): "`schedule.peak_rate` is required. (1 more)",
+    ("flip: true", "flip: true, standardize: first"): (
+        "`augmentation.standardize` must be 'after_colour' or 'before_colour'. Received: 'first'."
+    ),
+}
+
+
+@pytest.mark.parametrize("change", RECIPES, ids=lambda change: change[1])
+def test_a_wrong_recipe_is_one_line(params: Path, change: tuple[str, str]) -> None:
+    (params / "recipes").mkdir()
+    (params / "recipes/long.yaml").write_text((PARAMS / "recipes/short.yaml").read_text().replace(*change))
+    with pytest.raises(VariantError) as caught:
+        load_recipe("long", params)
+    assert str(caught.value) == f"params/recipes/long.yaml: {RECIPES[change]}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -156,3 +157,32 @@ def test_latency_refuses_nonsense() -> None:
     message = "plain, profiled and baseline need the same number of blocks, none empty"
     with pytest.raises(ValidationError, match=message):
         LatencyRecord(plain_s=((1.0,),), profiled_s=((1.0,), (1.0,)), baseline_s=((1.0,),))
+
+
+REFERENCE = Store(Path(__file__).parents[2] / "outputs")
+
+
+@pytest.mark.parametrize("variant", sorted({training.variant.name for training in REFERENCE.trainings()}))
+def test_outcomes_of_the_reference_are_those_its_record_counted(variant: str) -> None:
+    for key in (None, *REFERENCE.trained_keys(variant)):
+        training = REFERENCE.read_training(variant, key)
+        outcomes = REFERENCE.read_outcomes(variant, key)
+        assert training is not None
+        assert (outcomes["predicted"] == outcomes["label"]).sum() == training.test.correct
+        assert outcomes["label"].value_counts().to_dict() == dict.fromkeys(range(10), 1_000)
+        assert {str(kind) for kind in outcomes.dtypes} == {"uint8"}
+
+
+def test_outcomes_that_cannot_be_read_are_one_line(store: Store) -> None:
+    def refused() -> str:
+        with pytest.raises(StoreError) as caught:
+            store.read_outcomes("smoke")
+        return str(caught.value)
+
+    line = "outputs/reference/smoke/outcomes.npz: cannot be read. Train again: cnnprof train smoke"
+    assert refused() == line
+    store.write_outcomes("smoke", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
+    assert store.read_outcomes("smoke")["label"].tolist() == [0, 1, 2]
+    path = Path("outputs/reference/smoke/outcomes.npz")
+    path.write_bytes(path.read_bytes()[:50])
+    assert refused() == line

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnprof_lib.errors import TrainingError
-from cnnprof_lib.measure import model, train
+from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
+from cnnprof_lib.measure.tensorboard import EventsFile
 from cnnprof_lib.params import load_recipe, load_variant
 from cnnprof_lib.records import HistoryRow
-from cnnprof_lib.settings import Augmentation, RecipeSpec
+from cnnprof_lib.settings import AdamW, Constant, OneCycle, RecipeSpec, Sgd, Staircase
 from cnnprof_lib.store import Store
+from tests.builders import make_thesis_training
 
 PARAMS = Path(__file__).parents[2] / "params"
 SMOKE = load_variant("smoke", PARAMS)
-RECIPE = load_recipe("short", PARAMS).model_copy(
-    update={"steps": 12, "batch_size": 16, "held_out": 20, "checkpoint_every": 3}
-)
+BRIEF = {"steps": 12, "batch_size": 16, "held_out": 20, "checkpoint_every": 3}
+RECIPE = load_recipe("short", PARAMS).model_copy(update=BRIEF)
+THESIS = load_recipe("thesis", PARAMS).model_copy(update=BRIEF)
+ADAMW = RECIPE.model_copy(update={"name": "adamw", "optimizer": AdamW(type="adamw", weight_decay=0.01)})
 
 
 class Killed(Exception):
@@ -49,39 +61,60 @@ def kill_at(step: int) -> train.OnRow:
     return on_row
 
 
-def ignore(row: HistoryRow) -> None:
-    """Wants no progress."""
-
-
-def test_a_resumed_training_ends_in_the_same_weights_bit_for_bit(images: DataSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", [RECIPE, THESIS, ADAMW], ids=lambda recipe: recipe.name)
+def test_a_resumed_training_ends_in_the_same_weights_bit_for_bit(
+    recipe: RecipeSpec, images: DataSet, tmp_path: Path
+) -> None:
     whole, parts = Store(tmp_path / "whole"), Store(tmp_path / "parts")
-    uninterrupted = train.train(SMOKE, RECIPE, images, whole, ignore)
+    uninterrupted = train.train(SMOKE, recipe, images, whole)
     for step in (3, 9):
         with pytest.raises(Killed):
-            train.train(SMOKE, RECIPE, images, parts, kill_at(step))
+            train.train(SMOKE, recipe, images, parts, kill_at(step))
         assert parts.read_training("smoke") is None
-    resumed = train.train(SMOKE, RECIPE, images, parts, ignore)
+    resumed = train.train(SMOKE, recipe, images, parts)
     for ours, theirs in zip(weights_of(parts), weights_of(whole), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    # Everything but the time it took.
-    same = {"seconds", "history"}
-    assert resumed.model_dump(exclude=same) == uninterrupted.model_dump(exclude=same)
-    assert [(row.step, row.loss) for row in resumed.history] == [(row.step, row.loss) for row in uninterrupted.history]
-    assert not any(parts.training_dir("smoke", "short").iterdir())
+    assert parts.read_outcomes("smoke").equals(whole.read_outcomes("smoke"))
+    # Everything but the time it took, and when.
+    times = {"seconds", "step_s", "created", "history"}
+    assert resumed.model_dump(exclude=times) == uninterrupted.model_dump(exclude=times)
+    timed = {"images_per_s", "step_s"}
+    assert [row.model_dump(exclude=timed) for row in resumed.history] == [
+        row.model_dump(exclude=timed) for row in uninterrupted.history
+    ]
+    assert [path.name for path in parts.training_dir("smoke", recipe.key).iterdir()] == ["lock"]
 
 
 def test_the_record_says_where_the_weights_come_from(images: DataSet, tmp_path: Path) -> None:
-    record = train.train(SMOKE, RECIPE, images, Store(tmp_path), ignore)
-    assert Store(tmp_path).read_training("smoke") == record
+    store = Store(tmp_path)
+    record = train.train(SMOKE, RECIPE, images, store)
+    assert store.read_training("smoke") == record
     assert (record.recipe, record.seed, record.dataset, record.steps) == ("short", 1, "made up", 12)
+    assert (record.settings, record.held_out_seed) == (RECIPE, 2016)
     assert record.held_out is not None
     assert (record.held_out.images, record.test.images) == (20, 20)
     assert [row.step for row in record.history] == [3, 6, 9, 12]
+    assert record.history[-1].held_out_accuracy == record.held_out.top1
+    outcomes = store.read_outcomes("smoke")
+    assert outcomes["label"].tolist() == images.test_labels.tolist()
+    assert (outcomes["predicted"] == outcomes["label"]).sum() == record.test.correct
+
+
+def test_another_recipe_or_seed_can_stand_beside_the_reference(images: DataSet, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    reference = train.train(SMOKE, RECIPE, images, store)
+    second = RECIPE.model_copy(update={"seed": 2})
+    others = [train.train(SMOKE, recipe, images, store, reference=False) for recipe in (THESIS, second)]
+    assert store.read_training("smoke") == reference
+    assert store.trained_keys("smoke") == ["short-seed2", "thesis-seed1"]
+    assert [store.read_training("smoke", key) for key in ("thesis-seed1", "short-seed2")] == others
+    assert others[1].weights_sha256 != reference.weights_sha256
+    assert store.trainings() == [reference, others[1], others[0]]
 
 
 def refused(recipe: RecipeSpec, images: DataSet, store: Store) -> str:
     with pytest.raises(TrainingError) as caught:
-        train.train(SMOKE, recipe, images, store, ignore)
+        train.train(SMOKE, recipe, images, store)
     return str(caught.value)
 
 
@@ -92,15 +125,15 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     store = Store(Path("outputs"))
     with pytest.raises(Killed):
         train.train(SMOKE, RECIPE, images, store, kill_at(3))
-    other = RECIPE.model_copy(update={"peak_rate": 0.1})
+    other = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=0.1)})
     assert refused(other, images, store) == (
-        "outputs/training/smoke/short/checkpoint.npz: belongs to another network, recipe or data set of the same name. "
-        "Remove it to start again."
+        "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe or data set "
+        "of the same name. Remove it to start again."
     )
-    checkpoint = Path("outputs/training/smoke/short/checkpoint.npz")
+    checkpoint = Path("outputs/training/smoke/short-seed1/checkpoint.npz")
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     assert refused(RECIPE, images, store) == (
-        "outputs/training/smoke/short/checkpoint.npz: cannot be read (File is not a zip file). "
+        "outputs/training/smoke/short-seed1/checkpoint.npz: cannot be read (File is not a zip file). "
         "Remove it to start again."
     )
 
@@ -109,44 +142,162 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_checkpoint(
     images: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    wild = RECIPE.model_copy(update={"peak_rate": 1e30, "warmup_share": 0.0})
-    assert refused(wild, images, Store(Path("outputs"))) == (
-        "smoke: the loss is nan before step 3. "
-        "The last good checkpoint is outputs/training/smoke/short/checkpoint.npz; lower `peak_rate` of recipe short."
+    store = Store(Path("outputs"))
+    wild = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=1e30)})
+    assert refused(wild, images, store) == (
+        "smoke: the loss is nan in step 2. There is no checkpoint yet; lower the rate in `schedule` of recipe short."
     )
+    checkpoint = store.training_dir("smoke", RECIPE.key) / "checkpoint.npz"
+    with pytest.raises(Killed):
+        train.train(SMOKE, RECIPE, images, store, kill_at(6))
+    before = checkpoint.read_bytes()
+    nothing = np.full((16, 24, 24, 3), np.nan, np.float32), np.zeros(16, np.int32)
+    monkeypatch.setattr(train, "training_batches", lambda *_: itertools.repeat(nothing))
+    assert refused(RECIPE, images, store) == (
+        "smoke: the loss is nan in step 7. "
+        "The last good checkpoint is outputs/training/smoke/short-seed1/checkpoint.npz, of step 6; "
+        "lower the rate in `schedule` of recipe short."
+    )
+    assert checkpoint.read_bytes() == before
 
 
-def test_batches_go_through_every_image_once_an_epoch(images: DataSet) -> None:
-    keep = np.arange(96)  # six batches of 16
-    batches = train.training_batches(images, keep, RECIPE, SMOKE, first_step=0)
-    labels = np.concatenate([next(batches)[1] for _ in range(6)])
-    assert sorted(labels) == sorted(images.train_labels[keep])
-    again = train.training_batches(images, keep, RECIPE, SMOKE, first_step=4)
-    np.testing.assert_array_equal(next(again)[1], labels[64:80])
+def test_the_tutorials_schedule_is_a_staircase_that_stays_on_its_first_step() -> None:
+    recipe = load_recipe("thesis", PARAMS)
+    assert recipe.schedule == Staircase(type="staircase", rate=0.1, factor=0.1, every=350 * 50_000 // 128)
+    assert recipe.optimizer == Sgd(type="sgd")
 
 
-def test_augmentation_crops_flips_and_changes_colour_as_told() -> None:
-    pixels = np.arange(2 * 32 * 32 * 3, dtype=np.uint32).reshape(2, 32, 32, 3) % 251
-    images = pixels.astype(np.uint8)
-    plain = RECIPE.model_copy(update={"augmentation": Augmentation()})
-    windows = np.lib.stride_tricks.sliding_window_view(images, (24, 24), axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
-    for image, crop in enumerate(train.augment(images, plain, SMOKE, np.random.default_rng(0))):
-        assert any((window == crop).all() for row in windows[image] for window in row)
-    flipped = RECIPE.model_copy(update={"augmentation": Augmentation(flip=True)})
-    both = [train.augment(images, flipped, SMOKE, np.random.default_rng(seed))[0] for seed in range(8)]
-    mirrored = [not any((window == crop).all() for row in windows[0] for window in row) for crop in both]
-    assert any(mirrored)
-    assert not all(mirrored)
-    colour = Augmentation(brightness=63.0, contrast=(0.2, 1.8))
-    changed = train.augment(images, RECIPE.model_copy(update={"augmentation": colour}), SMOKE, np.random.default_rng(0))
-    assert changed.dtype == np.float32
-    assert changed.shape == (2, 24, 24, 3)
+SCHEDULES = {
+    Constant(type="constant", rate=0.3): [0.3] * 10,
+    Staircase(type="staircase", rate=0.8, factor=0.5, every=4): [0.8] * 4 + [0.4] * 4 + [0.2] * 2,
+    OneCycle(type="one_cycle", peak_rate=0.4, warmup_share=0.2): [
+        0.0, 0.2, *(0.2 * (1 + np.cos(np.pi * n / 8)) for n in range(8))
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.type)
+def test_schedules(schedule: Constant | Staircase | OneCycle) -> None:
+    recipe = RECIPE.model_copy(update={"schedule": schedule, "steps": 10})
+    trainer = optimize.Trainer(model.build(SMOKE, seed=1), recipe)
+    rates = []
+    for _ in range(10):
+        rates.append(trainer.learning_rate)
+        trainer.step(np.zeros((2, 24, 24, 3), np.float32), np.zeros(2, np.int32))
+    np.testing.assert_allclose(rates, SCHEDULES[schedule], rtol=1e-5)
+
+
+def test_averages_follow_the_weights_with_the_tutorials_ramp(images: DataSet) -> None:
+    trainer = optimize.Trainer(model.build(SMOKE, seed=1), THESIS)
+    live = [weight.numpy() for weight in trainer.model.weights]
+    expected = [weight.astype(np.float64) for weight in live]
+    rng = np.random.default_rng(0)
+    for n in range(1, 6):
+        trainer.step(rng.normal(size=(8, 24, 24, 3)).astype(np.float32), np.arange(8, dtype=np.int32))
+        decay = (1 + n) / (10 + n)
+        live = [weight.numpy() for weight in trainer.model.weights]
+        expected = [decay * average + (1 - decay) * weight for average, weight in zip(expected, live, strict=True)]
+    for average, weight, ours in zip(expected, live, trainer.weights(), strict=True):
+        np.testing.assert_allclose(ours, average, rtol=1e-5, atol=1e-7)
+        assert not np.array_equal(ours, weight)
+
+
+def test_without_averaging_the_weights_themselves_are_kept() -> None:
+    trainer = optimize.Trainer(model.build(SMOKE, seed=1), RECIPE)
+    trainer.step(np.ones((2, 24, 24, 3), np.float32), np.zeros(2, np.int32))
+    for ours, weight in zip(trainer.weights(), trainer.model.weights, strict=True):
+        np.testing.assert_array_equal(ours, weight.numpy())
+
+
+def test_in_mixed_precision_weights_stay_float32(images: DataSet, tmp_path: Path) -> None:
+    mixed = RECIPE.model_copy(update={"precision": "mixed_bfloat16"})
+    train.train(SMOKE, mixed, images, Store(tmp_path))
+    assert {weight.dtype for weight in weights_of(Store(tmp_path))} == {np.dtype("float32")}
+    assert model.build(SMOKE, seed=1).compute_dtype == "float32"
 
 
 def test_outcomes_cover_every_image_in_order(images: DataSet) -> None:
-    built = model.build(SMOKE, seed=1)
-    right = train.outcomes(built, images.train_images[:7], images.train_labels[:7])
-    assert right.shape == (7,)
+    classifier = evaluate.Classifier(model.build(SMOKE, seed=1))
+    predicted = classifier.predicted(images.train_images[:7], images.train_labels[:7])
+    assert (predicted.shape, predicted.dtype) == ((7,), np.uint8)
     for i in range(7):
-        (alone,) = train.outcomes(built, images.train_images[i : i + 1], images.train_labels[i : i + 1])
-        assert alone == right[i]
+        assert classifier.predicted(images.train_images[i : i + 1], images.train_labels[i : i + 1]) == predicted[i]
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(
+    images: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("outputs"))
+    reference = train.train(SMOKE, RECIPE, images, store)
+    before = {path: path.read_bytes() for path in Path("outputs/reference").rglob("*.*")}
+    intact = "What was there before is intact: make room and start the same command again."
+    with files_no_larger_than(5_000):
+        assert refused(THESIS, images, store) == (
+            f"outputs/training/smoke/thesis-seed1/checkpoint.npz: cannot be written. Received: File too large. {intact}"
+        )
+    with pytest.raises(Killed):
+        train.train(SMOKE, THESIS, images, store, kill_at(12))
+    write = Store.write_training
+
+    def write_when_full(*arguments: Any) -> None:
+        with files_no_larger_than(5_000):
+            write(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write_training", write_when_full)
+        assert refused(THESIS, images, store) == (
+            f"outputs/reference/smoke: cannot be written. Received: File too large. {intact}"
+        )
+    assert {path: path.read_bytes() for path in Path("outputs/reference").rglob("*.*")} == before
+    assert store.read_training("smoke") == reference
+    assert train.train(SMOKE, THESIS, images, store).steps == 12
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Lets the system refuse to write more, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_two_trainings_of_the_same_at_once_are_refused(
+    images: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("outputs"))
+    lock = store.training_dir("smoke", RECIPE.key) / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from cnnprof_lib.measure.checkpoint import only_process\n"
+        f"with only_process(Path({str(lock.parent)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(PARAMS.parent)}
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert refused(RECIPE, images, store) == (
+            f"outputs/training/smoke/short-seed1/lock: held by process {other.pid}, which is training the same. "
+            "Wait for it, or stop it."
+        )
+        other.kill()
+    assert lock.read_text() == str(other.pid)  # what a killed process leaves holds nobody up
+    assert train.train(SMOKE, RECIPE, images, store).steps == 12
+
+
+def test_tensorboard_finds_every_number_of_the_history(tmp_path: Path) -> None:
+    events = EventsFile(tmp_path / "logs")
+    rows = make_thesis_training().history
+    for row in rows:
+        events.add(row)
+    (path,) = (tmp_path / "logs").glob("events.out.tfevents.*")
+    first, *rest = tf.compat.v1.train.summary_iterator(str(path))
+    assert first.file_version == "brain.Event:2"
+    assert [event.step for event in rest] == [100, 200]
+    assert {value.tag: value.simple_value for value in rest[1].summary.value} == pytest.approx(
+        rows[1].model_dump(exclude={"step"})
+    )

@@ -1,0 +1,139 @@
+"""Where a training stands, on disk: whole or not there, and for one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import TrainingError
+from ..records import HistoryRow
+from ..settings import RecipeSpec
+from ..store import write_atomically
+from ..variant import VariantSpec
+
+
+@dataclass
+class Progress:
+    """Where a training stands, besides its variables."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Spent in training steps and input, all resumed parts together."""
+    history: list[HistoryRow] = field(default_factory=list)
+
+
+class Checkpoint:
+    """The file a training resumes from.
+
+    Args:
+        path: The file.
+        identity: Names network, recipe and data set, see `identity`; only a checkpoint of the same is resumed.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path, self._identity = path, identity
+
+    def save(self, progress: Progress, state: list[tf.Variable]) -> None:
+        """Replaces the checkpoint.
+
+        Raises:
+            OSError: it cannot be written; the older checkpoint stays.
+        """
+        arrays = {f"variable_{i}": variable.numpy() for i, variable in enumerate(state)}
+        history = "\n".join(row.model_dump_json() for row in progress.history)
+        buffer = io.BytesIO()
+        np.savez(
+            buffer, identity=self._identity, step=progress.step, seconds=progress.seconds, history=history, **arrays
+        )
+        write_atomically(self.path, buffer.getvalue())
+
+    def restore(self, state: list[tf.Variable]) -> Progress:
+        """Loads the checkpoint into ``state``; changes nothing where there is none.
+
+        Raises:
+            TrainingError: it is damaged, or belongs to another network, recipe or data set.
+        """
+        if not self.path.is_file():
+            return Progress()
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                content = {key: saved[key] for key in saved.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise TrainingError(f"{self.path}: cannot be read ({error}). Remove it to start again.") from None
+        if str(content["identity"]) != self._identity:
+            raise TrainingError(
+                f"{self.path}: belongs to another network, recipe or data set of the same name. "
+                "Remove it to start again."
+            )
+        for i, variable in enumerate(state):
+            variable.assign(content[f"variable_{i}"])
+        history = [HistoryRow.model_validate_json(line) for line in str(content["history"]).splitlines()]
+        return Progress(int(content["step"]), float(content["seconds"]), history)
+
+    def remove(self) -> None:
+        """Removes the file of a training that is done."""
+        self.path.unlink(missing_ok=True)
+
+    def describe(self, step: int) -> str:
+        """Names the file and its step, for messages; says so where there is none yet."""
+        if not self.path.is_file():
+            return "There is no checkpoint yet"
+        return f"The last good checkpoint is {self.path}, of step {step}"
+
+
+def identity(variant: VariantSpec, recipe: RecipeSpec, dataset_sha256: str) -> str:
+    """What a checkpoint must agree with to be resumed."""
+    network = variant.model_dump_json(include={"input", "layers"})
+    return "\n".join((network, recipe.model_dump_json(), dataset_sha256))
+
+
+@contextlib.contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Holds the lock of a training's folder.
+
+    The lock is the kernel's, not the file's existence, so that one left by a killed process holds nobody up.
+
+    Raises:
+        TrainingError: another process is training here.
+    """
+    path = folder / "lock"
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"{path}: held by process {path.read_text(encoding='utf-8')}, which is training the same. "
+                "Wait for it, or stop it."
+            ) from None
+        with writing(path):
+            path.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes one line of what goes wrong in writing ``path``, such as a full disk.
+
+    Raises:
+        TrainingError: something did.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)  # HDF5's own text takes many lines
+        raise TrainingError(
+            f"{path}: cannot be written. Received: {reason}. "
+            "What was there before is intact: make room and start the same command again."
+        ) from error

@@ -1,0 +1,101 @@
+"""A recipe's optimiser, schedule and weight averages, and the training step made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ..settings import AdamW, Constant, OneCycle, RecipeSpec, Sgd, Staircase
+
+StepFunction = Callable[[npt.NDArray[np.float32], npt.NDArray[np.int32]], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Trainer:
+    """A model with all that changes while it is trained.
+
+    Args:
+        model: The network; changed in place by `step`.
+        recipe: How to train it.
+    """
+
+    def __init__(self, model: keras.Model, recipe: RecipeSpec) -> None:
+        self.model = model
+        self.optimizer = _optimizer(recipe)
+        self.optimizer.build(model.trainable_variables)
+        self._trained = [variable.value for variable in model.trainable_variables]
+        self._averages = None
+        if recipe.averaging:
+            iterations = self.optimizer.iterations.value
+            self._averages = tf.train.ExponentialMovingAverage(recipe.averaging, num_updates=iterations)
+            self._averages.apply(self._trained)  # makes the averages: the initial weights
+        self.step: StepFunction = self._step_function()
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """Every variable that the next step depends on, and the averages, in a fixed order."""
+        variables = [variable.value for variable in self.model.variables + self.optimizer.variables]
+        return variables + [self._average(weight) for weight in self._trained if self._averages]
+
+    def weights(self) -> list[npt.NDArray[np.float32]]:
+        """What to evaluate and keep, in the order of the model's weights: averages where the recipe has them."""
+        return [
+            (self._average(weight.value) if self._averages and weight.trainable else weight.value).numpy()
+            for weight in self.model.weights
+        ]
+
+    def _average(self, weight: tf.Variable) -> tf.Variable:
+        return self._averages.average(weight)  # type: ignore[union-attr]
+
+    def _step_function(self) -> StepFunction:
+        """One optimiser step as a graph; returns the loss with its L2 part, and the share of right answers."""
+
+        @tf.function(reduce_retracing=True)
+        def step(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                logits = tf.cast(self.model(images, training=True), tf.float32)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
+            gradients = tape.gradient(loss, self.model.trainable_variables)
+            self.optimizer.apply(gradients, self.model.trainable_variables)
+            if self._averages:
+                self._averages.apply(self._trained)
+            right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
+            return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+        return step
+
+
+def _optimizer(recipe: RecipeSpec) -> keras.optimizers.Optimizer:
+    rate = _schedule(recipe)
+    match recipe.optimizer:
+        case Sgd(momentum=momentum, nesterov=nesterov):
+            return keras.optimizers.SGD(rate, momentum=momentum, nesterov=nesterov)
+        case AdamW(weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2):
+            return keras.optimizers.AdamW(rate, weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2)
+    raise TypeError(f"no Keras optimizer for {type(recipe.optimizer).__name__}")  # a new class was not added above
+
+
+def _schedule(recipe: RecipeSpec) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    match recipe.schedule:
+        case Constant(rate=rate):
+            return rate
+        case Staircase(rate=rate, factor=factor, every=every):
+            return keras.optimizers.schedules.ExponentialDecay(rate, every, factor, staircase=True)
+        case OneCycle(peak_rate=peak_rate, warmup_share=share):
+            warmup = round(recipe.steps * share)
+            return keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=0.0,
+                decay_steps=recipe.steps - warmup,
+                warmup_target=peak_rate,
+                warmup_steps=warmup,
+            )
+    raise TypeError(f"no Keras schedule for {type(recipe.schedule).__name__}")  # a new class was not added above

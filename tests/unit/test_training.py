@@ -1,0 +1,102 @@
+"""What is made of stored trainings: frames, curves, paired comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from cnnprof_lib.analysis import training
+from cnnprof_lib.errors import StoreError
+from tests.builders import make_thesis_training
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    figure, axes = plt.subplots()
+    yield axes
+    plt.close(figure)
+
+
+def test_results_have_a_row_per_training() -> None:
+    older = make_thesis_training("stride5", recipe="short", settings=None, step_s=None)
+    frame = training.results([make_thesis_training("baseline", correct=8600, seconds=25.0, step_s=0.1), older])
+    first, second = frame.to_dict("records")
+    assert (first["variant"], first["recipe"], first["seed"], first["steps"]) == ("baseline", "thesis", 1, 200)
+    assert (first["seconds"], first["step_s"], first["training_s"]) == (25.0, 0.1, 20.0)
+    assert (first["top1"], first["held_out_top1"]) == (0.86, 0.85)
+    assert first["top1_low"] < 0.86 < first["top1_high"]
+    assert np.isnan(second["step_s"])
+    assert np.isnan(second["training_s"])
+
+
+def test_curves_are_one_per_training_a_colour_per_variant_and_dashes_per_recipe(ax: Axes) -> None:
+    records = [
+        make_thesis_training("baseline", recipe="thesis"),
+        make_thesis_training("baseline", recipe="fast"),
+        make_thesis_training("stride5", recipe="fast"),
+        make_thesis_training("stride5", recipe="fast", seed=2),
+    ]
+    training.training_curves(training.history(records), ax=ax)
+    lines = [line for line in ax.get_lines() if len(line.get_xdata())]
+    assert [line.get_xdata().tolist() for line in lines] == [[100, 200]] * 4
+    assert [line.get_ydata().tolist() for line in lines] == [[60.0, 80.0]] * 4
+    assert len({line.get_color() for line in lines}) == 2
+    assert len({line.get_color() for line in lines[:2]}) == 1
+    assert len({str(line._dash_pattern) for line in lines}) == 2  # what the line is drawn with has no other name
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "variant", "baseline", "stride5", "recipe", "thesis", "fast"
+    ]  # fmt: skip
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("training step", "top-1 on the images held out [%]")
+
+
+def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
+    record = make_thesis_training("baseline")
+    older = record.model_copy(
+        update={"history": tuple(row.model_copy(update={"held_out_accuracy": None}) for row in record.history)}
+    )
+    both = training.history([older, make_thesis_training("stride5")])
+    training.training_curves(both, ax=ax)
+    assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[60.0, 80.0]]
+    ax.clear()
+    training.training_curves(both, quantity="loss", ax=ax)
+    assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[1.5, 1.0]] * 2
+    assert ax.get_ylabel() == "loss on the training batches"
+
+
+def outcomes(right: str) -> pd.DataFrame:
+    """Images marked ``+`` are classified rightly."""
+    return pd.DataFrame({"predicted": [int(mark != "+") for mark in right], "label": 0}).astype("uint8")
+
+
+def test_a_pair_is_compared_by_the_images_on_which_it_differs() -> None:
+    found = training.paired_difference(outcomes("+" * 60 + "-" * 40), outcomes("-" * 2 + "+" * 68 + "-" * 30))
+    assert (found.only_first, found.only_second) == (2, 10)
+    assert found.difference.value == pytest.approx(0.08)
+    assert found.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)  # binomial, 0 to 2 of 12, both sides
+    half = 1.959964 * np.sqrt((12 / 100 - 0.08**2) / 100)
+    assert found.difference.low == pytest.approx(0.08 - half, rel=1e-6)
+    assert found.difference.high == pytest.approx(0.08 + half, rel=1e-6)
+
+
+def test_a_pair_that_is_alike_differs_by_nothing() -> None:
+    found = training.paired_difference(outcomes("++-"), outcomes("++-"))
+    assert found == (0, 0, (0.0, 0.0, 0.0), 1.0)
+
+
+def test_outcomes_of_other_images_are_not_compared() -> None:
+    with pytest.raises(StoreError) as caught:
+        training.paired_difference(outcomes("++"), outcomes("++").assign(label=1))
+    assert str(caught.value) == (
+        "outcomes: must be of the same test images. Received: other labels. Train on one data set."
+    )
