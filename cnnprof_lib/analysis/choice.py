@@ -16,6 +16,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
+from ..errors import StoreError
+from ..records import RunRecord
+from ..store import Store
 from .estimates import CONFIDENCE, Estimate
 from .style import SOURCE_STYLES, label_points, log_ticks
 
@@ -29,6 +32,29 @@ _LOSS_COLUMNS = (
 _CHOICE_COLUMNS = (
     "limit_points", "variant", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",
 )  # fmt: skip
+
+
+def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """What the profiled weights made of every test image: a row per image, a column per variant, true where right.
+
+    Variants whose outcomes are not those of the weights that were profiled, or of other images than the first's, are
+    left out. Empty where there are none.
+    """
+    found: dict[str, pd.Series[bool]] = {}
+    labels: pd.Series[int] | None = None
+    for name, run in {run.variant.name: run for run in runs}.items():
+        training = store.read_training(name)
+        if training is None or training.weights_sha256 != run.weights.sha256:
+            continue
+        try:
+            scored = store.read_outcomes(name)
+        except StoreError:  # of weights trained before outcomes were kept
+            continue
+        if labels is None:
+            labels = scored["label"]
+        if scored["label"].equals(labels):
+            found[name] = scored["predicted"] == scored["label"]
+    return pd.DataFrame(found)
 
 
 def losses(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,12 @@ def code(text: str) -> str:
     return f"`{text.replace('`', '')}`"
 
 
+NO_CHOICE = (
+    "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
+    "all others."
+)
+
+
 def introduction(records: Sequence[Record]) -> str:
     """What was measured, in one paragraph."""
     runs = frames.completed(records)

@@ -81,6 +81,17 @@ _OVERVIEW = {
     "top1_interval": Column("95% interval", None, _TOP1, wraps=False),
     "remark": Column("remark", None, _TOP1),
 }
+_TRAININGS = {
+    "variant": Column("variant", wraps=False),
+    "recipe": Column("recipe"),
+    "seed": Column("seed", "{:.0f}".format),
+    "steps": Column("steps", "{:,.0f}".format),
+    "step_s": Column("median step", units.seconds),
+    "training_s": Column("steps times that [h]", lambda seconds: f"{seconds / 3600:.2f}"),
+    "held_out_top1": Column("held out", units.percent, _TOP1),
+    "top1": Column("test", units.percent, _TOP1),
+    "top1_interval": Column("95% interval", None, _TOP1, wraps=False),
+}
 
 
 def ops(table: pd.DataFrame) -> Styler:
@@ -178,6 +189,12 @@ def overview(table: pd.DataFrame) -> Styler:
         hidden.append("remark")
         caption += f" ({remarks.pop()})"
     return styled(shown, _OVERVIEW, hidden=hidden, caption=caption, key="overview")
+
+
+def trainings(table: pd.DataFrame) -> Styler:
+    """How the weights came about, from `training.results`."""
+    shown = table.assign(top1_interval=interval_texts(table, "top1", units.percent))
+    return styled(shown, _TRAININGS, caption="How the networks were trained, and how accurate they are")
 
 
 def _remark(row: dict[Any, Any]) -> str:

@@ -1,24 +1,20 @@
-"""Trainings as tidy frames and curves, and whether two sets of weights differ on the same test images.
+"""Trainings as tidy frames and curves.
 
 Accuracies are of the test images, which were read once, unless a name says held out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from scipy import stats
 
-from ..errors import StoreError
 from ..records import TrainingRecord
-from .estimates import CONFIDENCE, Estimate, proportion
+from .estimates import proportion
 
 _QUANTITIES = {
     "held_out_accuracy": ("top-1 on the images held out [%]", 100.0),
@@ -93,38 +89,3 @@ def training_curves(data: pd.DataFrame, *, quantity: str = "held_out_accuracy", 
     ax.set(xlabel="training step", ylabel=label)
     sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
-
-
-class PairedDifference(NamedTuple):
-    """Two sets of weights on the same test images."""
-
-    only_first: int
-    """Images that the first alone classifies rightly."""
-    only_second: int
-    difference: Estimate
-    """Accuracy of the second less that of the first, with its interval."""
-    p_value: float
-    """McNemar's exact test that neither is better."""
-
-
-def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> PairedDifference:
-    """Compares outcomes image by image: what both get right, or both wrong, says nothing and does not count.
-
-    Test and interval: Agresti, Categorical Data Analysis, 10.1 (the test exact, the interval by Wald).
-
-    Args:
-        first: ``predicted`` and ``label`` of every test image, from `store.Store.read_outcomes`.
-        second: The same images in the same order.
-
-    Raises:
-        StoreError: the labels are not the same.
-    """
-    if not first["label"].equals(second["label"]):
-        raise StoreError("outcomes: must be of the same test images. Received: other labels. Train on one data set.")
-    right, right_too = (outcomes["predicted"] == outcomes["label"] for outcomes in (first, second))
-    only_first, only_second, images = int((right & ~right_too).sum()), int((right_too & ~right).sum()), len(first)
-    discordant = only_first + only_second
-    value = (only_second - only_first) / images
-    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((discordant / images - value**2) / images)
-    p_value = float(stats.binomtest(only_second, discordant).pvalue) if discordant else 1.0
-    return PairedDifference(only_first, only_second, Estimate(value, value - half, value + half), p_value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from cnnprof_lib.analysis import choice, summary
-from tests.builders import make_failure, make_record
+from cnnprof_lib.settings import RUNTIMES
+from cnnprof_lib.store import Store
+from tests.builders import make_failure, make_record, make_training
 
 IMAGES = 10_000
 
@@ -139,3 +143,25 @@ def test_the_figure_says_when_there_is_nothing_to_draw() -> None:
 def test_the_figure_takes_the_current_axes() -> None:
     assert choice.loss_against_ratio(choice.losses(pd.DataFrame()), overview_of()) is plt.gca()
     plt.close()
+
+
+def keep(store: Store, name: str, right: str, label: int = 0, weights: str = "0") -> None:
+    """Reference weights of a variant and what they made of the images, ``+`` where they were right."""
+    predicted = np.array([label if mark == "+" else 9 for mark in right], np.uint8)
+    record = make_training(name, weights_sha256=weights * 64)
+    store.write_training(record, b"weights", predicted, np.full(len(right), label, np.int32))
+
+
+def test_outcomes_are_of_the_profiled_weights_and_of_the_same_images(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = ("baseline", "stride2", "stride3", "stride5", "filters32", "pool-large")
+    runs = [make_record(name, runtime) for name in names for runtime in RUNTIMES]
+    assert choice.outcomes(store, runs).empty
+    keep(store, "baseline", "++-")
+    keep(store, "stride2", "+--")
+    keep(store, "stride3", "+--", weights="1")  # trained anew since the run
+    keep(store, "stride5", "+--", label=3)  # on other images
+    keep(store, "filters32", "+-+")
+    (store.reference_dir("filters32") / "outcomes.npz").unlink()
+    found = choice.outcomes(store, runs)
+    assert found.to_dict("list") == {"baseline": [True, True, False], "stride2": [True, False, False]}

@@ -10,12 +10,10 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
 from cnnprof_lib.analysis import training
-from cnnprof_lib.errors import StoreError
 from tests.builders import make_thesis_training
 
 
@@ -72,31 +70,3 @@ def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
     training.training_curves(both, quantity="loss", ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[1.5, 1.0]] * 2
     assert ax.get_ylabel() == "loss on the training batches"
-
-
-def outcomes(right: str) -> pd.DataFrame:
-    """Images marked ``+`` are classified rightly."""
-    return pd.DataFrame({"predicted": [int(mark != "+") for mark in right], "label": 0}).astype("uint8")
-
-
-def test_a_pair_is_compared_by_the_images_on_which_it_differs() -> None:
-    found = training.paired_difference(outcomes("+" * 60 + "-" * 40), outcomes("-" * 2 + "+" * 68 + "-" * 30))
-    assert (found.only_first, found.only_second) == (2, 10)
-    assert found.difference.value == pytest.approx(0.08)
-    assert found.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)  # binomial, 0 to 2 of 12, both sides
-    half = 1.959964 * np.sqrt((12 / 100 - 0.08**2) / 100)
-    assert found.difference.low == pytest.approx(0.08 - half, rel=1e-6)
-    assert found.difference.high == pytest.approx(0.08 + half, rel=1e-6)
-
-
-def test_a_pair_that_is_alike_differs_by_nothing() -> None:
-    found = training.paired_difference(outcomes("++-"), outcomes("++-"))
-    assert found == (0, 0, (0.0, 0.0, 0.0), 1.0)
-
-
-def test_outcomes_of_other_images_are_not_compared() -> None:
-    with pytest.raises(StoreError) as caught:
-        training.paired_difference(outcomes("++"), outcomes("++").assign(label=1))
-    assert str(caught.value) == (
-        "outcomes: must be of the same test images. Received: other labels. Train on one data set."
-    )
