@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,34 +73,44 @@ def kinds_of_step(session: Any, logs: str) -> dict[str, Any]:
         session.run_with(options, metadata)
         profiler.add_step(next(count), metadata)
 
+    tracer = Tracer(logs)
+
+    def prepare() -> None:
+        tracer.end()  # of a step that was not timed
+        session.prepare()
+
+    def prepare_traced() -> None:
+        prepare()
+        tracer.begin()
+
     return {
-        "unprofiled": TimedStep(session.step, session.prepare),
-        "cnnprof": TimedStep(session.traced_step, session.prepare),
-        "tf.compat.v1.profiler, add_step": TimedStep(profiler_in_the_loop, session.prepare),
-        "tf.profiler.experimental": TimedStep(session.step, *around(session.prepare, logs)),
+        "unprofiled": TimedStep(session.step, prepare),
+        "cnnprof": TimedStep(session.traced_step, prepare),
+        "tf.compat.v1.profiler, add_step": TimedStep(profiler_in_the_loop, prepare),
+        "tf.profiler.experimental": TimedStep(session.step, prepare_traced, lambda result: tracer.end()),
     }
 
 
-def around(prepare: Callable[[], None], logs: str) -> tuple[Callable[[], None], Callable[[Any], None]]:
-    """Starts tf.profiler.experimental before a step's time begins, and ends it after."""
-    import tensorflow as tf
+class Tracer:
+    """tf.profiler.experimental, of which a process can have one session at a time."""
 
-    active = False
+    def __init__(self, logs: str) -> None:
+        self._logs, self._active = logs, False
 
-    def start() -> None:
-        nonlocal active
-        if active:
-            tf.profiler.experimental.stop(save=False)  # of a step that was not timed
-        prepare()
-        tf.profiler.experimental.start(logs)
-        active = True
+    def begin(self) -> None:
+        """Starts a session."""
+        import tensorflow as tf
 
-    def stop(result: Any) -> None:
-        nonlocal active
-        tf.profiler.experimental.stop(save=False)
-        active = False
+        tf.profiler.experimental.start(self._logs)
+        self._active = True
 
-    return start, stop
+    def end(self) -> None:
+        """Ends the session, if there is one, without writing it."""
+        import tensorflow as tf
+
+        if self._active:
+            tf.profiler.experimental.stop(save=False)
+        self._active = False
 
 
 def print_row(name: str, blocks: Any, plain: Any) -> None:
