@@ -33,9 +33,8 @@ def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtim
         lines.append(
             f"- `{runtime}`: timed against itself {len(found.rounds)} times, each time in two new sessions, the "
             f"baseline shows ratios of up to {found.smallest_ratio:.3f}, or its inverse, in 95% of them. A ratio "
-            f"nearer to 1 than that is {INDISTINCT}. The 95% intervals of single rounds, {found.width:.3f} wide "
-            f"(median), exclude 1 {found.excluding} times: they cover the noise between blocks, not that of a new "
-            "session."
+            f"nearer to 1 than that is {INDISTINCT}. In {found.excluding} rounds the 95% interval, {found.width:.3f} "
+            "wide (median), leaves out 1: it covers the noise between blocks, not that of a new session."
         )
     return "\n".join(lines)
 

@@ -8,7 +8,8 @@ import pytest
 from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
 from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.scaling import scaling_table
-from cnnprof_lib.records import ComparisonRecord, OpShares, RunRecord
+from cnnprof_lib.machine_records import ComparisonRecord, OpShares
+from cnnprof_lib.records import RunRecord
 from tests.builders import Node, make_failure, make_machine, make_record, make_roofline
 
 NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))
@@ -125,9 +126,9 @@ def test_memory_adds_up_and_is_explained() -> None:
 def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
     assert balance_prose.checked({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
         "- `unfused`: timed against itself 0 times, each time in two new sessions, the baseline shows ratios of up to "
-        "1.250, or its inverse, in 95% of them. A ratio nearer to 1 than that is not distinguishable here. The 95% "
-        "intervals of single rounds, 0.010 wide (median), exclude 1 3 times: they cover the noise between blocks, "
-        "not that of a new session.",
+        "1.250, or its inverse, in 95% of them. A ratio nearer to 1 than that is not distinguishable here. In 3 rounds "
+        "the 95% interval, 0.010 wide (median), leaves out 1: it covers the noise between blocks, not that of a new "
+        "session.",
         "- `stock`: the baseline was not timed against itself on this machine, so no ratio is called not "
         "distinguishable here. `cnnprof check --runtime stock` does it, and `make render` then uses it.",
     ]
