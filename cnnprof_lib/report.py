@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from .errors import ReportError
+from .files import write_atomically
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
 from .stderr import stderr_aside
-from .store import new_run_id, utc_now, write_atomically
+from .store import new_run_id, utc_now
 
 OnStage = Callable[[float, str], None]
 

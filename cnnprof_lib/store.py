@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .errors import StoreError
-from .files import PARTIAL, read_spec, sweep
-from .files import write_atomically as write_atomically
-from .records import CheckRecord, ComparisonRecord, FailureRecord, RooflineRecord, RunRecord, TrainingRecord
+from .files import PARTIAL, read_spec, sweep, write_atomically
+from .machine_records import CheckRecord, ComparisonRecord, RooflineRecord
+from .records import FailureRecord, RunRecord
 from .settings import RunRequest, Runtime
+from .training_records import TrainingRecord
 
 if TYPE_CHECKING:
     import numpy as np

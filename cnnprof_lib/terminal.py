@@ -14,17 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from . import units
-from .records import (
-    AccuracyRecord,
-    ComparisonRecord,
-    FailureRecord,
-    HistoryRow,
-    RooflineRecord,
-    RunRecord,
-    TrainingRecord,
-)
+from .machine_records import ComparisonRecord, RooflineRecord
+from .records import AccuracyRecord, FailureRecord, RunRecord
 from .settings import RecipeSpec
 from .store import Store
+from .training_records import HistoryRow, TrainingRecord
 from .variant import VariantSpec
 
 if TYPE_CHECKING:

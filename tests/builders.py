@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnprof_lib import records
+from cnnprof_lib import machine_records, records, training_records
 from cnnprof_lib.params import load_recipe, load_variant
 from cnnprof_lib.settings import Runtime
 from cnnprof_lib.store import Store
@@ -183,12 +183,12 @@ def make_accuracy(correct: int = 8600, images: int = 10_000, *, measured: bool =
 
 def make_training(
     variant: str = "baseline", *, steps: int = 4000, step_s: Sequence[float] = (0.3, 0.3), **changes: Any
-) -> records.TrainingRecord:
+) -> training_records.TrainingRecord:
     """A training of reference weights, in as many equal stretches as ``step_s`` has seconds per step."""
     spec = load_variant(variant, PARAMS)
     stretch = steps // len(step_s)
     history = tuple(
-        records.HistoryRow(
+        training_records.HistoryRow(
             step=stretch * (i + 1), loss=1.0, accuracy=0.6, learning_rate=0.01, images_per_s=BATCH / seconds
         )
         for i, seconds in enumerate(step_s)
@@ -207,16 +207,16 @@ def make_training(
         "weights_sha256": "0" * 64,
         "history": history,
     }
-    return records.TrainingRecord(**{**fields, **changes})
+    return training_records.TrainingRecord(**{**fields, **changes})
 
 
 def make_thesis_training(
     variant: str = "baseline", *, recipe: str = "thesis", correct: int = 8600, seed: int = 1, **changes: Any
-) -> records.TrainingRecord:
+) -> training_records.TrainingRecord:
     """A training of 200 steps with a row of its history after each hundred."""
     settings = load_recipe("thesis", PARAMS).model_copy(update={"name": recipe, "seed": seed, "steps": 200})
     rows = [
-        records.HistoryRow(
+        training_records.HistoryRow(
             step=step,
             loss=loss,
             accuracy=accuracy,
@@ -243,7 +243,7 @@ def make_thesis_training(
         "weights_sha256": "0" * 64,
         "history": tuple(rows),
     }
-    return records.TrainingRecord(**{**fields, **changes})
+    return training_records.TrainingRecord(**{**fields, **changes})
 
 
 def _op_records(nodes: Sequence[Node]) -> tuple[records.OpRecord, ...]:
@@ -316,7 +316,9 @@ def write_run(store: Store, record: records.RunRecord) -> Path:
     return store.write_run(record, make_ops(record), "Profile:\nConv2D | 22.84MB (100.00%, 31.86%)\n", b"")
 
 
-def make_check(*ratios: float, noise: float = 0.0, machine: records.MachineRecord | None = None) -> records.CheckRecord:
+def make_check(
+    *ratios: float, noise: float = 0.0, machine: records.MachineRecord | None = None
+) -> machine_records.CheckRecord:
     """A check in ``stock``: rounds whose first session takes ``ratio`` times as long as the second.
 
     Args:
@@ -328,8 +330,8 @@ def make_check(*ratios: float, noise: float = 0.0, machine: records.MachineRecor
     rounds = []
     for ratio in ratios or (1.0, 1.0):
         first_s = tuple((ratio * float(1 + noise * rng.standard_normal()),) for _ in range(8))
-        rounds.append(records.PairRecord(first_s=first_s, second_s=((1.0,),) * len(first_s)))
-    return records.CheckRecord(
+        rounds.append(machine_records.PairRecord(first_s=first_s, second_s=((1.0,),) * len(first_s)))
+    return machine_records.CheckRecord(
         created="2026-11-24T00:00:00+00:00",
         runtime="stock",
         batch_size=BATCH,
@@ -338,7 +340,7 @@ def make_check(*ratios: float, noise: float = 0.0, machine: records.MachineRecor
     )
 
 
-def make_roofline(**changes: Any) -> records.RooflineRecord:
+def make_roofline(**changes: Any) -> machine_records.RooflineRecord:
     """Round limits: 10 MAC per byte is where the roof bends, with one thread and with both."""
     fields = {
         "cpu": "Made-up CPU",
@@ -350,4 +352,4 @@ def make_roofline(**changes: Any) -> records.RooflineRecord:
         "busy_percent": 1.5,
         "created": "2026-11-24T00:00:00+00:00",
     }
-    return records.RooflineRecord(**{**fields, **changes})
+    return machine_records.RooflineRecord(**{**fields, **changes})

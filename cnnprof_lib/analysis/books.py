@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..records import ComparisonRecord, RunRecord
+from ..machine_records import ComparisonRecord
+from ..records import RunRecord
 from ..settings import Runtime
 from ..traffic import FLOAT32_BYTES
 from .check import Resolution

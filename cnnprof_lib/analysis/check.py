@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import CheckRecord, RunRecord
+from ..machine_records import CheckRecord
+from ..records import RunRecord
 from ..settings import Runtime
 from ..store import Store
 from .conditions import of_machine

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..records import TrainingRecord
 from ..thesis.claims import Claim, load_claims
+from ..training_records import TrainingRecord
 from . import claim_rules as rules
 from . import training_rules
 from .evidence import Evidence, Finding, NotTestable, Outcome

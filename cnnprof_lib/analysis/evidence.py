@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from .. import units
-from ..records import RunRecord, TrainingRecord
+from ..records import RunRecord
 from ..settings import Runtime
+from ..training_records import TrainingRecord
 from . import frames
 from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums
 from .frames import UNATTRIBUTED, Record

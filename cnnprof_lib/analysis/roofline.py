@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from .. import units
-from ..records import RooflineRecord, RunRecord
+from ..machine_records import RooflineRecord
+from ..records import RunRecord
 from ..traffic import LayerTraffic, layer_traffic
 from .style import SOURCE_STYLES, log_ticks
 from .summary import layer_table

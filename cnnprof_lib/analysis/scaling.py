@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..records import RooflineRecord, RunRecord
+from ..machine_records import RooflineRecord
+from ..records import RunRecord
 from .frames import in_order
 from .summary import latency
 

@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from ..records import TrainingRecord
+from ..training_records import TrainingRecord
 from .estimates import proportion
 
 _QUANTITIES = {
@@ -56,7 +56,7 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
 
 
 def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row per training and checkpoint: ``variant``, ``recipe``, ``seed``, and what `records.HistoryRow` holds."""
+    """One row per training and checkpoint: ``variant``, ``recipe``, ``seed``, and what `HistoryRow` holds."""
     return pd.DataFrame(
         {"variant": record.variant.name, "recipe": record.recipe, "seed": record.seed, **row.model_dump()}
         for record in records

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..machine_records import CheckRecord, PairRecord
 from ..params import load_preset, load_variant
 from ..project import Project
-from ..records import CheckRecord, PairRecord
 from ..settings import Runtime
 from ..store import utc_now
 from . import machine
 from . import runtime as runtimes
-from .graph import NetworkSession
 from .latency import TimedStep, time_blocks
 from .prepare import load_dataset, prepare_images, prepare_network
 from .run import BASELINE
+from .session import NetworkSession
 
 PRESET = "check"
 

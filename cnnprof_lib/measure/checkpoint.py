@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import TrainingError
-from ..records import HistoryRow
+from ..files import write_atomically
 from ..settings import RecipeSpec
-from ..store import write_atomically
+from ..training_records import HistoryRow
 from ..variant import VariantSpec
 
 

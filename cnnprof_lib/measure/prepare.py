@@ -14,7 +14,8 @@ from ..settings import GENERATED, Runtime
 from ..store import Store
 from ..variant import InputSpec, VariantSpec
 from . import data, model, pixels, weights
-from .graph import FrozenGraph, NetworkSession, freeze, queue_capacity
+from .graph import FrozenGraph, freeze
+from .session import NetworkSession, queue_capacity
 
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""

@@ -23,8 +23,10 @@ import psutil
 from pydantic import ValidationError
 
 from ..errors import MeasureError
-from ..records import MachineRecord, RooflineRecord
-from ..store import utc_now, write_atomically
+from ..files import write_atomically
+from ..machine_records import RooflineRecord
+from ..records import MachineRecord
+from ..store import utc_now
 from . import machine, runtime
 from .latency import Clock
 

@@ -12,15 +12,7 @@ import pandas as pd
 
 from ..params import load_preset, load_variant
 from ..project import Project
-from ..records import (
-    AccuracyRecord,
-    LatencyRecord,
-    LoadRecord,
-    MemoryRecord,
-    OpRecord,
-    RunRecord,
-    UnattributedRecord,
-)
+from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 from ..settings import PresetSpec, RunRequest
 from ..store import Store, utc_now
 from ..variant import VariantSpec
@@ -30,9 +22,9 @@ from .apart import train_first
 from .data import DataSet
 from .evaluate import top1
 from .faults import FaultCount
-from .graph import NetworkSession, TracedStep
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
+from .session import NetworkSession, TracedStep
 
 BASELINE = "baseline"
 

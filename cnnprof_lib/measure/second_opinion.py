@@ -18,15 +18,15 @@ import pandas as pd
 import tensorflow as tf
 
 from ..errors import MeasureError
+from ..machine_records import ComparisonRecord, OpShares
 from ..params import load_preset, load_variant
 from ..project import Project
-from ..records import ComparisonRecord, OpShares
 from ..settings import PresetSpec, Runtime
 from ..store import utc_now
 from . import machine, ops
 from . import runtime as runtimes
-from .graph import NetworkSession, TracedStep
 from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network
+from .session import NetworkSession, TracedStep
 
 TOOL = "framework_op_stats"
 IDLE = "IDLE"

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TrainingError
-from ..records import HistoryRow, TrainingRecord
 from ..settings import RecipeSpec
 from ..store import WEIGHTS, Store, utc_now
+from ..training_records import HistoryRow, TrainingRecord
 from ..variant import VariantSpec
 from . import machine
 from . import model as models

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib import units
-from cnnprof_lib.measure import graph, model, ops, pixels, weights
+from cnnprof_lib.measure import graph, model, ops, pixels, session, weights
 from cnnprof_lib.params import load_variant
+from cnnprof_lib.settings import Runtime
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3
@@ -31,23 +32,23 @@ PUBLISHED = {
 class Profiled:
     """A few traced steps of one variant."""
 
-    def __init__(self, name: str, runtime: graph.Runtime) -> None:
+    def __init__(self, name: str, runtime: Runtime) -> None:
         variant = load_variant(name, PARAMS)
         built = model.build(variant, seed=1)
         weights.fill_zero_weights(built)
-        images = pixels.generated_images(graph.queue_capacity(BATCH), *variant.input.shape, seed=0)
+        images = pixels.generated_images(session.queue_capacity(BATCH), *variant.input.shape, seed=0)
         frozen = graph.freeze(built, BATCH)
-        session = graph.NetworkSession(frozen, runtime, images, np.zeros(len(images), np.int32))
+        stepped = session.NetworkSession(frozen, runtime, images, np.zeros(len(images), np.int32))
         traced = []
         for _ in range(STEPS):
-            session.prepare()
-            traced.append(session.traced_step())
+            stepped.prepare()
+            traced.append(stepped.traced_step())
         steps = [ops.parse(step.serialized) for step in traced]
         self.rows = ops.node_rows(steps, [step.called_ns for step in traced], frozen.layer_of)
-        session.prepare()
-        self.totals = ops.totals(self.rows, session.fused_ops())
-        self.text, self.tree, self.add_step_s = ops.profiler_report(session.graph, steps)
-        session.close()
+        stepped.prepare()
+        self.totals = ops.totals(self.rows, stepped.fused_ops())
+        self.text, self.tree, self.add_step_s = ops.profiler_report(stepped.graph, steps)
+        stepped.close()
 
 
 @pytest.fixture(scope="module")

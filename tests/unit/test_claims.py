@@ -13,10 +13,11 @@ from cnnprof_lib.analysis import claims_table
 from cnnprof_lib.analysis.choice import losses
 from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from cnnprof_lib.analysis.frames import Record
-from cnnprof_lib.records import RunRecord, TrainingRecord
+from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, Runtime
 from cnnprof_lib.thesis import PUBLISHED, published_table
 from cnnprof_lib.thesis.claims import load_claims
+from cnnprof_lib.training_records import TrainingRecord
 from tests.builders import Node, make_accuracy, make_failure, make_memory, make_ops, make_record, make_training
 
 STRIDES = ("baseline", "stride2", "stride3", "stride5")

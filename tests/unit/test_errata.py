@@ -21,7 +21,7 @@ from cnnprof_lib.analysis.errata import (
     shows_allocator_blocks,
     witness,
 )
-from cnnprof_lib.measure.graph import queue_capacity
+from cnnprof_lib.measure.session import queue_capacity
 from cnnprof_lib.params import load_variant
 from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, published_table
 from cnnprof_lib.variant import VariantSpec

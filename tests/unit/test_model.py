@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.measure import graph, model, weights
+from cnnprof_lib.measure.session import NetworkSession
 from cnnprof_lib.params import load_variant, load_variants
+from cnnprof_lib.settings import Runtime
 from cnnprof_lib.store import Store
 from cnnprof_lib.variant import VariantSpec
 
@@ -101,14 +103,14 @@ def test_lrn_is_tensorflows() -> None:
 
 @pytest.mark.parametrize("name", ["baseline", "every"])
 @pytest.mark.parametrize("runtime", ["unfused", "stock"])
-def test_both_runtimes_compute_what_keras_computes(name: str, runtime: graph.Runtime, every: VariantSpec) -> None:
+def test_both_runtimes_compute_what_keras_computes(name: str, runtime: Runtime, every: VariantSpec) -> None:
     variant = every if name == "every" else load_variant(name, PARAMS)
     built = model.build(variant, seed=1)
     weights.fill_zero_weights(built)
     images = images_for(variant)
     logits = np.asarray(built(images))
     labels = np.array([logits[0].argmax(), logits[1].argmin(), logits[2].argmax(), logits[3].argmin()], np.int32)
-    session = graph.NetworkSession(graph.freeze(built, BATCH), runtime, images, labels)
+    session = NetworkSession(graph.freeze(built, BATCH), runtime, images, labels)
     session.prepare()
     result = session.results()
     session.close()
@@ -150,7 +152,7 @@ def test_the_queue_feeds_images_and_labels_in_turn(smoke: VariantSpec) -> None:
     images = images_for(smoke, 10)
     labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
     labels[7] = (labels[7] + 1) % 10
-    session = graph.NetworkSession(graph.freeze(built, BATCH), "unfused", images, labels)
+    session = NetworkSession(graph.freeze(built, BATCH), "unfused", images, labels)
     right = []
     for _ in range(5):
         session.prepare()

@@ -19,9 +19,9 @@ from matplotlib.axes import Axes
 
 from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
 from cnnprof_lib.measure.latency import Clock
-from cnnprof_lib.records import RooflineRecord
 from cnnprof_lib.traffic import LayerTraffic, layer_traffic
 from cnnprof_lib.variant import VariantSpec
 from tests.builders import Node, make_machine, make_ops, make_record, make_roofline

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.machine_records import ComparisonRecord, OpShares
 from cnnprof_lib.measure import second_opinion
 from cnnprof_lib.project import Project
-from cnnprof_lib.records import ComparisonRecord, OpShares
 from cnnprof_lib.store import Store
 from tests.builders import make_machine
 

@@ -14,8 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from cnnprof_lib.errors import StoreError
+from cnnprof_lib.files import write_atomically
 from cnnprof_lib.records import LatencyRecord
-from cnnprof_lib.store import Store, write_atomically
+from cnnprof_lib.store import Store
 from tests.builders import make_failure, make_ops, make_record, make_unattributed
 
 

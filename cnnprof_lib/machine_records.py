@@ -1,0 +1,92 @@
+"""What a machine shows of itself, and of the profiles made on it: checks, rooflines, second opinions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .layers import Spec
+from .records import SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
+from .settings import Runtime
+
+
+class PairRecord(Spec):
+    """Unprofiled steps of two sessions, in seconds, by block; the blocks alternate in random order."""
+
+    first_s: Blocks
+    second_s: Blocks
+
+
+class CheckRecord(Spec):
+    """The baseline timed against itself: what this machine calls a difference where there is none."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created: str
+    runtime: Runtime
+    batch_size: Annotated[int, Field(gt=0)]
+    machine: MachineRecord
+    rounds: Annotated[tuple[PairRecord, ...], Field(min_length=1)]
+    """Each with sessions of its own."""
+
+
+class RooflineRecord(Spec):
+    """The two limits of a processor, as measured: how fast it multiplies and how fast it reaches memory."""
+
+    cpu: str
+    threads: Annotated[int, Field(gt=0)]
+    """Number behind ``_all_threads``: the logical cores this process may use."""
+    peak_macs_per_s_1_thread: Positive
+    """Most float32 multiply-adds per second in a matrix product."""
+    peak_macs_per_s_all_threads: Positive
+    bandwidth_bytes_per_s_1_thread: Positive
+    """Most bytes per second, read and written together, in a copy of arrays that no cache holds."""
+    bandwidth_bytes_per_s_all_threads: Positive
+    busy_percent: NonNegative
+    """Processor time others used just before: on a busy machine the limits come out too low."""
+    created: str
+    """UTC, ISO 8601."""
+
+
+class OpShares(Spec):
+    """One op's share of the time of all ops that both sides know."""
+
+    op: str
+    our_share: Share
+    xprof_share: Share
+
+    @property
+    def difference_pp(self) -> float:
+        """Ours less XProf's, in percentage points."""
+        return 100 * (self.our_share - self.xprof_share)
+
+
+class ComparisonRecord(Spec):
+    """Shares per op of one variant in one runtime, by us and by XProf."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created: str
+    variant: str
+    runtime: Runtime
+    machine: MachineRecord
+    preset: str
+    steps: Annotated[int, Field(gt=0)]
+    """Steps on each side."""
+    ops: Annotated[tuple[OpShares, ...], Field(min_length=1)]
+    """The largest of our shares first."""
+    left_out: tuple[str, ...]
+    """Ops that only one side knows: TensorFlow's tracer skips the cheapest kernels and those that wait."""
+    left_out_share: Share
+    """Their share of our kernel time."""
+    own_difference_pp: Annotated[float, Field(ge=0)]
+    """The largest difference between our own odd and even blocks: how much of a difference is the machine's."""
+
+    @property
+    def largest(self) -> OpShares:
+        """The op on which the two differ most."""
+        return max(self.ops, key=lambda op: abs(op.difference_pp))
+
+    @property
+    def largest_difference_pp(self) -> float:
+        """How far the two differ on it, in percentage points; never negative."""
+        return abs(self.largest.difference_pp)

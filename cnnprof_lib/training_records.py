@@ -1,0 +1,65 @@
+"""How weights came about."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .layers import Spec
+from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
+from .settings import RecipeSpec
+from .variant import VariantSpec
+
+
+class HistoryRow(Spec):
+    """The state of a training at one step; loss and accuracy are means over the batches since the last row."""
+
+    step: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    """Of the step after."""
+    images_per_s: float
+    step_s: float | None = None
+    """Median time of a step since the last row, input included; unlike ``images_per_s`` it knows no pauses."""
+    held_out_accuracy: float | None = None
+    """Of the weights as they would have been kept at this step."""
+
+
+class TrainingRecord(Spec):
+    """How a set of weights came about; stored beside them.
+
+    What has a default is missing in records of before 2026-11-24, 8:00.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    variant: VariantSpec
+    recipe: str
+    """Its name."""
+    settings: RecipeSpec | None = None
+    """The recipe in full."""
+    created: str | None = None
+    """UTC, ISO 8601."""
+    machine: MachineRecord | None = None
+    steps: int
+    batch_size: int
+    seed: int
+    held_out_seed: int | None = None
+    """Of the choice of the images held out."""
+    dataset: str
+    dataset_sha256: str
+    seconds: float
+    """Time spent in training steps and input, summed over resumed parts; evaluation left out. A process that was
+    stopped or had to share the processor has this booked too: `step_s` times the steps leaves it out."""
+    step_s: float | None = None
+    """Median time of a step, of the medians in the history."""
+    held_out: AccuracyRecord | None
+    """Of the images that everything was chosen by."""
+    test: AccuracyRecord
+    """Of the test images, which were read once, at the end."""
+    weights_sha256: str
+    history: tuple[HistoryRow, ...]
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images trained on per second, by the median step."""
+        return self.batch_size / self.step_s if self.step_s else None
