@@ -160,8 +160,7 @@ def run(
             progress.finish(result)
             failures += isinstance(result, FailureRecord)
     if render:
-        if preset.check_rounds:
-            _complete_report(project, preset.check_rounds, images)
+        driver.measure_machine(project, rounds=preset.check_rounds, source=images)
         _write_report(project)
     if failures:
         raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
@@ -290,20 +289,6 @@ def _write_report(project: Project) -> None:
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
     if not pdf.is_available():
         terminal.say(pdf.HOW_TO_GET)
-
-
-def _complete_report(project: Project, rounds: int, images: str) -> None:
-    """Measures what the report says of the machine, where it was not measured on this one yet."""
-    from . import report as driver
-    from .analysis import frames
-    from .analysis.check import resolutions
-
-    runs = frames.completed(frames.load(project.store))
-    checked = resolutions(project.store, runs)
-    missing = [runtime for runtime in dict.fromkeys(run.runtime for run in runs) if runtime not in checked]
-    roof = project.store.read_roofline()
-    stale = roof is None or any(run.machine.cpu != roof.cpu for run in runs)
-    driver.measure_machine(project, missing, rounds=rounds, source=images, roofline=stale)
 
 
 def _load(names: list[str], project: Project) -> list[VariantSpec]:

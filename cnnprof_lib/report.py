@@ -18,8 +18,8 @@ from .files import write_atomically
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
+from .stamps import new_run_id, utc_now
 from .stderr import stderr_aside
-from .store import new_run_id, utc_now
 
 OnStage = Callable[[float, str], None]
 
@@ -88,17 +88,35 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
     return result
 
 
-def measure_machine(project: Project, runtimes: Sequence[Runtime], *, rounds: int, source: str, roofline: bool) -> None:
-    """Runs `cnnprof check` for each runtime and, if asked for, `cnnprof roofline`, in processes of their own.
+def measure_machine(project: Project, *, rounds: int, source: str) -> None:
+    """Measures what the report says of the machine, where it was not measured on this one yet.
 
-    What one of them cannot do it says in a line on standard error; the report then does without.
+    `cnnprof check` for each runtime and `cnnprof roofline` run in processes of their own. What one of them cannot do
+    it says in a line on standard error; the report then does without.
+
+    Args:
+        project: Where the runs are and the outcomes go.
+        rounds: Of each check; 0 measures nothing.
+        source: Images, as for a run.
     """
+    from .analysis import frames
+    from .analysis.check import resolutions
+
+    if not rounds:
+        return
+    runs = frames.completed(frames.load(project.store))
+    checked, roof = resolutions(project.store, runs), project.store.read_roofline()
     images = ["--generated"] if source == GENERATED else ["--data", source]
-    outputs = ["--outputs", str(project.outputs)]
-    commands = [["check", "--runtime", name, "--rounds", str(rounds), *images, *outputs] for name in runtimes]
-    commands += [["roofline", *outputs]] if roofline else []
+    commands = [
+        ["check", "--runtime", runtime, "--rounds", str(rounds), *images]
+        for runtime in dict.fromkeys(run.runtime for run in runs)
+        if runtime not in checked
+    ]
+    if roof is None or any(run.machine.cpu != roof.cpu for run in runs):
+        commands.append(["roofline"])
     for command in commands:
-        subprocess.run([sys.executable, "-m", "cnnprof_lib", *command], check=False)
+        outputs = ["--outputs", str(project.outputs)]
+        subprocess.run([sys.executable, "-m", "cnnprof_lib", *command, *outputs], check=False)
 
 
 def render(project: Project) -> list[Path]:

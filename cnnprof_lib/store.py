@@ -18,11 +18,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,16 +41,6 @@ AnyRun = RunRequest | RunRecord | FailureRecord
 WEIGHTS = "model.weights.h5"
 OUTCOMES = "outcomes.npz"
 TRAINING = "training.json"
-
-
-def new_run_id() -> str:
-    """A name for a run that sorts by time and does not collide: ``20261124T031500Z-1f3a``."""
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-
-
-def utc_now() -> str:
-    """The time as stored in records."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 class Store:

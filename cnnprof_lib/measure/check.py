@@ -10,7 +10,7 @@ from ..machine_records import CheckRecord, PairRecord
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..settings import Runtime
-from ..store import utc_now
+from ..stamps import utc_now
 from . import machine
 from . import runtime as runtimes
 from .latency import TimedStep, time_blocks

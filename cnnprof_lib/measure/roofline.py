@@ -26,7 +26,7 @@ from ..errors import MeasureError
 from ..files import write_atomically
 from ..machine_records import RooflineRecord
 from ..records import MachineRecord
-from ..store import utc_now
+from ..stamps import utc_now
 from . import machine, runtime
 from .latency import Clock
 

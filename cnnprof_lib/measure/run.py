@@ -14,7 +14,8 @@ from ..params import load_preset, load_variant
 from ..project import Project
 from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 from ..settings import PresetSpec, RunRequest
-from ..store import Store, utc_now
+from ..stamps import utc_now
+from ..store import Store
 from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes

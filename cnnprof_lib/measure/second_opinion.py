@@ -22,7 +22,7 @@ from ..machine_records import ComparisonRecord, OpShares
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..settings import PresetSpec, Runtime
-from ..store import utc_now
+from ..stamps import utc_now
 from . import machine, ops
 from . import runtime as runtimes
 from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from ..errors import TrainingError
 from ..settings import RecipeSpec
-from ..store import WEIGHTS, Store, utc_now
+from ..stamps import utc_now
+from ..store import WEIGHTS, Store
 from ..training_records import HistoryRow, TrainingRecord
 from ..variant import VariantSpec
 from . import machine

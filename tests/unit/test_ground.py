@@ -166,6 +166,7 @@ MAY_IMPORT = {
     "machine_records": {"errors", "records"} | SPECS,
     "training_records": {"errors", "records"} | SPECS,
     "files": {"errors", "layers"},
+    "stamps": set(),
     "store": {"errors", "files", "records", "machine_records", "training_records"} | SPECS,
     "traffic": {"errors"} | SPECS,
     "stderr": set(),
