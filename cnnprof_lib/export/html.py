@@ -85,6 +85,8 @@ def _script() -> dict[str, str]:
 def _take_figures(nb: NotebookNode) -> tuple[NotebookNode, list[Picture]]:
     """A copy of the notebook with an HTML element in place of each SVG, and the SVGs."""
     nb = copy.deepcopy(nb)
+    # What papermill put in is no part of the text, and names folders of the machine.
+    nb.cells = [cell for cell in nb.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     found: list[Picture] = []
     outputs = (output for cell in nb.cells for output in cell.get("outputs", []))
     for data in (output["data"] for output in outputs if _SVG in output.get("data", {})):

@@ -228,6 +228,15 @@ def test_a_page_asks_for_nothing() -> None:
     assert [link["href"] for link in soup.find_all("a") if not link["href"].startswith("#")] == ["https://example.org/"]
 
 
+def test_a_page_does_not_name_the_folders_papermill_put_in() -> None:
+    nb = notebook()
+    code = nbformat.v4.new_code_cell("outputs = '/home/somebody'", metadata={"tags": ["injected-parameters"]})
+    nb.cells.insert(1, code)
+    page, _ = PageExporter().from_notebook_node(nb)
+    assert "somebody" not in page
+    assert "somebody" in nb.cells[1].source
+
+
 def test_nothing_foreign_becomes_an_element() -> None:
     with drawn() as (ax, svg):
         ax.barh([HOSTILE], [1], label=HOSTILE)
