@@ -276,9 +276,19 @@ def compare_xprof(
 
 
 @app.command()
-def report(outputs: OutputsOption = "") -> None:
+def report(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
+    outputs: OutputsOption = "",
+) -> None:
     """Write the report from the stored runs, as HTML and PDF."""
-    _write_report(find_project(outputs=outputs))
+    project = find_project(outputs=outputs)
+    if not check:
+        _write_report(project)
+        return
+    from . import provenance
+
+    record = provenance.check(project)
+    console.print(f"The report of {record.created} is of what is stored: {len(record.inputs)} files.", highlight=False)
 
 
 def _write_report(project: Project) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import provenance
 from .errors import ReportError
 from .files import write_atomically
 from .project import Project
@@ -131,12 +132,15 @@ def render(project: Project) -> list[Path]:
     folder = project.store.report_dir
     folder.mkdir(parents=True, exist_ok=True)
     executed = folder / "report.ipynb"
+    read = provenance.inputs(project.store)
     error = _execute(
         project.notebooks / "report.ipynb", executed, {"outputs": str(project.outputs.resolve())}, io.StringIO()
     )
     if error is not None:
         raise ReportError(f"{executed}: {error}")
-    return export(executed)
+    written = export(executed)
+    provenance.write(project, read, written)
+    return written
 
 
 def export(executed: Path) -> list[Path]:

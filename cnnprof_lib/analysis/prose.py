@@ -162,6 +162,16 @@ def warnings(record: RunRecord) -> str:
     return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in warnings_of(record))
 
 
+def rendered(commit: str | None, lock_sha256: str | None) -> str:
+    """Which state of the project made the report of the runs."""
+    lock = f"`requirements.lock` has SHA-256 {code(lock_sha256)}" if lock_sha256 else "there is no `requirements.lock`"
+    return (
+        f"Rendered at commit {code(commit or 'unknown')}; {lock}. Machine, software and data set stand under "
+        "[Environment and data](#Environment-and-data). `cnnprof report --check` says whether the report still is of "
+        "what is stored."
+    )
+
+
 def all_warnings(records: Sequence[RunRecord]) -> str:
     """The warnings of several runs, each once with the runs it concerns."""
     found: dict[str, list[str]] = {}

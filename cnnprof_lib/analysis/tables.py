@@ -25,6 +25,7 @@ from .styled import Column, beside, interval_texts, styled, with_row
 
 RECORDED = "recorded, not measured here"
 
+_HASH_DIGITS = 12
 _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 
 
@@ -213,6 +214,23 @@ def environment(records: Sequence[Record]) -> Styler:
     table = merged.T.rename_axis("fact").reset_index()
     columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
     return styled(table, columns, caption="Machine, software, images and weights of the runs")
+
+
+def provenance(records: Sequence[Record]) -> Styler:
+    """Of every run its ids, commit, weights and images: what the numbers beside its variant and runtime rest on."""
+    rows = [
+        {
+            "variant": run.variant.name,
+            "runtime": run.runtime,
+            "runs": ", ".join(run.pooled or (run.run_id,)),
+            "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
+            "weights": run.weights.sha256[:_HASH_DIGITS],
+            "images": run.images.sha256[:_HASH_DIGITS] if run.images.sha256 else run.images.name,
+        }
+        for run in frames.completed(records)
+    ]
+    columns = {name: Column(name) for name in rows[0]} if rows else {}
+    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime rest on")
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -1,0 +1,77 @@
+"""What a report was made of, and what is said when that changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnprof_lib import provenance
+from cnnprof_lib.errors import ReportError
+from cnnprof_lib.project import Project
+from tests.builders import make_check, make_failure, make_record, write_run
+
+RUN_ID = "20261124T000000Z-0000"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with two runs, a failure, a check and a report."""
+    project = Project(tmp_path, tmp_path / "outputs")
+    (tmp_path / "requirements.lock").write_text("numpy==2.2\n")
+    for runtime in ("unfused", "stock"):
+        write_run(project.store, make_record("baseline", runtime))
+    project.store.write_failure(make_failure("stride2"))
+    project.store.write_check(make_check())
+    html = project.store.report_dir / "report.html"
+    html.parent.mkdir(parents=True)
+    html.write_text("<p>the report")
+    provenance.write(project, provenance.inputs(project.store), [html])
+    return project
+
+
+def test_a_report_names_every_file_it_reads(project: Project) -> None:
+    record = provenance.check(project)
+    runs = [f"runs/baseline/{runtime}/{RUN_ID}" for runtime in ("stock", "unfused")]
+    assert sorted(record.inputs) == [
+        "check/stock.json",
+        *(f"{run}/{name}" for run in runs for name in ("ops.parquet", "profiler.txt", "record.json")),
+        f"runs/stride2/unfused/{RUN_ID}/failure.json",
+    ]
+    assert list(record.files) == ["report/report.html"]
+    assert record.lock_sha256 == provenance.lock_sha256(project)
+
+
+def complaint(project: Project) -> str:
+    with pytest.raises(ReportError) as caught:
+        provenance.check(project)
+    return str(caught.value)
+
+
+def test_what_changed_is_named(project: Project) -> None:
+    (project.outputs / "check/stock.json").unlink()
+    profile = project.outputs / "runs/baseline/stock" / RUN_ID / "profiler.txt"
+    profile.write_text("another")
+    (project.outputs / "report/report.html").write_text("<p>written over")
+    newer = make_record("baseline", "unfused", run_id="20261124T000001Z-0000")
+    write_run(project.store, newer)
+    assert complaint(project) == (
+        f"{project.outputs}/report: the report no longer matches what is stored. Received: check/stock.json is gone, "
+        f"runs/baseline/stock/{RUN_ID}/profiler.txt changed, runs/baseline/unfused/{RUN_ID}/ops.parquet is gone "
+        "and 6 more. Write it again: cnnprof report"
+    )
+
+
+def test_a_report_that_was_written_over_is_found(project: Project) -> None:
+    (project.outputs / "report/report.html").write_text("<p>written over")
+    assert complaint(project) == (
+        f"{project.outputs}/report: the report no longer matches what is stored. "
+        "Received: report/report.html changed. Write it again: cnnprof report"
+    )
+
+
+def test_without_a_report_it_says_so(tmp_path: Path) -> None:
+    project = Project(tmp_path, tmp_path / "outputs")
+    assert complaint(project) == (
+        f"{tmp_path}/outputs/report/report.json: there is no report to check. Write it: cnnprof report"
+    )
