@@ -202,13 +202,17 @@ def step_distribution(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     data = data[data["kind"] != "baseline"]
     shown = data.assign(ms=data["seconds"] * _MS)
     colour = SOURCE_STYLES[shown["runtime"].iloc[0]]["color"]
-    sns.stripplot(shown, x="ms", y="kind", color=colour, alpha=0.4, size=4, jitter=0.25, legend=False, ax=ax)
     kinds = list(shown["kind"].unique())
+    rng = np.random.default_rng(0)  # seaborn's stripplot would put the dots elsewhere in every report
     for place, kind in enumerate(kinds):
-        median = shown.loc[shown["kind"] == kind, "ms"].median()
+        ms = shown.loc[shown["kind"] == kind, "ms"]
+        heights = place + rng.uniform(-0.25, 0.25, len(ms))
+        ax.scatter(ms, heights, s=16, color=colour, alpha=0.4, linewidths=0)
+        median = ms.median()
         ax.plot([median, median], [place - 0.35, place + 0.35], color="black", linewidth=2)
         text = units.seconds(median / _MS)
         ax.annotate(text, (median, place - 0.37), ha="center", va="bottom", fontsize="small")
+    ax.set_yticks(range(len(kinds)), kinds)
     ax.set_ylim(len(kinds) - 0.5, -0.7)
     title = f"Steps of {shown['variant'].iloc[0]}{_in_runtime(shown)}"
     ax.set(xlabel="time per step [ms]", ylabel="", title=title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from cnnprof_lib.settings import RUNTIMES
 from cnnprof_lib.store import Store
 from tests.builders import make_accuracy, make_failure, make_record, write_run
 
@@ -77,6 +79,27 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "Conv2D | 22.84MB (100.00%, 31.86%)" in html
     assert len(outputs_of(notebook, "image/svg+xml")) == 8
     assert "<script" not in html + prose
+
+
+def test_report_is_the_same_without_tensorflow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for runtime in RUNTIMES:
+        for name in ("baseline", "stride2"):
+            write_run(store, make_record(name, runtime, accuracy=make_accuracy(8600)))
+    usual = execute("report.ipynb", store)
+
+    hidden = store.outputs.parent / "hidden"
+    hidden.mkdir()
+    for package in ("tensorflow", "keras"):
+        (hidden / f"{package}.py").write_text(f"raise ImportError('{package} is hidden')\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(hidden), str(ROOT)]))
+    without = execute("report.ipynb", store)
+    for kind in ("text/markdown", "text/html", "image/svg+xml"):
+        shown, again = (
+            [re.sub(r"T_[0-9a-f]{5}|\d{4}-\d\d-\d\dT[\d:.]+", "", text) for text in outputs_of(notebook, kind)]
+            for notebook in (usual, without)
+        )
+        assert shown, kind
+        assert shown == again, kind
 
 
 def test_report_of_nothing_fails_in_one_line(store: Store) -> None:
