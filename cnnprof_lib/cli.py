@@ -281,14 +281,13 @@ def report(
     outputs: OutputsOption = "",
 ) -> None:
     """Write the report from the stored runs, as HTML and PDF."""
-    project = find_project(outputs=outputs)
-    if not check:
-        _write_report(project)
-        return
     from . import provenance
 
-    record = provenance.check(project)
-    console.print(f"The report of {record.created} is of what is stored: {len(record.inputs)} files.", highlight=False)
+    project = find_project(outputs=outputs)
+    if check:
+        console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
+    else:
+        _write_report(project)
 
 
 def _write_report(project: Project) -> None:

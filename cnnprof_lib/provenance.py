@@ -34,6 +34,10 @@ class ReportRecord(Spec):
     files: Mapping[str, str]
     """The report itself."""
 
+    def __str__(self) -> str:
+        """One clause: ``167 files, rendered 2026-11-24T09:25:23+00:00``."""
+        return f"{len(self.inputs)} files, rendered {self.created}"
+
 
 def lock_sha256(project: Project) -> str | None:
     """Hash of the lock file, which names every package by version."""

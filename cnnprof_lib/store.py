@@ -249,13 +249,6 @@ class Store:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def write_outcomes(
-        self, variant: str, predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], key: str | None = None
-    ) -> None:
-        """Stores the outcomes alone, of weights that are there."""
-        path = self._trained_dir(variant, key) / OUTCOMES
-        write_atomically(path, _packed(predicted, labels))
-
     def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
         """How weights of a variant came about: the reference, or those of a recipe's key; None if there are none."""
         path = self._trained_dir(variant, key) / TRAINING

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .style import OP_COLOURS, SOURCE_STYLES, label_right, log_ticks
+from .style import OP_COLOURS, SOURCE_STYLES, factor_rows, label_right, log_ticks
 
 _MB = 1e-6
 _SIZES = {
@@ -38,12 +38,7 @@ def overhead(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(both, y, label=f"{runtime}, with add_step in the loop", markerfacecolor="white", **look)
         for factor, height in zip(both, y, strict=True):
             label_right(ax, f"{factor:.1f}", (factor, height))
-    ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
-    ax.set_xscale("log")
-    ax.margins(x=0.1)
-    log_ticks(ax.xaxis)
-    ax.set_yticks(range(len(variants)), variants)
-    ax.set_ylim(len(variants) - 0.5, -0.5)
+    factor_rows(ax, variants)
     ax.set(xlabel="step / unprofiled step", title="What does profiling cost?")
     ax.legend(loc="upper right")
     return ax

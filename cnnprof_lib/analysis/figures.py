@@ -19,7 +19,7 @@ from .. import units
 from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED
-from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_points, label_right, log_ticks
+from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
 _MS = 1e3
 _QUANTITIES = {
@@ -177,14 +177,9 @@ def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.errorbar(rows["ratio"], y, xerr=errors, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
         for ratio, end, height in zip(rows["ratio"], rows["ratio_high"], y, strict=True):
             label_right(ax, f"{ratio:.2f}", (end, height))
-    ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
     if not np.isnan(smallest := data["smallest_ratio"].max()):
         ax.axvspan(1 / smallest, smallest, color="#dddddd", zorder=0, label=INDISTINCT)
-    ax.set_xscale("log")
-    ax.margins(x=0.1)
-    log_ticks(ax.xaxis)
-    ax.set_yticks(range(len(variants)), variants)
-    ax.set_ylim(len(variants) - 0.5, -0.5)
+    factor_rows(ax, variants)
     ax.set(xlabel="latency / latency of the baseline in the same process", title="How much of the latency is left?")
     ax.legend(loc="upper left")
     return ax

@@ -61,6 +61,16 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def factor_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Lays axes out for factors on a log scale, a row per name from the top, with a line at 1."""
+    ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
+    ax.set_xscale("log")
+    ax.margins(x=0.1)
+    log_ticks(ax.xaxis)
+    ax.set_yticks(range(len(names)), list(names))
+    ax.set_ylim(len(names) - 0.5, -0.5)
+
+
 def label_right(ax: Axes, text: str, point: tuple[float, float]) -> None:
     """Writes beside a point, to its right."""
     ax.annotate(text, point, (8, 0), textcoords="offset points", va="center", fontsize="small")

@@ -17,7 +17,7 @@ from cnnprof_lib.errors import StoreError
 from cnnprof_lib.files import write_atomically
 from cnnprof_lib.records import LatencyRecord
 from cnnprof_lib.store import Store
-from tests.builders import make_failure, make_ops, make_record, make_unattributed
+from tests.builders import make_failure, make_ops, make_record, make_training, make_unattributed
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_outcomes_that_cannot_be_read_are_one_line(store: Store) -> None:
 
     line = "outputs/reference/smoke/outcomes.npz: cannot be read. Train again: cnnprof train smoke"
     assert refused() == line
-    store.write_outcomes("smoke", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
+    store.write_training(make_training("smoke"), b"weights", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
     assert store.read_outcomes("smoke")["label"].tolist() == [0, 1, 2]
     path = Path("outputs/reference/smoke/outcomes.npz")
     path.write_bytes(path.read_bytes()[:50])
