@@ -62,8 +62,10 @@ class Staircase(Spec):
 
 
 class Augmentation(Spec):
-    """What a training image goes through besides the random crop to the network's input size."""
+    """What a training image goes through: a random crop to the network's input size, and these."""
 
+    shift: Annotated[int, Field(ge=0)] | None = None
+    """How many pixels the crop may lie off the centre, up, down and to the sides; null for as far as the image goes."""
     flip: bool = False
     brightness: NonNegativeFloat = 0.0
     """Largest brightness change, in steps of the 0 to 255 scale."""
