@@ -164,7 +164,7 @@ MAY_IMPORT = {
     "params": {"errors"} | SPECS,
     "records": {"errors"} | SPECS,
     "machine_records": {"errors", "records"} | SPECS,
-    "training_records": {"errors", "records"} | SPECS,
+    "training_records": {"errors", "records", "units"} | SPECS,
     "files": {"errors", "layers"},
     "stamps": set(),
     "store": {"errors", "files", "records", "machine_records", "training_records"} | SPECS,
