@@ -139,19 +139,19 @@ def nodes(table: pd.DataFrame) -> pd.DataFrame:
         table: From `frames.profile`, by node. A kernel is shown where it does not bear its op's name.
     """
     table = table.sort_values("time_s", ascending=False, kind="stable")
-    renamed = table["kernel"] != table["op"]
-    return pd.DataFrame(
+    renamed = table["kernel"].where(table["kernel"] != table["op"], "")
+    shown = pd.DataFrame(
         {
             "node": table["node"].where(table["node"] != "", table["op"]),
             "layer": table["layer"],
             "op": table["op"],
-            "executed as": table["kernel"].where(renamed, ""),
+            "executed as": renamed,
             "time [µs]": (table["time_s"] * 1e6).round(1),
             "of step [%]": (table["time_s"] / table["time_s"].sum() * 100).round(2),
             "requested [KB]": (table["requested_bytes"] / 1e3).round(2),
-            "executions": table["occurrences"].round(2),
         }
     ).reset_index(drop=True)
+    return shown if renamed.any() else shown.drop(columns="executed as")
 
 
 def published_ops(table: pd.DataFrame) -> Styler:

@@ -18,7 +18,7 @@ OLD, NEW = "20261124T000000Z-0000", "20261125T000000Z-0000"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """The baseline in two commands, the second of two processes, and in one of these a failure; stride2 in one runtime."""
+    """The baseline in two commands, the second of two processes in one runtime; stride2 in the other; a failure."""
     store = Store(tmp_path / "outputs")
     write_run(store, make_record("baseline", run_id=f"{OLD}-00", series=OLD))
     for number in (0, 1):
