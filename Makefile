@@ -70,7 +70,7 @@ scaling: setup ## Time two variants with small and large batches, on one and on 
 train: setup ## Train every variant; a stopped training goes on where it was
 	$(BIN)/cnnprof train --all $(data_option)
 
-lab: setup ## Open the stored runs in JupyterLab
+lab: setup ## Explore the stored runs in JupyterLab: pick, compare, filter
 	$(BIN)/jupyter lab notebooks/explore.ipynb
 
 test: setup ## Run the tests
