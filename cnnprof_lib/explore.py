@@ -218,6 +218,9 @@ class Explorer:
     def __init__(self, runs: StoredRuns) -> None:
         self._runs = runs
         variants = runs.variants
+        for variant in variants:  # now, at once, rather than with the first change of a control
+            for runtime in runs.runtimes(variant):
+                runs.profile(*runs.newest(variant, runtime))
         self.first = RunPicker(runs, "Variant", variants[0])
         self.second = RunPicker(runs, "Other", variants[-1])
         self.value = _buttons([(quantity.noun, column) for column, quantity in QUANTITIES.items()])
