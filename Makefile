@@ -70,7 +70,7 @@ scaling: setup ## Time two variants with small and large batches, on one and on 
 train: setup ## Train every variant; a stopped training goes on where it was
 	$(BIN)/cnnprof train --all $(data_option)
 
-lab: setup ## Open the stored runs in JupyterLab
+lab: setup ## Explore the stored runs in JupyterLab: pick, compare, filter
 	$(BIN)/jupyter lab notebooks/explore.ipynb
 
 test: setup ## Run the tests
@@ -95,5 +95,5 @@ distclean: clean ## The same, and remove .venv
 
 lock: ## Make requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
+	uv pip compile --universal --python-version 3.10 --extra dev --extra explore --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
 	  --quiet --no-config $(if $(UPGRADE),--upgrade) -o requirements.lock

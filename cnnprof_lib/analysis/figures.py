@@ -19,15 +19,10 @@ from .. import units
 from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED
+from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
 _MS = 1e3
-_QUANTITIES = {
-    "time_s": ("time per step [ms]", _MS),
-    "requested_bytes": ("requested bytes per step [MB]", 1e-6),
-    "occurrences": ("executions per step", 1.0),
-}
-_RUN_KEYS = ("variant", "runtime", "run_id")
 _HATCH = "///"
 _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
@@ -214,7 +209,9 @@ def step_distribution(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot(data: pd.DataFrame, value: str = "time_s", by: str = "op", *, ax: Axes | None = None) -> Axes:
+def plot(
+    data: pd.DataFrame, value: str = "time_s", by: str = "op", *, share: bool = False, ax: Axes | None = None
+) -> Axes:
     """Bars of any quantity of any runs, for exploring: the rows of ``data`` added up by op, layer or kernel.
 
     Args:
@@ -222,25 +219,35 @@ def plot(data: pd.DataFrame, value: str = "time_s", by: str = "op", *, ax: Axes 
             variants, runtimes or runs, each gets bars of its own.
         value: ``time_s``, ``requested_bytes`` or ``occurrences``.
         by: ``op``, ``layer``, ``kernel``, or any other column of texts.
+        share: Draw percentages of each run's own step.
         ax: Where to draw.
     """
     ax = ax or plt.gca()
-    label, scale = _QUANTITIES[value]
-    keys = [key for key in _RUN_KEYS if key != by and data[key].nunique() > 1]
+    quantity = QUANTITIES[value]
+    keys = [key for key in RUN_KEYS if key != by and data[key].nunique() > 1]
     run = data[keys].agg(" · ".join, axis="columns") if keys else ""
-    rows = data.assign(run=run, total=data[value] * scale)
-    totals = rows.groupby([by, "run"], as_index=False, sort=False).agg(total=("total", "sum"))
+    rows = data.assign(run=run)
+    totals = rows.pivot_table(index=by, columns="run", values=value, aggfunc="sum", sort=False, fill_value=0.0)
     if by != "layer":  # layers keep the network's order
-        totals = totals.sort_values("total", ascending=False)
+        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    shown = totals / totals.sum() * 100 if share else totals * quantity.scale
+    height = 0.8 / len(shown.columns)
+    palette = sns.color_palette("colorblind", len(shown.columns))
+    own = [bar_colour(by, str(name)) for name in shown.index]
+    for place, name in enumerate(shown.columns):
+        y = np.arange(len(shown)) + (place - (len(shown.columns) - 1) / 2) * height
+        bars = ax.barh(y, shown[name], height, color=palette[place] if keys else own, label=name or None, **_EDGE)
+        if not keys:
+            texts = [f"{number:.1f}%" for number in shown[name]] if share else map(quantity.formatter, totals[name])
+            ax.bar_label(bars, list(texts), padding=3, fontsize="small")
+            ax.margins(x=0.12)
+    ax.set_yticks(range(len(shown)), list(shown.index))
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
     if keys:
-        sns.barplot(totals, x="total", y=by, hue="run", palette="colorblind", saturation=1, ax=ax)
-        ax.legend(title=None)
-    else:
-        default = OP_COLOURS[OTHER if by == "op" else "Conv2D"]
-        colours = {name: OP_COLOURS.get(name, default) for name in totals[by]}
-        sns.barplot(totals, x="total", y=by, hue=by, palette=colours, saturation=1, legend=False, ax=ax)
+        ax.legend()
     shared = [str(data[key].iloc[0]) for key in ("variant", "runtime") if key not in (by, *keys)]
-    ax.set(xlabel=label, ylabel="", title=" · ".join(shared))
+    ax.set(xlabel=quantity.label(share), ylabel="", title=" · ".join(shared))
     return ax
 
 

@@ -18,7 +18,7 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
 HOVER = "hover:"
 CAPTION = "caption:"
@@ -93,6 +93,10 @@ def bar_texts(ax: Axes) -> Iterator[tuple[Rectangle, str]]:
 def _name_at(axis: Axis, place: float) -> str:
     """The label of the tick next to a place, where ticks have names instead of numbers."""
     formatter, ticks = axis.get_major_formatter(), np.asarray(axis.get_ticklocs(), dtype=float)
-    if not isinstance(formatter, FixedFormatter | StrCategoryFormatter) or not ticks.size:
+    named = isinstance(formatter, FixedFormatter | StrCategoryFormatter) or (
+        # What `Axis.set_ticks` makes of labels.
+        isinstance(formatter, FuncFormatter) and isinstance(axis.get_major_locator(), FixedLocator)
+    )
+    if not named or not ticks.size:
         return ""
     return formatter.format_ticks(list(ticks))[int(np.abs(ticks - place).argmin())]

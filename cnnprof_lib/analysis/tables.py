@@ -132,6 +132,28 @@ def ops_beside_published(record: RunRecord) -> str:
     return beside(*titled)
 
 
+def nodes(table: pd.DataFrame) -> pd.DataFrame:
+    """The nodes of one run, the longest first, as plain numbers under headers with their units: to sort and filter.
+
+    Args:
+        table: From `frames.profile`, by node. A kernel is shown where it does not bear its op's name.
+    """
+    table = table.sort_values("time_s", ascending=False, kind="stable")
+    renamed = table["kernel"].where(table["kernel"] != table["op"], "")
+    shown = pd.DataFrame(
+        {
+            "node": table["node"].where(table["node"] != "", table["op"]),
+            "layer": table["layer"],
+            "op": table["op"],
+            "executed as": renamed,
+            "time [µs]": (table["time_s"] * 1e6).round(1),
+            "of step [%]": (table["time_s"] / table["time_s"].sum() * 100).round(2),
+            "requested [KB]": (table["requested_bytes"] / 1e3).round(2),
+        }
+    ).reset_index(drop=True)
+    return shown if renamed.any() else shown.drop(columns="executed as")
+
+
 def published_ops(table: pd.DataFrame) -> Styler:
     """A printed table of the thesis in the same form, closed by its sums.
 

@@ -114,12 +114,3 @@ def test_report_of_failures_alone_still_reports(store: Store) -> None:
     notebook = execute("report.ipynb", store)
     assert "failed: out of memory" in "".join(outputs_of(notebook, "text/html"))
     assert outputs_of(notebook, "image/svg+xml") == []
-
-
-def test_explore_shows_and_plots_all_records(store: Store) -> None:
-    write_run(store, make_record("baseline", run_id="20261124T000000Z-0000"))
-    write_run(store, make_record("baseline", run_id="20261124T000001Z-0000"))
-    store.write_failure(make_failure("stride2"))
-    notebook = execute("explore.ipynb", store)
-    assert len(outputs_of(notebook, "image/svg+xml")) == 4
-    assert "20261124T000001Z-0000" in "".join(outputs_of(notebook, "text/html"))

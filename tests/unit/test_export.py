@@ -93,6 +93,10 @@ def test_bars_of_every_kind_are_told() -> None:
         ax.set_ylabel("size [MB]")
     with drawn() as (ax, plain):
         ax.barh([3, 7], [1, 2])
+    with drawn() as (ax, named):
+        ax.barh([0.2, 1.2], [1, 2])
+        ax.set_yticks([0, 1], ["a", "b"])
+    assert titles_of(pictures.read(named[0]).svg) == ["a: 1", "b: 2"]
     assert titles_of(pictures.read(svg[0]).svg) == ["a, stock: 1235 MB", "a: -0.5 MB"]
     assert titles_of(pictures.read(plain[0]).svg) == ["1", "2"]
 

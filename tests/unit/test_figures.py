@@ -220,8 +220,20 @@ def test_plot_gives_each_run_bars_of_its_own(ax: Axes) -> None:
     figures.plot(profiles(), "requested_bytes", by="layer", ax=ax)
     assert labels_of(ax.yaxis) == ["conv1", "(no layer)", "unattributed"]
     assert legend_of(ax) == ["unfused", "stock"]
-    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[2, 0, 0], [2, 0]]
+    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[2, 0, 0], [2, 0, 0]]
     assert (ax.get_title(), ax.get_xlabel()) == ("baseline", "requested bytes per step [MB]")
+
+
+def test_plot_as_shares_fills_the_step_of_each_run(ax: Axes) -> None:
+    figures.plot(profiles(), by="layer", share=True, ax=ax)
+    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[70, 10, 20], [60, 0, 40]]
+    assert ax.get_xlabel() == "share of a step's time [%]"
+
+
+def test_plot_writes_the_numbers_of_a_single_run(ax: Axes) -> None:
+    data = profiles()
+    figures.plot(data[data["runtime"] == "stock"], ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["3.00ms", "2.00ms"]
 
 
 def test_figures_draw_on_the_current_axes_unless_told(ax: Axes) -> None:

@@ -81,7 +81,9 @@ def test_lock_pins_every_requirement_once(python):
     versions = dict(found)
     assert len(versions) == len(found), "a package is pinned twice"
     extras = PROJECT["optional-dependencies"]
-    requirements = [Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["pdf"]]]
+    requirements = [
+        Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["explore"], *extras["pdf"]]
+    ]
     assert len(requirements) > 20
     for requirement in requirements:
         version = versions[canonicalize_name(requirement.name)]
@@ -96,7 +98,9 @@ def test_lock_holds_no_address_and_no_option():
 def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
-    assert command.startswith("uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml")
+    assert command.startswith(
+        "uv pip compile --universal --python-version 3.10 --extra dev --extra explore --extra pdf pyproject.toml"
+    )
 
 
 # Import directions
@@ -173,6 +177,9 @@ MAY_IMPORT = {
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
     "analysis.hover": set(),
+    "analysis.quantities": {"units", "analysis.style"},
+    "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities"},
+    "calls": set(),
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
@@ -204,7 +211,7 @@ def test_thesis_imports_only_errors():
         assert own_imports(module) <= {"cnnprof_lib.errors", *modules}, module
 
 
-@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report"])
+@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report", "explore"])
 def test_rendering_reaches_neither_measure_nor_tensorflow(name):
     modules = modules_below(name)
     assert modules, f"cnnprof_lib/{name} does not exist"
