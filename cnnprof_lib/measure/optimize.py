@@ -96,6 +96,23 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         matrix = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
         self.assign_sub(variable, keras.ops.reshape(matrix, variable.shape))
 
+    def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
+        """What Keras computes, in half the multiplications for a matrix four times as long as it is wide.
+
+        The iteration X <- X Q, Q = a + b G + c G**2 with the Gram matrix G = X' X, changes G to Q G Q. So it is run on
+        the smaller G alone, and the product of all Q is multiplied to the first X.
+        """
+        if x.shape[0] < x.shape[1]:
+            return keras.ops.transpose(self.zeropower_via_newtonschulz5(keras.ops.transpose(x), steps))
+        x = x / (keras.ops.norm(x) + 1e-7)
+        gram = keras.ops.transpose(x) @ x
+        product = identity = keras.ops.eye(x.shape[1], dtype=x.dtype)
+        for _ in range(steps):
+            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * (gram @ gram)
+            product = product @ factor
+            gram = factor @ gram @ factor
+        return x @ product
+
 
 def _optimizer(recipe: RecipeSpec, last_layer: str) -> keras.optimizers.Optimizer:
     rate = _schedule(recipe)

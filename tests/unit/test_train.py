@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -104,6 +105,13 @@ def test_muon_makes_the_step_of_every_kernel_but_the_last_orthogonal(images: Dat
     for path in [last, *(path for path in steps if path.endswith("bias"))]:
         changed = steps[path][steps[path] != 0]
         assert np.median(np.abs(changed)) == pytest.approx(0.001, rel=0.02), path  # the first step of Adam: its rate
+
+
+@pytest.mark.parametrize("shape", [(96, 24), (24, 96), (32, 32)])
+def test_orthogonal_steps_are_those_of_keras(shape: tuple[int, int]) -> None:
+    matrix = tf.constant(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    ours = optimize.ConvolutionalMuon().zeropower_via_newtonschulz5(matrix, 5)
+    np.testing.assert_allclose(ours, keras.optimizers.Muon().zeropower_via_newtonschulz5(matrix, 5), atol=1e-5)
 
 
 def test_the_record_says_where_the_weights_come_from(images: DataSet, tmp_path: Path) -> None:
