@@ -22,7 +22,7 @@ from .training_records import HistoryRow, TrainingRecord
 from .variant import VariantSpec
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from .analysis.check import Resolution
     from .measure.data import Location

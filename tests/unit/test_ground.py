@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13")
 TARGETS = (
     "setup", "report", "render", "html", "pdf", "scaling", "train", "lab", "test", "test-browser", "lint", "clean",
     "lock",
@@ -99,7 +95,7 @@ def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
     assert command.startswith(
-        "uv pip compile --universal --python-version 3.10 --extra dev --extra explore --extra pdf pyproject.toml"
+        "uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml"
     )
 
 
@@ -317,7 +313,7 @@ def test_setup_refuses_another_python_in_one_line(tmp_path):
     assert run.returncode != 0
     first, last = run.stderr.splitlines()
     assert first == (
-        "cnnprof needs Python 3.10 to 3.13. Received: ./python, 3.9.18. Name another one: make setup PYTHON=python3.12"
+        "cnnprof needs Python 3.11 to 3.13. Received: ./python, 3.9.18. Name another one: make setup PYTHON=python3.12"
     )
     assert last.startswith("make: ***")
     assert not (project / ".venv").exists()
