@@ -20,6 +20,7 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from .analysis import figures, hover, style, tables
+from .analysis.network import network
 from .analysis.quantities import QUANTITIES
 from .analysis.side_by_side import side_by_side
 from .analysis.stored import RunKey, StoredRuns
@@ -251,6 +252,7 @@ class Explorer:
             View("One run", [first, kind], self._plot),
             View("All variants", [self.checked, [self.first.runtime, self.share]], self._op_times, Canvas(right_in=2)),
             View("Steps", [first], self._step_distribution),
+            View("Network", [first], self._network, Canvas(height_in=6.6)),
             View("Nodes", [first], self._node_table, Page()),
         ]
 
@@ -273,6 +275,10 @@ class Explorer:
     def _step_distribution(self) -> Call:
         steps = Call("runs.steps", self._runs.steps, self.first.key)
         return Call("figures.step_distribution", figures.step_distribution, (steps,))
+
+    def _network(self) -> Call:
+        spec = Call("runs.spec", self._runs.spec, self.first.key)
+        return Call("network", network, (spec, Call("runs.layers", self._runs.layers, self.first.key)))
 
     def _node_table(self) -> Call:
         return Call("explore.node_table", node_table, (self._profile(self.first),))

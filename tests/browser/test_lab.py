@@ -187,6 +187,7 @@ def test_every_view_is_drawn_when_its_tab_is_opened(explored: Explored) -> None:
         ("One run", "stride5 · stock"),
         ("All variants", "What a step is made of, stock"),
         ("Steps", "Steps of stride5, stock"),
+        ("Network", "softmax_linear"),
         ("Nodes", "conv2/Conv2D"),
     ):
         explored.open(title)

@@ -22,7 +22,8 @@ import contextlib, io, json, time
 import matplotlib.pyplot as plt
 
 explorer = _  # what the last cell showed
-names = {"runs": runs, "explore": explore, "figures": figures, "side_by_side": side_by_side, "waterfall": waterfall}
+names = {"runs": runs, "explore": explore, "figures": figures}
+names |= {"side_by_side": side_by_side, "waterfall": waterfall, "network": network}
 
 
 def shown():
@@ -70,6 +71,7 @@ CONTROLS = {
     "One run": PICKER | KIND,
     "All variants": {"runtime", "share", "variants"},
     "Steps": PICKER,
+    "Network": PICKER,
     "Nodes": PICKER,
 }
 """What each view answers to."""

@@ -77,7 +77,7 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "Of 79 printed rows" not in prose  # only tables of variants that were measured are judged
     assert re.search(r"Of \d+ printed rows, \d+ cannot be of the op they are named after", prose)
     assert "Conv2D | 22.84MB (100.00%, 31.86%)" in html
-    assert len(outputs_of(notebook, "image/svg+xml")) == 8
+    assert len(outputs_of(notebook, "image/svg+xml")) == 9
     assert "<script" not in html + prose
 
 

@@ -56,3 +56,8 @@ def test_percent() -> None:
 )
 def test_a_change_is_written_with_its_sign(value_s: float, text: str) -> None:
     assert units.signed_seconds(value_s) == text
+
+
+def test_shape() -> None:
+    assert units.shape((24, 24, 64)) == "24×24×64"
+    assert units.shape((10,)) == "10"
