@@ -19,6 +19,7 @@ from .. import units
 from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED
+from .frontier import dominated
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
@@ -119,7 +120,10 @@ def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
 
 
 def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where recorded, not measured.
+    """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
+
+    The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
+    the accuracy was recorded with the weights, not measured.
 
     Args:
         data: From `summary.overview`; runs without latency or accuracy are left out.
@@ -132,27 +136,39 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
         ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])
         return ax
-    for runtime in data["runtime"].unique():
-        for measured in (True, False):
-            rows = data[(data["runtime"] == runtime) & (data["accuracy_measured"] == measured)]
-            if rows.empty:
-                continue
-            ax.errorbar(
-                rows["latency_s"] * _MS,
-                rows["top1"] * 100,
-                xerr=_distances(rows, "latency_s", _MS),
-                yerr=_distances(rows, "top1", 100),
-                linestyle="none",
-                markerfacecolor=None if measured else "white",
-                label=f"{runtime}, accuracy {'measured' if measured else 'recorded'}",
-                **SOURCE_STYLES[runtime],
-            )
+    data = data.assign(dominated=dominated(data))
+    for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
+        steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
+        ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
+    for (runtime, measured), rows in data.groupby(["runtime", "accuracy_measured"], sort=False):
+        label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
+        for beaten, some in rows.groupby("dominated"):
+            _accuracy_points(ax, some, label, filled=not beaten, bars="-" if measured else ":")
+            label = ""
+    if data["dominated"].any():
+        ax.plot([], [], "o", color="#555555", markerfacecolor="white", label="dominated")
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
     label_points(ax, list(zip(data["latency_s"] * _MS, data["top1"] * 100, data["variant"], strict=True)))
     ax.legend(loc="lower right")
     return ax
+
+
+def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, bars: str) -> None:
+    """Points of one runtime with their intervals; ``bars`` is the line style of these."""
+    drawn = ax.errorbar(
+        rows["latency_s"] * _MS,
+        rows["top1"] * 100,
+        xerr=_distances(rows, "latency_s", _MS),
+        yerr=_distances(rows, "top1", 100),
+        linestyle="none",
+        markerfacecolor=None if filled else "white",
+        label=label,
+        **SOURCE_STYLES[rows["runtime"].iloc[0]],
+    )
+    for lines in drawn[2]:
+        lines.set_linestyle(bars)
 
 
 def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -139,14 +139,29 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
         ]
     )
     figures.accuracy_against_latency(overview, ax=ax)
-    measured, recorded = ax.containers
+    measured = ax.containers[0]
     assert [c.get_label() for c in ax.containers] == ["unfused, accuracy measured", "unfused, accuracy recorded"]
     assert [c[0].get_xydata().round(6).tolist() for c in ax.containers] == [[[10, 86]], [[1, 79.6]]]
-    assert recorded[0].get_markerfacecolor() == "white"
+    assert [[bars.get_linestyle()[0][1] is None for bars in c[2]] for c in ax.containers] == [[True] * 2, [False] * 2]
     low, high = measured[2][1].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((85.3061, 86.6663), abs=1e-4)
     assert [text.get_text() for text in ax.texts] == ["baseline", "stride2"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latency per step [ms]", "top-1 accuracy [%]")
+
+
+def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: Axes) -> None:
+    def measured(name: str, seconds: float, correct: int) -> frames.Record:
+        return make_record(name, plain_s=((seconds,) * 2,) * 2, accuracy=make_accuracy(correct))
+
+    runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
+    figures.accuracy_against_latency(summary.overview(runs), ax=ax)
+    (frontier,) = (line for line in ax.lines if line.get_label() == "efficient frontier")
+    assert frontier.get_xydata().round(6).tolist() == [[1, 80], [10, 86]]
+    assert frontier.get_drawstyle() == "steps-post"
+    on_it, beaten = ax.containers
+    assert beaten[0].get_xydata().round(6).tolist() == [[2, 79]]
+    assert (on_it[0].get_markerfacecolor(), beaten[0].get_markerfacecolor()) == (on_it[0].get_color(), "white")
+    assert sorted(legend_of(ax)) == ["dominated", "efficient frontier", "unfused, accuracy measured"]
 
 
 def test_without_any_accuracy_the_figure_says_so(ax: Axes) -> None:
