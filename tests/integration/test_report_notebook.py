@@ -77,7 +77,14 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "Of 79 printed rows" not in prose  # only tables of variants that were measured are judged
     assert re.search(r"Of \d+ printed rows, \d+ cannot be of the op they are named after", prose)
     assert "Conv2D | 22.84MB (100.00%, 31.86%)" in html
-    assert len(outputs_of(notebook, "image/svg+xml")) == 9
+    drawn = [re.search(r'id="caption:([\w-]*):', svg)[1] for svg in outputs_of(notebook, "image/svg+xml")]
+    keys = ["accuracy", "ops-unfused", "ops-stock", "stride", "overhead", "memory-unfused", "network-unfused", "", ""]
+    assert drawn == keys
+    referred = set(re.findall(r"\(#([FT]_[\w-]+)\)", prose))
+    assert referred == {
+        "T_overview", "T_claims", "F_ops-unfused", "F_accuracy", "F_stride", "F_overhead"
+    }  # fmt: skip
+    assert referred <= {f"F_{key}" for key in drawn} | set(re.findall(r'id="(T_[a-z]+)"', html))
     assert "<script" not in html + prose
 
 

@@ -173,6 +173,7 @@ MAY_IMPORT = {
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
     "analysis.hover": set(),
+    "analysis.captions": {"analysis.hover"},
     "analysis.quantities": {"units", "analysis.style"},
     "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities"},
     "calls": set(),
