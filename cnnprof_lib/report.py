@@ -132,7 +132,7 @@ def render(project: Project) -> list[Path]:
     folder = project.store.report_dir
     folder.mkdir(parents=True, exist_ok=True)
     executed = folder / "report.ipynb"
-    read = provenance.inputs(project.store)
+    read, made_by = provenance.inputs(project.store), provenance.sources(project)
     error = _execute(
         project.notebooks / "report.ipynb",
         executed,
@@ -143,7 +143,7 @@ def render(project: Project) -> list[Path]:
     if error is not None:
         raise ReportError(f"{executed}: {error}")
     written = export(executed)
-    provenance.write(project, read, written)
+    provenance.write(project, read, made_by, written)
     return written
 
 

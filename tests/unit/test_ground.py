@@ -176,6 +176,7 @@ MAY_IMPORT = {
     "analysis.quantities": {"units", "analysis.style"},
     "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities"},
     "calls": set(),
+    "cli_options": {"errors", "layers", "settings"},
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
@@ -207,7 +208,7 @@ def test_thesis_imports_only_errors():
         assert own_imports(module) <= {"cnnprof_lib.errors", *modules}, module
 
 
-@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report", "explore"])
+@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report", "explore", "cli_stored"])
 def test_rendering_reaches_neither_measure_nor_tensorflow(name):
     modules = modules_below(name)
     assert modules, f"cnnprof_lib/{name} does not exist"
