@@ -180,7 +180,8 @@ MAY_IMPORT = {
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
-    "export.pdf": {"errors", "export.html", "export.page"},
+    "export.paper_tables": set(),
+    "export.pdf": {"errors", "export.html", "export.page", "export.paper_tables"},
 }
 
 
