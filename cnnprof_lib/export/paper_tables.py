@@ -1,4 +1,4 @@
-"""Tables too wide for paper, which cannot scroll: their columns are shared out to several, one below the other."""
+"""Tables too wide for paper, which cannot scroll: long texts wrap, and many columns go to several tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
+from bs4 import BeautifulSoup
 from bs4.element import Tag
 
 _PAGE_PT = 174 / 25.4 * 72
@@ -15,6 +16,8 @@ _LETTER_PT, _INSETS_PT = 3.0, 6.0
 """A digit at 6 pt, the smallest type there, and the room around a cell."""
 _WRAPS_FROM = 24
 """Texts as long as that may be broken between their words."""
+_WRAPPING_PAGES = 2
+"""So many times as wide as a page is a table whose texts have to wrap."""
 _BREAKS_FROM = 30
 """Words as long as that are broken anywhere."""
 
@@ -51,6 +54,27 @@ def split(table: Tag) -> list[Tag]:
     return parts[1:]
 
 
+def give_widths(soup: BeautifulSoup, table: Tag) -> None:
+    """Gives the columns of a table whose long texts have to wrap shares of the page, by how much there is to read."""
+    rows = [_columns(row) for row in table.find_all("tr")]
+    if not rows or len({len(row) for row in rows}) > 1 or table.colgroup:
+        return
+    columns = list(zip(*rows, strict=True))
+    if sum(_LETTER_PT * max(len(cell.get_text()) for cell in cells) for cells in columns) <= _WRAPPING_PAGES * _PAGE_PT:
+        return
+    least = [_width_pt(cells, wraps_from=0) for cells in columns]
+    # The root, since a column twice as wide is half as high: equal heights at the cost of wide columns for short texts.
+    wanted = [math.sqrt(sum(len(cell.get_text()) for cell in cells)) for cells in columns]
+    spare = max(0.0, _PAGE_PT - sum(least))
+    widths = [width + spare * share / sum(wanted) for width, share in zip(least, wanted, strict=True)]
+    group = soup.new_tag("colgroup")
+    group.extend(soup.new_tag("col", attrs={"style": f"width: {100 * width / sum(widths):.1f}%"}) for width in widths)
+    if table.caption:
+        table.caption.insert_after(group)
+    else:
+        table.insert(0, group)
+
+
 def _columns(row: Tag) -> list[Tag]:
     """The cell of each column; one over several columns as often."""
     return [cell for cell in row.find_all(["td", "th"]) for _ in range(_span(cell))]
@@ -60,12 +84,12 @@ def _span(cell: Tag) -> int:
     return int(str(cell.get("colspan") or 1))
 
 
-def _width_pt(cells: Sequence[Tag]) -> float:
+def _width_pt(cells: Sequence[Tag], wraps_from: int = _WRAPS_FROM) -> float:
     """What a column needs: of a header the longest word, of a short text all, and of a long one the longest word."""
     letters = 1
     for cell in cells:
         text = cell.get_text()
-        wraps = cell.name == "th" or len(text) >= _WRAPS_FROM
+        wraps = cell.name == "th" or len(text) >= wraps_from
         if _span(cell) == 1:
             letters = max([letters, *map(len, text.split() if wraps else [text])])
     return min(letters, _BREAKS_FROM) * _LETTER_PT + _INSETS_PT

@@ -109,6 +109,7 @@ def prepare(soup: BeautifulSoup, subtitle: str) -> None:
         image["src"] = f"{image['data-picture']}.svg"
     for table in soup.find_all("table"):
         for part in paper_tables.split(table):
+            paper_tables.give_widths(soup, part)
             _prepare_table(soup, part)
 
 

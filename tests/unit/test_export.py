@@ -352,9 +352,16 @@ def test_a_table_wider_than_paper_goes_on_below(names: int, numbers: int, parts:
         )
 
 
-def test_a_table_of_long_texts_wraps_and_is_not_split() -> None:
-    table = pd.DataFrame({f"text{i}": ["many words " * 40] for i in range(8)}).style
-    assert re.findall(r"columns: (\d+)", on_paper({"text/html": table.to_html()})) == ["9"]
+def test_a_table_of_long_texts_has_the_most_room_for_the_longest() -> None:
+    texts = {"short": "few words", "long": "many words " * 40, "longer": "many words " * 160}
+    table = pd.DataFrame([texts]).style.hide(axis="index").set_caption("Texts")
+    markup = on_paper({"text/html": table.to_html()})
+    (widths,) = re.findall(r"columns: \((.*?),?\)", markup)
+    short, long, longer = (float(width.strip().rstrip("%")) for width in widths.split(","))
+    assert short < long < longer < 2.5 * long
+    assert short + long + longer == pytest.approx(100, abs=0.1)
+    assert [markup.count("few words"), markup.count("many words")] == [1, 200]
+    assert "Texts" in markup
 
 
 def test_nothing_foreign_is_markup_on_paper() -> None:
