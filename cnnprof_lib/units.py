@@ -7,6 +7,8 @@ the point; ``tensorflow/core/profiler/internal/tfprof_utils.cc`` (``FormatTime``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _DECIMAL_STEP = 1000
 
 
@@ -52,3 +54,8 @@ def count(value: float) -> str:
 def percent(share: float, digits: int = 2) -> str:
     """Formats a share between 0 and 1 as a percentage: ``72.02%``."""
     return f"{100 * share:.{digits}f}%"
+
+
+def shape(lengths: Sequence[int]) -> str:
+    """Formats a shape: ``24×24×64``."""
+    return "×".join(map(str, lengths))

@@ -184,6 +184,15 @@ def all_warnings(records: Sequence[RunRecord]) -> str:
     )
 
 
+def network_caption(runs: Sequence[RunRecord]) -> str:
+    """Caption, plain text, of the pictures of the networks of one runtime's runs."""
+    names = _listed(run.variant.name for run in runs)
+    return (
+        f"The layers of {names} with their output shape, parameters and MACs per image, and the share of the profiled "
+        f"step that each takes in {runs[0].runtime}"
+    )
+
+
 def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:
     """The subject of a sentence: all runs, or which."""
     if len(some) == len(every):

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.typing import ColorType
 
 from . import hover
 from .compare import THESIS
@@ -52,6 +54,18 @@ def use_style() -> None:
         "svg.hashsalt": "cnnprof",  # equal shapes get equal ids in all figures, and every rendering the same ones
     }
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.8, rc=rc)
+
+
+def text_colour(background: ColorType) -> str:
+    """Black or white, whichever has the higher contrast on ``background``.
+
+    Source: relative luminance and contrast ratio of the Web Content Accessibility Guidelines 2.2, W3C, 2023. Black
+    has the higher one from that luminance on at which (L + 0.05) / 0.05 exceeds 1.05 / (L + 0.05).
+    """
+    weights = (0.2126, 0.7152, 0.0722)
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(background))
+    luminance = sum(weight * channel for weight, channel in zip(weights, linear, strict=True))
+    return "black" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "white"
 
 
 def log_ticks(axis: Axis) -> None:

@@ -29,10 +29,6 @@ _HASH_DIGITS = 12
 _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 
 
-def _shape(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
-
-
 _TIME, _BYTES = "time per step", "requested bytes"
 _OPS = {
     "op": Column("op"),
@@ -49,7 +45,7 @@ _OPS = {
 _LAYERS = {
     "layer": Column("layer"),
     "type": Column("type"),
-    "output_shape": Column("output shape", _shape),
+    "output_shape": Column("output shape", units.shape),
     "output_bytes": Column("output bytes", units.num_bytes),
     "macs": Column("MACs per image", units.count),
 }
@@ -61,7 +57,7 @@ _LAYER_TIMES = {
 _ARCHITECTURE = {
     "layer": Column("layer"),
     "type": Column("type"),
-    "output_shape": Column("output shape", _shape),
+    "output_shape": Column("output shape", units.shape),
     "parameters": Column("parameters", "{:,.0f}".format),
     "macs": Column("MACs per image", "{:,.0f}".format),
 }
@@ -170,7 +166,7 @@ def architecture(table: pd.DataFrame) -> Styler:
 def shapes(table: pd.DataFrame) -> Styler:
     """Output shapes of several networks side by side, from `summary.shapes`."""
     names = [name for name in table.columns if name != "layer"]
-    columns = {"layer": Column("layer"), **{name: Column(name, _shape) for name in names}}
+    columns = {"layer": Column("layer"), **{name: Column(name, units.shape) for name in names}}
     return styled(table, columns, caption="Output shapes of all networks")
 
 
