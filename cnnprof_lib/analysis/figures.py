@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import units
 from .check import INDISTINCT
-from .compare import THESIS
+from .compare import THESIS, frontier
 from .frames import UNATTRIBUTED
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
@@ -29,6 +29,8 @@ _QUANTITIES = {
 }
 _RUN_KEYS = ("variant", "runtime", "run_id")
 _HATCH = "///"
+_PALE = 0.4
+"""Opacity of what is shown, but not to be chosen."""
 _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
@@ -126,38 +128,53 @@ def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
 def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where recorded, not measured.
 
+    Steps join the efficient frontier of each runtime; what it dominates is pale.
+
     Args:
         data: From `summary.overview`; runs without latency or accuracy are left out.
         ax: Where to draw.
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    data = data.dropna(subset=["latency_s", "top1"])
+    data = frontier(data)
     if data.empty:
         ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])
         return ax
+    efficient = ~data["dominated_by"].astype(bool)
     for runtime in data["runtime"].unique():
+        of_runtime = data["runtime"] == runtime
+        colour = SOURCE_STYLES[runtime]["color"]
+        best = data[of_runtime & efficient].sort_values("latency_s")
+        steps = {"drawstyle": "steps-post", "linewidth": 1, "alpha": 0.6, "color": colour}
+        ax.plot(best["latency_s"] * _MS, best["top1"] * 100, label=f"{runtime}, efficient frontier", **steps)
         for measured in (True, False):
-            rows = data[(data["runtime"] == runtime) & (data["accuracy_measured"] == measured)]
-            if rows.empty:
-                continue
-            ax.errorbar(
-                rows["latency_s"] * _MS,
-                rows["top1"] * 100,
-                xerr=_distances(rows, "latency_s", _MS),
-                yerr=_distances(rows, "top1", 100),
-                linestyle="none",
-                markerfacecolor=None if measured else "white",
-                label=f"{runtime}, accuracy {'measured' if measured else 'recorded'}",
-                **SOURCE_STYLES[runtime],
-            )
+            for shown, alpha in ((efficient, 1.0), (~efficient, _PALE)):
+                rows = data[of_runtime & shown & (data["accuracy_measured"] == measured)]
+                if not rows.empty:
+                    label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
+                    label += "" if alpha == 1 else ", dominated"
+                    _accuracy_points(ax, rows, label, alpha, fill=None if measured else "white")
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
     label_points(ax, list(zip(data["latency_s"] * _MS, data["top1"] * 100, data["variant"], strict=True)))
     ax.legend(loc="lower right")
     return ax
+
+
+def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, alpha: float, *, fill: str | None) -> None:
+    ax.errorbar(
+        rows["latency_s"] * _MS,
+        rows["top1"] * 100,
+        xerr=_distances(rows, "latency_s", _MS),
+        yerr=_distances(rows, "top1", 100),
+        linestyle="none",
+        markerfacecolor=fill,
+        alpha=alpha,
+        label=label,
+        **SOURCE_STYLES[rows["runtime"].iloc[0]],
+    )
 
 
 def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -11,7 +11,7 @@ import pandas as pd
 from .. import units
 from ..records import FailureRecord, RunRecord
 from ..thesis import CITATION, PUBLISHED, published_table
-from . import frames, summary, tables
+from . import compare, frames, summary, tables
 from .conditions import differences
 from .frames import UNATTRIBUTED, Record
 from .warnings import warnings as warnings_of
@@ -32,6 +32,11 @@ def code(text: str) -> str:
 NO_CHOICE = (
     "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
     "all others."
+)
+
+ACCURACY_CAPTION = (
+    "What does accuracy cost, and how much of the latency is left? Steps join each runtime's efficient frontier, the "
+    "variants that no other beats in latency and accuracy; pale ones are beaten. Bars are 95% intervals"
 )
 
 
@@ -96,6 +101,33 @@ def findings(overview: pd.DataFrame) -> str:
             line += f", at {units.percent(fastest['top1'], 1)} top-1 instead of {units.percent(base_row['top1'], 1)}"
         lines.append(f"- {line}.")
     return "\n".join(lines)
+
+
+def dominated(overview: pd.DataFrame) -> str:
+    """Which variants another one surely or perhaps beats in latency and accuracy, as a list; empty without accuracy.
+
+    Args:
+        overview: From `summary.overview`.
+    """
+    known = compare.frontier(overview)
+    lines = []
+    for runtime in known["runtime"].unique():
+        rows = known[known["runtime"] == runtime].to_dict("records")
+        sure = [f"{code(row['variant'])} (by {_codes(row['surely_by'])})" for row in rows if row["surely_by"]]
+        perhaps = [
+            f"{code(row['variant'])} (by {_codes(row['perhaps_by'])})"
+            for row in rows
+            if row["perhaps_by"] and not row["surely_by"]
+        ]
+        line = f"- `{runtime}`: beaten in latency and accuracy, intervals apart: {_listed(sure or ['none'])}"
+        if perhaps:
+            line += f"; perhaps beaten, intervals overlapping: {_listed(perhaps)}"
+        lines.append(f"{line}.")
+    return "\n".join(lines)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return " or ".join(code(name) for name in names)
 
 
 def variant(records: Sequence[Record]) -> str:

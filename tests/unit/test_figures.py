@@ -149,6 +149,26 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latency per step [ms]", "top-1 accuracy [%]")
 
 
+def test_accuracy_against_latency_joins_the_frontier_and_pales_what_it_dominates(ax: Axes) -> None:
+    step_s = {"baseline": 0.010, "stride2": 0.002, "stride3": 0.004}
+    correct = {"baseline": 8600, "stride2": 7900, "stride3": 7000}
+    overview = summary.overview(
+        [
+            make_record(name, plain_s=((step_s[name],) * 2,) * 2, accuracy=make_accuracy(correct[name]))
+            for name in step_s
+        ]
+    )
+    figures.accuracy_against_latency(overview, ax=ax)
+    (steps,) = [line for line in ax.lines if line.get_label() == "unfused, efficient frontier"]
+    assert steps.get_drawstyle() == "steps-post"
+    assert (steps.get_xdata().round(6).tolist(), steps.get_ydata().tolist()) == ([2, 10], [79, 86])
+    points = {c.get_label(): (c[0].get_xdata().tolist(), c[0].get_alpha()) for c in ax.containers}
+    assert points == {
+        "unfused, accuracy measured": (pytest.approx([10, 2]), 1),
+        "unfused, accuracy measured, dominated": (pytest.approx([4]), 0.4),
+    }
+
+
 def test_without_any_accuracy_the_figure_says_so(ax: Axes) -> None:
     figures.accuracy_against_latency(summary.overview([make_record()]), ax=ax)
     assert [text.get_text() for text in ax.texts] == ["no run has an accuracy"]
