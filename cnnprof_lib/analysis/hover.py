@@ -31,12 +31,12 @@ def tell(artist: Artist, text: str) -> None:
     artist.set_gid(HOVER + text)
 
 
-def caption(figure: Figure, text: str, *, key: str = "") -> None:
-    """Sets the caption of a figure, which is otherwise made of the titles of its axes.
+def caption(figure: Figure, text: str = "", *, key: str = "") -> None:
+    """Sets the caption of a figure and the word by which other text refers to it.
 
     Args:
         figure: The figure.
-        text: The caption, without a number.
+        text: The caption, without a number; empty for the titles of its axes.
         key: A word, if other text is to refer to the figure: ``[Figure](#F_key)`` in Markdown.
     """
     figure.set_gid(f"{CAPTION}{key}:{text}")

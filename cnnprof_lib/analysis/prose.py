@@ -110,7 +110,7 @@ def dominated(overview: pd.DataFrame) -> str:
         overview: From `summary.overview`.
     """
     known = compare.frontier(overview)
-    lines = []
+    lines = [] if known.empty else ["Of the variants in [Figure](#F_accuracy_latency):\n"]
     for runtime in known["runtime"].unique():
         rows = known[known["runtime"] == runtime].to_dict("records")
         sure = [f"{code(row['variant'])} (by {_codes(row['surely_by'])})" for row in rows if row["surely_by"]]
@@ -214,6 +214,17 @@ def all_warnings(records: Sequence[RunRecord]) -> str:
         f"- **Warning**, {'all runs' if len(runs) == len(records) else _listed(runs)}: {escape(line)}."
         for line, runs in found.items()
     )
+
+
+def places(kind: str, key: str, parts: Iterable[str]) -> str:
+    """Links to one figure or table for each part: ``[Figure](#F_ops-stock) (`stock`)``, joined.
+
+    Args:
+        kind: ``Figure`` or ``Table``.
+        key: The keys are ``<key>-<part>``.
+        parts: Runtimes or variants.
+    """
+    return _listed(f"[{kind}](#{kind[0]}_{key}-{part}) ({code(part)})" for part in parts)
 
 
 def network_caption(runs: Sequence[RunRecord]) -> str:

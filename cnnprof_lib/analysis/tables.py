@@ -91,12 +91,13 @@ _TRAININGS = {
 }
 
 
-def ops(table: pd.DataFrame) -> Styler:
+def ops(table: pd.DataFrame, *, key: str = "") -> Styler:
     """Ops of one run in the thesis's form, closed by the unattributed time and the whole profiled step.
 
     Args:
         table: From `summary.op_table`. A kernel is shown where it does not bear its op's name, the accelerator where
             it did anything.
+        key: See `styled.styled`.
     """
     total = {
         "op": "profiled step",
@@ -109,7 +110,7 @@ def ops(table: pd.DataFrame) -> Styler:
     pairs = zip(table["op"], table["kernels"], strict=True)
     table = table.assign(kernels=["" if kernels == [op] else ", ".join(kernels) for op, kernels in pairs])
     hidden = [name for name in ("kernels", "accelerator_s") if not table[name].any()]
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=2)
+    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=2, key=key)
 
 
 def ops_beside_published(record: RunRecord) -> str:
@@ -117,33 +118,36 @@ def ops_beside_published(record: RunRecord) -> str:
 
     A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
     """
-    titled = [(f"Ops of {record.variant.name}, {record.runtime}", ops(summary.op_table(record)))]
+    own = ops(summary.op_table(record), key=f"ops-{record.variant.name}-{record.runtime}")
+    titled = [(f"Ops of {record.variant.name}, {record.runtime}", own)]
     if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
-        title = f"Table {printed.table} of the thesis"
+        title, key = f"Table {printed.table} of the thesis", f"published-{record.variant.name}"
         if printed.misaligned:
-            corrected = styled_corrected(corrected_table(record.variant))
+            corrected = styled_corrected(corrected_table(record.variant), key=key)
             titled.append((f"{title}, its rows named by their bytes: the printed names are misaligned", corrected))
         else:
-            titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
+            titled.append((f"{title}, as printed", published_ops(published_table(printed.table), key=key)))
     return beside(*titled)
 
 
-def published_ops(table: pd.DataFrame) -> Styler:
+def published_ops(table: pd.DataFrame, *, key: str = "") -> Styler:
     """A printed table of the thesis in the same form, closed by its sums.
 
     Args:
         table: From `thesis.published_table`.
+        key: See `styled.styled`.
     """
     total = {"op": "sum", "time_s": table["time_s"].sum(), "requested_bytes": table["requested_bytes"].sum()}
     hidden = {"kernels", "step_share", "accelerator_s"}
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=1)
+    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=1, key=key)
 
 
-def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
+def layers(by_runtime: Mapping[str, pd.DataFrame], *, key: str = "") -> Styler:
     """Layers of one variant, closed by the whole profiled step: what they are, then their times in each runtime.
 
     Args:
         by_runtime: A table from `summary.layer_table` for each runtime.
+        key: See `styled.styled`.
     """
     merged = pd.concat([table[list(_LAYERS)] for table in by_runtime.values()]).drop_duplicates("layer")
     total: dict[Any, Any] = {"layer": "profiled step", "type": "", "macs": merged["macs"].sum()}
@@ -153,21 +157,21 @@ def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
         merged = merged.merge(table[["layer", *names]].rename(columns=names), on="layer", how="left")
         total |= {names[name]: table[name].sum() for name in ("time_s", "time_share")}
         columns |= {names[name]: column._replace(group=runtime) for name, column in _LAYER_TIMES.items()}
-    return styled(with_row(merged, total), columns, closing_rows=1)
+    return styled(with_row(merged, total), columns, closing_rows=1, key=key)
 
 
 def architecture(table: pd.DataFrame) -> Styler:
     """Layers of a network, from `summary.architecture`, closed by their sums."""
     total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum()}
     caption = "Layers, parameters and multiply-adds of the network"
-    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption)
+    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption, key="architecture")
 
 
 def shapes(table: pd.DataFrame) -> Styler:
     """Output shapes of several networks side by side, from `summary.shapes`."""
     names = [name for name in table.columns if name != "layer"]
     columns = {"layer": Column("layer"), **{name: Column(name, units.shape) for name in names}}
-    return styled(table, columns, caption="Output shapes of all networks")
+    return styled(table, columns, caption="Output shapes of all networks", key="shapes")
 
 
 def overview(table: pd.DataFrame) -> Styler:
@@ -191,7 +195,8 @@ def overview(table: pd.DataFrame) -> Styler:
 def trainings(table: pd.DataFrame) -> Styler:
     """How the weights came about, from `training.results`."""
     shown = table.assign(top1_interval=interval_texts(table, "top1", units.percent))
-    return styled(shown, _TRAININGS, caption="How the networks were trained, and how accurate they are")
+    caption = "How the networks were trained, and how accurate they are"
+    return styled(shown, _TRAININGS, caption=caption, key="trainings")
 
 
 def _remark(row: dict[Any, Any]) -> str:
@@ -209,7 +214,8 @@ def environment(records: Sequence[Record]) -> Styler:
     merged = facts.groupby("runtime", sort=False).agg(_distinct)
     table = merged.T.rename_axis("fact").reset_index()
     columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
-    return styled(table, columns, caption="Machine, software, images and weights of the runs")
+    caption = "Machine, software, images and weights of the runs"
+    return styled(table, columns, caption=caption, key="environment")
 
 
 def provenance(records: Sequence[Record]) -> Styler:
@@ -226,7 +232,8 @@ def provenance(records: Sequence[Record]) -> Styler:
         for run in frames.completed(records)
     ]
     columns = {name: Column(name) for name in rows[0]} if rows else {}
-    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime rest on")
+    caption = "What the numbers of each variant and runtime rest on"
+    return styled(pd.DataFrame(rows), columns, caption=caption, key="provenance")
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -324,6 +324,7 @@ def test_frontier_tells_what_is_beaten_from_what_may_be() -> None:
         ("stride3", "stock", [], [], []),
     ]
     assert prose.dominated(overview) == (
+        "Of the variants in [Figure](#F_accuracy_latency):\n\n"
         "- `unfused`: beaten in latency and accuracy, intervals apart: `stride3` (by `stride2`); perhaps beaten, "
         "intervals overlapping: `baseline` (by `pool-large`) and `pool-large` (by `baseline`).\n"
         "- `stock`: beaten in latency and accuracy, intervals apart: none."

@@ -218,6 +218,12 @@ def test_escaped_text_is_neither_markdown_nor_html() -> None:
     assert prose.code("a`<b>`_c") == "`a<b>_c`"
 
 
+def test_places_links_one_figure_for_each_part() -> None:
+    assert prose.places("Figure", "ops", ["unfused", "stock"]) == (
+        "[Figure](#F_ops-unfused) (`unfused`) and [Figure](#F_ops-stock) (`stock`)"
+    )
+
+
 # Sentences
 
 
