@@ -278,26 +278,27 @@ def compare_xprof(
 @app.command()
 def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Write it even where nothing changed.")] = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Write the report from the stored runs, as HTML and PDF."""
+    """Write the report from the stored runs, as HTML and PDF, unless it is there and nothing changed."""
     from . import provenance
 
     project = find_project(outputs=outputs)
     if check:
         console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
     else:
-        _write_report(project)
+        _write_report(project, again=again)
 
 
-def _write_report(project: Project) -> None:
+def _write_report(project: Project, *, again: bool = False) -> None:
     from . import report as driver
-    from .export import pdf
+    from .export import extra
 
-    for path in driver.render(project):
+    for path in driver.render(project, again=again):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-    if not pdf.is_available():
-        terminal.say(pdf.HOW_TO_GET)
+    if not extra.is_available():
+        terminal.say(extra.HOW_TO_GET)
 
 
 def _load(names: list[str], project: Project) -> list[VariantSpec]:

@@ -26,7 +26,7 @@ from cnnprof_lib import report
 from cnnprof_lib.analysis import figures, frames, hover, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.errors import ReportError
-from cnnprof_lib.export import page, pdf, pictures
+from cnnprof_lib.export import extra, page, pdf, pictures
 from cnnprof_lib.export.html import PageExporter
 from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter
 from tests.builders import Node, make_record
@@ -339,7 +339,7 @@ def test_nothing_foreign_is_markup_on_paper() -> None:
 
 
 def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
     with pytest.raises(ReportError) as caught:
         PaperExporter().from_notebook_node(notebook())
     assert str(caught.value) == (
@@ -352,7 +352,7 @@ def test_a_report_without_the_extra_is_html_alone(tmp_path: Path, monkeypatch: p
     nbformat.write(notebook(), executed)
     assert [path.name for path in report.export(executed)] == ["report.html", "report.pdf"]
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
-    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
     assert [path.name for path in report.export(executed)] == ["report.html"]
 
 

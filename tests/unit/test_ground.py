@@ -173,10 +173,11 @@ MAY_IMPORT = {
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
     "analysis.hover": set(),
+    "export.extra": set(),
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
-    "export.pdf": {"errors", "export.html", "export.page"},
+    "export.pdf": {"errors", "export.extra", "export.html", "export.page", "export.pictures"},
 }
 
 
