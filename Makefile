@@ -15,7 +15,7 @@ data_option = $(if $(DATA),--data "$(DATA)")
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  PYTHON=python3.12  which Python makes .venv (3.10 to 3.13)"
+	@echo "  PYTHON=python3.12  which Python makes .venv (3.11 to 3.13)"
 	@echo "  PRESET=quick       how much 'make report' measures: a file of params/presets"
 	@echo "  DATA=PATH          CIFAR-10, for report, scaling and train: a folder, .zip or .tar.gz"
 	@echo "  UPGRADE=1          'make lock' also takes newer versions"
@@ -27,8 +27,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@set -e; \
 	version=$$("$(PYTHON)" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || version="not found"; \
 	case "$$version" in \
-	3.10.*|3.11.*|3.12.*|3.13.*) ;; \
-	*) echo "cnnprof needs Python 3.10 to 3.13. Received: $(PYTHON), $$version. Name another one: make setup PYTHON=python3.12" >&2; exit 1 ;; \
+	3.11.*|3.12.*|3.13.*) ;; \
+	*) echo "cnnprof needs Python 3.11 to 3.13. Received: $(PYTHON), $$version. Name another one: make setup PYTHON=python3.12" >&2; exit 1 ;; \
 	esac; \
 	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	echo "$(PYTHON) cannot make virtual environments. Install its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
@@ -70,7 +70,7 @@ scaling: setup ## Time two variants with small and large batches, on one and on 
 train: setup ## Train every variant; a stopped training goes on where it was
 	$(BIN)/cnnprof train --all $(data_option)
 
-lab: setup ## Open the stored runs in JupyterLab
+lab: setup ## Explore the stored runs in JupyterLab: pick, compare, filter
 	$(BIN)/jupyter lab notebooks/explore.ipynb
 
 test: setup ## Run the tests
@@ -95,5 +95,5 @@ distclean: clean ## The same, and remove .venv
 
 lock: ## Make requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
 	  --quiet --no-config $(if $(UPGRADE),--upgrade) -o requirements.lock

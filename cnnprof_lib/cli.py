@@ -278,27 +278,26 @@ def compare_xprof(
 @app.command()
 def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Write it even where nothing changed.")] = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Write the report from the stored runs, as HTML and PDF, unless it is there and nothing changed."""
+    """Write the report from the stored runs, as HTML and PDF."""
     from . import provenance
 
     project = find_project(outputs=outputs)
     if check:
         console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
     else:
-        _write_report(project, again=again)
+        _write_report(project)
 
 
-def _write_report(project: Project, *, again: bool = False) -> None:
+def _write_report(project: Project) -> None:
     from . import report as driver
-    from .export import extra
+    from .export import pdf
 
-    for path in driver.render(project, again=again):
+    for path in driver.render(project):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-    if not extra.is_available():
-        terminal.say(extra.HOW_TO_GET)
+    if not pdf.is_available():
+        terminal.say(pdf.HOW_TO_GET)
 
 
 def _load(names: list[str], project: Project) -> list[VariantSpec]:

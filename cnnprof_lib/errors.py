@@ -1,7 +1,7 @@
 """What can go wrong, as one line each.
 
 Every message names the file or value it is about, the key, what was received and what to do.
-The command line prints the message alone and exits with status 1.
+The command line prints the message alone and exits with status 1; a notebook shows it alone as well.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 
 class CnnprofError(Exception):
     """Base of every error that cnnprof raises on purpose; its text is one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        """The lines that IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class VariantError(CnnprofError):

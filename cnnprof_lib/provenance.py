@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from .errors import CnnprofError, ReportError
+from .errors import ReportError
 from .files import read_spec, write_atomically
 from .layers import Spec
 from .project import Project
@@ -16,7 +16,6 @@ from .stamps import utc_now
 from .store import Store
 
 RECORD = "report.json"
-NOTEBOOK = "report.ipynb"
 LOCK = "requirements.lock"
 _SHOWN = 3
 
@@ -30,8 +29,6 @@ class ReportRecord(Spec):
     """Of the project when the report was rendered, with ``+changes`` where files differed."""
     lock_sha256: str | None
     """Of requirements.lock; None where there is none."""
-    program_sha256: str | None = None
-    """Of the package and the notebook; None in records of before 2026-11-24, 13:00."""
     inputs: Mapping[str, str]
     """Every stored file the report reads."""
     files: Mapping[str, str]
@@ -46,15 +43,6 @@ def lock_sha256(project: Project) -> str | None:
     """Hash of the lock file, which names every package by version."""
     path = project.root / LOCK
     return _sha256(path) if path.is_file() else None
-
-
-def program_sha256(project: Project) -> str:
-    """Hash of all that makes a report of stored files: the package and the notebook."""
-    package = Path(__file__).parent
-    paths = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    files = {path.relative_to(package).as_posix(): _sha256(path) for path in sorted(paths)}
-    files[NOTEBOOK] = _sha256(project.notebooks / NOTEBOOK)
-    return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 def inputs(store: Store) -> dict[str, str]:
@@ -86,7 +74,6 @@ def write(project: Project, read: Mapping[str, str], files: Sequence[Path]) -> N
         created=utc_now(),
         commit=project.commit(),
         lock_sha256=lock_sha256(project),
-        program_sha256=program_sha256(project),
         inputs=read,
         files={path.relative_to(store.outputs).as_posix(): _sha256(path) for path in files},
     )
@@ -113,17 +100,6 @@ def check(project: Project) -> ReportRecord:
             f"Received: {', '.join(changes[:_SHOWN])}{more}. Write it again: cnnprof report"
         )
     return record
-
-
-def is_current(project: Project, files: Collection[Path]) -> bool:
-    """Whether the report on disk consists of these files, and the same program would make it of the same again."""
-    try:
-        record = check(project)
-    except CnnprofError:
-        return False
-    names = {path.relative_to(project.outputs).as_posix() for path in files}
-    made_by = (record.program_sha256, record.lock_sha256)
-    return names == record.files.keys() and made_by == (program_sha256(project), lock_sha256(project))
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import itertools
 import re
@@ -16,7 +15,6 @@ import numpy as np
 
 from . import provenance
 from .errors import ReportError
-from .export import extra
 from .files import write_atomically
 from .project import Project
 from .records import FailureRecord, RunRecord
@@ -122,27 +120,21 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
         subprocess.run([sys.executable, "-m", "cnnprof_lib", *command, *outputs], check=False)
 
 
-def render(project: Project, *, again: bool = False) -> list[Path]:
+def render(project: Project) -> list[Path]:
     """Executes ``report.ipynb`` on the stored runs and writes ``report.html`` and, with the extra pdf, ``report.pdf``.
 
-    Args:
-        project: Where the runs are and the report goes.
-        again: Also where the report on disk is of what is stored, and made by what would make it now.
-
     Returns:
-        The report's files.
+        The files written.
 
     Raises:
         ReportError: the notebook failed; the executed copy is named.
     """
     folder = project.store.report_dir
-    executed = folder / provenance.NOTEBOOK
-    if not again and provenance.is_current(project, _files(executed)):
-        return _files(executed)
     folder.mkdir(parents=True, exist_ok=True)
+    executed = folder / "report.ipynb"
     read = provenance.inputs(project.store)
     error = _execute(
-        project.notebooks / provenance.NOTEBOOK, executed, {"outputs": str(project.outputs.resolve())}, io.StringIO()
+        project.notebooks / "report.ipynb", executed, {"outputs": str(project.outputs.resolve())}, io.StringIO()
     )
     if error is not None:
         raise ReportError(f"{executed}: {error}")
@@ -152,26 +144,19 @@ def render(project: Project, *, again: bool = False) -> list[Path]:
 
 
 def export(executed: Path) -> list[Path]:
-    """Writes an executed notebook as HTML and, with the extra pdf, as PDF beside it; returns the files written.
+    """Writes an executed notebook as HTML and, with the extra pdf, as PDF beside it; returns the files written."""
+    from .export import pdf
+    from .export.html import PageExporter
 
-    What the exporters of both would do is done once for both: putting the page together takes longer than the rest.
-    """
-    import nbformat
-
-    from .export import html, pdf
-
-    notebook = nbformat.read(executed, as_version=4)
-    soup, figures, _ = html.PageExporter().document(notebook, {"metadata": {"name": executed.stem}})
-    written = _files(executed)
-    if len(written) > 1:
-        write_atomically(written[1], pdf.typeset(copy.copy(soup), figures, pdf.subtitle_of(notebook)))
-    write_atomically(written[0], html.written(soup, figures))
+    exporters: list[type[PageExporter]] = [PageExporter]
+    if pdf.is_available():
+        exporters.append(pdf.PaperExporter)
+    written = []
+    for exporter in exporters:
+        content, resources = exporter().from_filename(str(executed))
+        written.append(executed.with_suffix(resources["output_extension"]))
+        write_atomically(written[-1], content)
     return written
-
-
-def _files(executed: Path) -> list[Path]:
-    """What an executed notebook becomes."""
-    return [executed.with_suffix(suffix) for suffix in (".html", *([".pdf"] if extra.is_available() else []))]
 
 
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase) -> str | None:

@@ -36,6 +36,18 @@ class AdamW(Spec):
     beta_2: Fraction = 0.999
 
 
+class Muon(Spec):
+    """Momentum made orthogonal, `keras.optimizers.Muon`, on all kernels but the last layer's; Adam on the rest.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, with the step size of Liu
+    et al., "Muon is scalable for LLM training", arXiv 2502.16982, which suits both kinds of weights.
+    """
+
+    type: Literal["muon"]
+    momentum: Fraction = 0.95
+    weight_decay: NonNegativeFloat = 0.0
+
+
 class Constant(Spec):
     """One learning rate throughout."""
 
@@ -62,8 +74,10 @@ class Staircase(Spec):
 
 
 class Augmentation(Spec):
-    """What a training image goes through besides the random crop to the network's input size."""
+    """What a training image goes through: a random crop to the network's input size, and these."""
 
+    shift: Annotated[int, Field(ge=0)] | None = None
+    """How many pixels the crop may lie off the centre, up, down and to the sides; null for as far as the image goes."""
     flip: bool = False
     brightness: NonNegativeFloat = 0.0
     """Largest brightness change, in steps of the 0 to 255 scale."""
@@ -78,7 +92,7 @@ class RecipeSpec(Spec):
     """A training recipe. L2 is not part of it: it belongs to the layers of a variant."""
 
     name: str
-    optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")]
+    optimizer: Annotated[Sgd | AdamW | Muon, Field(discriminator="type")]
     schedule: Annotated[Constant | OneCycle | Staircase, Field(discriminator="type")]
     steps: PositiveInt
     batch_size: PositiveInt

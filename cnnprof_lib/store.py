@@ -286,6 +286,12 @@ class Store:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(f"{path}: cannot be read. Train again: cnnprof train {variant}") from error
 
+    def outcomes_of(self, record: TrainingRecord) -> pd.DataFrame:
+        """The outcomes that `read_outcomes` finds of one of the `trainings`."""
+        name = record.variant.name
+        beside = record.settings if record != self.read_training(name) else None
+        return self.read_outcomes(name, beside.key if beside else None)
+
     def trained_keys(self, variant: str) -> list[str]:
         """The keys of all recipes whose results stand beside the reference."""
         return sorted(path.parent.name for path in self.reference_dir(variant).glob(f"*/{TRAINING}"))

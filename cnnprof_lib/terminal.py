@@ -22,7 +22,7 @@ from .training_records import HistoryRow, TrainingRecord
 from .variant import VariantSpec
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from .analysis.check import Resolution
     from .measure.data import Location
@@ -266,16 +266,10 @@ class TrainingProgress(_LiveBar):
 
     def update(self, row: HistoryRow) -> None:
         """Shows the newest row of the history."""
-        accuracy = units.percent(row.accuracy, 1)
-        if row.held_out_accuracy is not None:
-            accuracy += f", held out {units.percent(row.held_out_accuracy, 1)}"
-        text = f"{self._name}: loss {row.loss:.3f}, accuracy {accuracy}, {row.images_per_s:,.0f} images/s"
+        text = f"{self._name}: {row.describe()}"
         self._advance(row.step, text)
         if not self._bar:
-            left_s = (self._recipe.steps - row.step) * self._recipe.batch_size / row.images_per_s
-            self._console.print(
-                f"{text}, step {row.step} of {self._recipe.steps}, {left_s / 60:.1f} min left", highlight=False
-            )
+            self._console.print(f"{text}, {row.describe_rest(self._recipe)}", highlight=False)
 
 
 def _bar(console: Console, description: str, total: float) -> Progress:

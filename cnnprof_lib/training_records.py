@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from . import units
 from .layers import Spec
 from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
 from .settings import RecipeSpec
@@ -23,6 +24,18 @@ class HistoryRow(Spec):
     """Median time of a step since the last row, input included; unlike ``images_per_s`` it knows no pauses."""
     held_out_accuracy: float | None = None
     """Of the weights as they would have been kept at this step."""
+
+    def describe(self) -> str:
+        """Loss, accuracy and speed in a line."""
+        accuracy = units.percent(self.accuracy, 1)
+        if self.held_out_accuracy is not None:
+            accuracy += f", held out {units.percent(self.held_out_accuracy, 1)}"
+        return f"loss {self.loss:.3f}, accuracy {accuracy}, {self.images_per_s:,.0f} images/s"
+
+    def describe_rest(self, recipe: RecipeSpec) -> str:
+        """How far a training by ``recipe`` is, and how long it will still take."""
+        left_s = (recipe.steps - self.step) * recipe.batch_size / self.images_per_s
+        return f"step {self.step} of {recipe.steps}, {left_s / 60:.1f} min left"
 
 
 class TrainingRecord(Spec):

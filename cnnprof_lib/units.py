@@ -7,7 +7,7 @@ the point; ``tensorflow/core/profiler/internal/tfprof_utils.cc`` (``FormatTime``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _DECIMAL_STEP = 1000
 
@@ -28,8 +28,13 @@ def seconds(value_s: float) -> str:
 
 def signed_seconds(value_s: float) -> str:
     """A change of a duration with its sign: ``-31.28ms``, ``+41us``, ``0us``."""
-    text = seconds(abs(value_s))
-    return text if text == seconds(0) else f"{'-' if value_s < 0 else '+'}{text}"
+    return signed(value_s, seconds)
+
+
+def signed(value: float, formatter: Callable[[float], str]) -> str:
+    """A change as ``formatter`` writes its size, with its sign unless it is written as 0."""
+    text = formatter(abs(value))
+    return text if text == formatter(0) else f"{'-' if value < 0 else '+'}{text}"
 
 
 def num_bytes(value: float) -> str:

@@ -93,26 +93,24 @@ def books(table: pd.DataFrame) -> Styler:
 
 def overhead(table: pd.DataFrame) -> Styler:
     """What profiling costs, from `books.overhead`."""
-    return styled(table, _OVERHEAD, caption="What profiling costs", key="overhead")
+    return styled(table, _OVERHEAD, caption="What profiling costs")
 
 
 def unattributed(table: pd.DataFrame) -> Styler:
     """Where in a step no kernel ran, from `books.unattributed`."""
-    return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran", key="unattributed")
+    return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran")
 
 
 def memory(table: pd.DataFrame) -> Styler:
     """Three answers to how much memory, side by side, from `books.memory`."""
-    caption = "Memory: requested in a step, live at its peak, resident"
-    return styled(table, _MEMORY, caption=caption, key="memory")
+    return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
 
 
 def scaling(table: pd.DataFrame) -> Styler:
     """Latency by batch size and threads, from `scaling.scaling_table`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
     hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
-    caption = "Latency by batch size and number of threads"
-    return styled(shown, _SCALING, hidden=hidden, caption=caption, key="scaling")
+    return styled(shown, _SCALING, hidden=hidden, caption="Latency by batch size and number of threads")
 
 
 def roofline(table: pd.DataFrame) -> Styler:
@@ -122,4 +120,4 @@ def roofline(table: pd.DataFrame) -> Styler:
     shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
     variant, runtime = table[["variant", "runtime"]].iloc[0]
     caption = f"What each layer of {variant} reaches of what the machine can do at most, {runtime}"
-    return styled(shown, _ROOFLINE, caption=caption, key=f"roofline-{runtime}")
+    return styled(shown, _ROOFLINE, caption=caption)

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 from scipy import stats
 
 from ..errors import StoreError
@@ -75,8 +76,8 @@ def losses(outcomes: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in outcomes.columns.drop(BASELINE):
         variant = outcomes[name].to_numpy(dtype=bool)
-        only_base, only_variant = int((base & ~variant).sum()), int((variant & ~base).sum())
-        loss = _paired_difference(only_base, only_variant, len(base))
+        only_base, only_variant = _discordant(base, variant)
+        loss = paired_loss(base, variant)
         p_value = mcnemar_exact(only_base, only_variant)
         rows.append((name, len(base), float(variant.mean()), only_base, only_variant, *loss, p_value))
     return pd.DataFrame(rows, columns=list(_LOSS_COLUMNS))
@@ -92,16 +93,22 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     return float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
 
 
-def _paired_difference(only_first: int, only_second: int, pairs: int) -> Estimate:
-    """Difference of two shares of the same images, with the adjusted Wald interval.
+def paired_loss(base: NDArray[np.bool_], variant: NDArray[np.bool_]) -> Estimate:
+    """How much smaller a share of the same images ``variant`` gets right, with the adjusted Wald interval.
 
     Source: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on
     paired data", Journal of Educational and Behavioral Statistics 37(4), 2012.
     """
-    first, second = ((count + 1) / (pairs + 2) for count in (only_first, only_second))
+    pairs, (only_base, only_variant) = len(base), _discordant(base, variant)
+    first, second = ((count + 1) / (pairs + 2) for count in (only_base, only_variant))
     middle = first - second
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((first + second - middle**2) / (pairs + 2))
-    return Estimate((only_first - only_second) / pairs, middle - float(half), middle + float(half))
+    return Estimate((only_base - only_variant) / pairs, middle - float(half), middle + float(half))
+
+
+def _discordant(base: NDArray[np.bool_], variant: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many images only the one gets right, and how many only the other."""
+    return int((base & ~variant).sum()), int((variant & ~base).sum())
 
 
 def cheapest(

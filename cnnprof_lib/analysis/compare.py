@@ -1,4 +1,4 @@
-"""Comparisons across runs: the stride series of the thesis, what others beat, whether profiling changes the order."""
+"""Comparisons across runs: the stride series of the thesis, and whether profiling changes their order."""
 
 from __future__ import annotations
 
@@ -74,27 +74,3 @@ def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
         named = list(zip(ordered["variant"], ordered["profiled_s"], strict=True))
         rows += [(runtime, a, b) for (a, a_s), (b, b_s) in combinations(named, 2) if a_s > b_s]
     return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
-
-
-def frontier(overview: pd.DataFrame) -> pd.DataFrame:
-    """Which variants another one of the same runtime dominates: neither faster nor more accurate, and not equal to it.
-
-    Args:
-        overview: From `summary.overview`; runs without latency or accuracy are left out.
-
-    Returns:
-        The remaining rows with three lists of variants: ``dominated_by``, as the values have it (empty: the row is on
-        the efficient frontier); ``surely_by``, whose intervals of latency and accuracy are both apart from the row's,
-        on the better side; ``perhaps_by``, whose intervals do not rule it out.
-    """
-    known = overview.dropna(subset=["latency_s", "top1"])
-    lists: dict[str, list[list[str]]] = {"dominated_by": [], "surely_by": [], "perhaps_by": []}
-    for row in known.itertuples():
-        others = known[(known["runtime"] == row.runtime) & (known.index != row.Index)]
-        better = (others["latency_s"] <= row.latency_s) & (others["top1"] >= row.top1)
-        better &= (others["latency_s"] < row.latency_s) | (others["top1"] > row.top1)
-        surely = (others["latency_s_high"] < row.latency_s_low) & (others["top1_low"] > row.top1_high)
-        perhaps = (others["latency_s_low"] <= row.latency_s_high) & (others["top1_high"] >= row.top1_low)
-        for found, chosen in zip(lists.values(), (better, surely, perhaps & ~surely), strict=True):
-            found.append(list(others.loc[chosen, "variant"]))
-    return known.assign(**{name: pd.Series(found, index=known.index, dtype=object) for name, found in lists.items()})

@@ -184,7 +184,7 @@ def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after
             names.insert(place, layer.name)
         place = names.index(layer.name) + 1
     # A layer that neither variant names is shown behind their own layers rather than dropped.
-    found = dict.fromkeys([*before_ops["layer"], *after_ops["layer"]])
+    found = dict.fromkeys([*before_ops["layer"].unique(), *after_ops["layer"].unique()])
     return [*names, *(name for name in found if name and name not in names), NO_LAYER]
 
 

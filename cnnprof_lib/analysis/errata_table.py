@@ -38,9 +38,9 @@ def styled_errata(table: pd.DataFrame) -> Styler:
     return styled(shown, _ROWS, caption="Printed rows and the ops they may be of", key="errata")
 
 
-def styled_corrected(table: pd.DataFrame, *, key: str = "") -> Styler:
+def styled_corrected(table: pd.DataFrame) -> Styler:
     """One table under the ops its rows are of, from `errata.corrected_table`."""
-    return styled(table, _CORRECTED, key=key)
+    return styled(table, _CORRECTED)
 
 
 def findings(variants: Sequence[VariantSpec]) -> str:

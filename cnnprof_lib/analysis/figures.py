@@ -17,20 +17,14 @@ from numpy.typing import NDArray
 
 from .. import units
 from .check import INDISTINCT
-from .compare import THESIS, frontier
+from .compare import THESIS
 from .frames import UNATTRIBUTED
+from .frontier import dominated
+from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
 _MS = 1e3
-_QUANTITIES = {
-    "time_s": ("time per step [ms]", _MS),
-    "requested_bytes": ("requested bytes per step [MB]", 1e-6),
-    "occurrences": ("executions per step", 1.0),
-}
-_RUN_KEYS = ("variant", "runtime", "run_id")
 _HATCH = "///"
-_PALE = 0.4
-"""Opacity of what is shown, but not to be chosen."""
 _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
@@ -126,9 +120,10 @@ def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
 
 
 def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where recorded, not measured.
+    """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
 
-    Steps join the efficient frontier of each runtime; what it dominates is pale.
+    The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
+    the accuracy was recorded with the weights, not measured.
 
     Args:
         data: From `summary.overview`; runs without latency or accuracy are left out.
@@ -136,25 +131,22 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    data = frontier(data)
+    data = data.dropna(subset=["latency_s", "top1"])
     if data.empty:
         ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])
         return ax
-    efficient = ~data["dominated_by"].astype(bool)
-    for runtime in data["runtime"].unique():
-        of_runtime = data["runtime"] == runtime
-        colour = SOURCE_STYLES[runtime]["color"]
-        best = data[of_runtime & efficient].sort_values("latency_s")
-        steps = {"drawstyle": "steps-post", "linewidth": 1, "alpha": 0.6, "color": colour}
-        ax.plot(best["latency_s"] * _MS, best["top1"] * 100, label=f"{runtime}, efficient frontier", **steps)
-        for measured in (True, False):
-            for shown, alpha in ((efficient, 1.0), (~efficient, _PALE)):
-                rows = data[of_runtime & shown & (data["accuracy_measured"] == measured)]
-                if not rows.empty:
-                    label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
-                    label += "" if alpha == 1 else ", dominated"
-                    _accuracy_points(ax, rows, label, alpha, fill=None if measured else "white")
+    data = data.assign(dominated=dominated(data))
+    for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
+        steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
+        ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
+    for (runtime, measured), rows in data.groupby(["runtime", "accuracy_measured"], sort=False):
+        label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
+        for beaten, some in rows.groupby("dominated"):
+            _accuracy_points(ax, some, label, filled=not beaten, bars="-" if measured else ":")
+            label = ""
+    if data["dominated"].any():
+        ax.plot([], [], "o", color="#555555", markerfacecolor="white", label="dominated")
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
@@ -163,18 +155,20 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     return ax
 
 
-def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, alpha: float, *, fill: str | None) -> None:
-    ax.errorbar(
+def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, bars: str) -> None:
+    """Points of one runtime with their intervals; ``bars`` is the line style of these."""
+    drawn = ax.errorbar(
         rows["latency_s"] * _MS,
         rows["top1"] * 100,
         xerr=_distances(rows, "latency_s", _MS),
         yerr=_distances(rows, "top1", 100),
         linestyle="none",
-        markerfacecolor=fill,
-        alpha=alpha,
+        markerfacecolor=None if filled else "white",
         label=label,
         **SOURCE_STYLES[rows["runtime"].iloc[0]],
     )
+    for lines in drawn[2]:
+        lines.set_linestyle(bars)
 
 
 def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -231,7 +225,9 @@ def step_distribution(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot(data: pd.DataFrame, value: str = "time_s", by: str = "op", *, ax: Axes | None = None) -> Axes:
+def plot(
+    data: pd.DataFrame, value: str = "time_s", by: str = "op", *, share: bool = False, ax: Axes | None = None
+) -> Axes:
     """Bars of any quantity of any runs, for exploring: the rows of ``data`` added up by op, layer or kernel.
 
     Args:
@@ -239,25 +235,35 @@ def plot(data: pd.DataFrame, value: str = "time_s", by: str = "op", *, ax: Axes 
             variants, runtimes or runs, each gets bars of its own.
         value: ``time_s``, ``requested_bytes`` or ``occurrences``.
         by: ``op``, ``layer``, ``kernel``, or any other column of texts.
+        share: Draw percentages of each run's own step.
         ax: Where to draw.
     """
     ax = ax or plt.gca()
-    label, scale = _QUANTITIES[value]
-    keys = [key for key in _RUN_KEYS if key != by and data[key].nunique() > 1]
+    quantity = QUANTITIES[value]
+    keys = [key for key in RUN_KEYS if key != by and data[key].nunique() > 1]
     run = data[keys].agg(" · ".join, axis="columns") if keys else ""
-    rows = data.assign(run=run, total=data[value] * scale)
-    totals = rows.groupby([by, "run"], as_index=False, sort=False).agg(total=("total", "sum"))
+    rows = data.assign(run=run)
+    totals = rows.pivot_table(index=by, columns="run", values=value, aggfunc="sum", sort=False, fill_value=0.0)
     if by != "layer":  # layers keep the network's order
-        totals = totals.sort_values("total", ascending=False)
+        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    shown = totals / totals.sum() * 100 if share else totals * quantity.scale
+    height = 0.8 / len(shown.columns)
+    palette = sns.color_palette("colorblind", len(shown.columns))
+    own = [bar_colour(by, str(name)) for name in shown.index]
+    for place, name in enumerate(shown.columns):
+        y = np.arange(len(shown)) + (place - (len(shown.columns) - 1) / 2) * height
+        bars = ax.barh(y, shown[name], height, color=palette[place] if keys else own, label=name or None, **_EDGE)
+        if not keys:
+            texts = [f"{number:.1f}%" for number in shown[name]] if share else map(quantity.formatter, totals[name])
+            ax.bar_label(bars, list(texts), padding=3, fontsize="small")
+            ax.margins(x=0.12)
+    ax.set_yticks(range(len(shown)), list(shown.index))
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
     if keys:
-        sns.barplot(totals, x="total", y=by, hue="run", palette="colorblind", saturation=1, ax=ax)
-        ax.legend(title=None)
-    else:
-        default = OP_COLOURS[OTHER if by == "op" else "Conv2D"]
-        colours = {name: OP_COLOURS.get(name, default) for name in totals[by]}
-        sns.barplot(totals, x="total", y=by, hue=by, palette=colours, saturation=1, legend=False, ax=ax)
+        ax.legend()
     shared = [str(data[key].iloc[0]) for key in ("variant", "runtime") if key not in (by, *keys)]
-    ax.set(xlabel=label, ylabel="", title=" · ".join(shared))
+    ax.set(xlabel=quantity.label(share), ylabel="", title=" · ".join(shared))
     return ax
 
 

@@ -31,7 +31,8 @@ _RUNS_COLUMNS = (
 )  # fmt: skip
 _STEPS_COLUMNS = (*_RUN, "kind", "block", "step", "seconds")
 _OPS_COLUMNS = (*_RUN, "op", "kernel", "time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences", "fuses")
-_PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", "time_s", "requested_bytes", "occurrences")
+_PROFILE_MEANS = ("time_s", "requested_bytes", "occurrences")
+_PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", *_PROFILE_MEANS)
 
 
 def load(store: Store, *, every: bool = False) -> list[Record]:
@@ -168,30 +169,33 @@ def executions(records: Sequence[Record], store: Store) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(_RUN))
 
 
-def profile(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
+def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False) -> pd.DataFrame:
     """One row per layer, op and kernel of one run, layers in the network's order.
 
     Args:
         record: The run.
         executed: Its node executions, as `Store.read_ops` returns them.
+        by_node: One row per node of the graph instead, named in a column ``node``.
 
     Returns:
         ``layer``, ``op``, ``kernel``, ``time_s``, ``requested_bytes``, ``occurrences``: means per profiled step.
         Rows of `NO_LAYER` and one `UNATTRIBUTED` row come last; ``time_s`` adds up to the profiled step.
     """
     profiled_steps = sum(len(block) for block in record.latency.profiled_s)
+    keys = ["layer", "op", "kernel", *(["node"] if by_node else [])]
     sums = (
-        executed.groupby(["layer", "op", "kernel"], as_index=False, sort=False)
-        .agg(time_s=("self_ns", "sum"), requested_bytes=("requested_bytes", "sum"), occurrences=("node", "size"))
+        executed.groupby(keys, as_index=False, sort=False)
+        .agg(time_s=("self_ns", "sum"), requested_bytes=("requested_bytes", "sum"), occurrences=("step", "size"))
         .replace({"layer": {"": NO_LAYER}})
     )
     sums["time_s"] *= 1e-9
-    means = sums.assign(**{c: sums[c] / profiled_steps for c in ("time_s", "requested_bytes", "occurrences")})
+    means = sums.assign(**{c: sums[c] / profiled_steps for c in _PROFILE_MEANS})
     rest = pd.DataFrame(
         {
             "layer": [UNATTRIBUTED],
             "op": [UNATTRIBUTED],
             "kernel": [""],
+            "node": [""],
             "time_s": [record.unattributed_s],
             "requested_bytes": [0.0],
             "occurrences": [1.0],
@@ -203,7 +207,7 @@ def profile(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
     # A layer that the variant does not name is shown behind its own layers rather than dropped.
     order = rows["layer"].map(position).fillna(len(names) - 0.5)
     rows = rows.assign(_order=order).sort_values("_order", kind="stable")
-    return rows[list(_PROFILE_COLUMNS)].reset_index(drop=True)
+    return rows[[*_RUN, *keys, *_PROFILE_MEANS]].reset_index(drop=True)
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:

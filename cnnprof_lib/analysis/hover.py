@@ -18,7 +18,7 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
 HOVER = "hover:"
 CAPTION = "caption:"
@@ -31,12 +31,12 @@ def tell(artist: Artist, text: str) -> None:
     artist.set_gid(HOVER + text)
 
 
-def caption(figure: Figure, text: str = "", *, key: str = "") -> None:
-    """Sets the caption of a figure and the word by which other text refers to it.
+def caption(figure: Figure, text: str, *, key: str = "") -> None:
+    """Sets the caption of a figure, which is otherwise made of the titles of its axes.
 
     Args:
         figure: The figure.
-        text: The caption, without a number; empty for the titles of its axes.
+        text: The caption, without a number.
         key: A word, if other text is to refer to the figure: ``[Figure](#F_key)`` in Markdown.
     """
     figure.set_gid(f"{CAPTION}{key}:{text}")
@@ -93,6 +93,10 @@ def bar_texts(ax: Axes) -> Iterator[tuple[Rectangle, str]]:
 def _name_at(axis: Axis, place: float) -> str:
     """The label of the tick next to a place, where ticks have names instead of numbers."""
     formatter, ticks = axis.get_major_formatter(), np.asarray(axis.get_ticklocs(), dtype=float)
-    if not isinstance(formatter, FixedFormatter | StrCategoryFormatter) or not ticks.size:
+    named = isinstance(formatter, FixedFormatter | StrCategoryFormatter) or (
+        # What `Axis.set_ticks` makes of labels.
+        isinstance(formatter, FuncFormatter) and isinstance(axis.get_major_locator(), FixedLocator)
+    )
+    if not named or not ticks.size:
         return ""
     return formatter.format_ticks(list(ticks))[int(np.abs(ticks - place).argmin())]

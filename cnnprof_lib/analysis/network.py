@@ -5,6 +5,7 @@ It shows what the thesis's Figure 4.17 shows of the graph, layer by layer instea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -17,17 +18,30 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
 from .. import units
+from ..records import RunRecord
 from ..variant import LayerCost, VariantSpec
-from . import hover
+from . import hover, summary
 from .style import text_colour
 
-COLOURS = "Reds"
+NETWORK_CAPTION = (
+    "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each layer's "
+    "output shape, parameters and MACs of one image, and its share of the step as colour"
+)
+"""For a runtime."""
+COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""
 _SHARES = Normalize(0, 1)
 """The whole step, whatever the network, so that a colour means the same in all pictures."""
-_HEIGHT = 0.78
+_HEIGHT = 0.8
 """Of a box; rows are 1 apart."""
 _ARROW: dict[str, Any] = {"arrowstyle": "-|>", "color": "#555555", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
+
+
+def baseline_and_fastest(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Whom to set side by side: of the first run's runtime the baseline and the variant of the lowest latency."""
+    alike = [run for run in runs if run.runtime == runs[0].runtime]
+    lowest = min((summary.latency(run).value for run in alike), default=None)
+    return [run for run in alike if run.variant.name == "baseline" or summary.latency(run).value == lowest]
 
 
 def network(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -54,7 +68,7 @@ def network(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = Non
             ax.annotate("", (0.5, row - _HEIGHT / 2), (0.5, row - 1 + _HEIGHT / 2), arrowprops=_ARROW)
     ax.set(xlim=(-0.01, 1.01), ylim=(len(layers) + 0.6, -0.5), title=f"Where a step of {variant.name} goes")
     ax.set_axis_off()
-    bar = ax.inset_axes((0.02, -0.02, 0.96, 0.02))
+    bar = ax.inset_axes((0.0, -0.02, 1.0, 0.02))
     ax.figure.colorbar(
         ScalarMappable(_SHARES, colours), cax=bar, orientation="horizontal", format=PercentFormatter(1)
     ).set_label("share of the profiled step")
@@ -62,12 +76,12 @@ def network(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = Non
 
 
 def _write(ax: Axes, row: int, name: str, facts: list[str], *, colour: str, share: float | None = None) -> None:
-    """One row: name and share above what else is known of it."""
-    apart = 0.18 if facts else 0.0
-    ax.text(0.03, row - apart, name, color=colour, weight="bold", va="center")
-    ax.text(0.03, row + apart, " · ".join(facts), color=colour, va="center", fontsize="small")
+    """One row: the name above what is known of it to the left, the share to the right."""
+    above, below = (0.17, -0.17) if facts else (0.0, 0.0)
+    ax.text(0.03, row - above, name, color=colour, weight="bold", va="center")
+    ax.text(0.03, row - below, " · ".join(facts), color=colour, va="center", fontsize="small")
     if share is not None:
-        ax.text(0.97, row - apart, units.percent(share, 1), color=colour, weight="bold", ha="right", va="center")
+        ax.text(0.97, row, units.percent(share, 1), color=colour, weight="bold", ha="right", va="center")
 
 
 def _facts(cost: LayerCost) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from .. import units
 from ..records import FailureRecord, RunRecord
 from ..thesis import CITATION, PUBLISHED, published_table
-from . import compare, frames, summary, tables
+from . import frames, summary, tables
 from .conditions import differences
 from .frames import UNATTRIBUTED, Record
 from .warnings import warnings as warnings_of
@@ -32,11 +32,6 @@ def code(text: str) -> str:
 NO_CHOICE = (
     "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
     "all others."
-)
-
-ACCURACY_CAPTION = (
-    "What does accuracy cost, and how much of the latency is left? Steps join each runtime's efficient frontier, the "
-    "variants that no other beats in latency and accuracy; pale ones are beaten. Bars are 95% intervals"
 )
 
 
@@ -103,33 +98,6 @@ def findings(overview: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def dominated(overview: pd.DataFrame) -> str:
-    """Which variants another one surely or perhaps beats in latency and accuracy, as a list; empty without accuracy.
-
-    Args:
-        overview: From `summary.overview`.
-    """
-    known = compare.frontier(overview)
-    lines = [] if known.empty else ["Of the variants in [Figure](#F_accuracy_latency):\n"]
-    for runtime in known["runtime"].unique():
-        rows = known[known["runtime"] == runtime].to_dict("records")
-        sure = [f"{code(row['variant'])} (by {_codes(row['surely_by'])})" for row in rows if row["surely_by"]]
-        perhaps = [
-            f"{code(row['variant'])} (by {_codes(row['perhaps_by'])})"
-            for row in rows
-            if row["perhaps_by"] and not row["surely_by"]
-        ]
-        line = f"- `{runtime}`: beaten in latency and accuracy, intervals apart: {_listed(sure or ['none'])}"
-        if perhaps:
-            line += f"; perhaps beaten, intervals overlapping: {_listed(perhaps)}"
-        lines.append(f"{line}.")
-    return "\n".join(lines)
-
-
-def _codes(names: Iterable[str]) -> str:
-    return " or ".join(code(name) for name in names)
-
-
 def variant(records: Sequence[Record]) -> str:
     """Opening of one variant's section: what it is, what each of its runs found or why it failed, warnings."""
     parts = [heading(records)]
@@ -163,15 +131,15 @@ def heading(records: Sequence[Record]) -> str:
 
 def run(record: RunRecord) -> str:
     """One run in two sentences: how long a step takes, and what most of it goes to."""
-    latency, profiling = summary.latency(record), summary.profiled_over_plain(record)
+    row = summary.overview([record]).iloc[0]
     ops = summary.op_table(record)
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} (95% interval "
-        f"{units.seconds(latency.low)} to {units.seconds(latency.high)}) unprofiled, "
-        f"{profiling.value:.2f} times that under the profiler. Of the profiled step, {_listed(shares)}; "
-        f"{units.percent(summary.unattributed_share(record), 1)} is unattributed."
+        f"**In `{record.runtime}`** a step takes {units.seconds(row['latency_s'])} (95% interval "
+        f"{units.seconds(row['latency_s_low'])} to {units.seconds(row['latency_s_high'])}) unprofiled, "
+        f"{row['profiled_over_plain']:.2f} times that under the profiler. Of the profiled step, {_listed(shares)}; "
+        f"{units.percent(row['unattributed_share'], 1)} is unattributed."
     )
 
 
@@ -213,26 +181,6 @@ def all_warnings(records: Sequence[RunRecord]) -> str:
     return "\n".join(
         f"- **Warning**, {'all runs' if len(runs) == len(records) else _listed(runs)}: {escape(line)}."
         for line, runs in found.items()
-    )
-
-
-def places(kind: str, key: str, parts: Iterable[str]) -> str:
-    """Links to one figure or table for each part: ``[Figure](#F_ops-stock) (`stock`)``, joined.
-
-    Args:
-        kind: ``Figure`` or ``Table``.
-        key: The keys are ``<key>-<part>``.
-        parts: Runtimes or variants.
-    """
-    return _listed(f"[{kind}](#{kind[0]}_{key}-{part}) ({code(part)})" for part in parts)
-
-
-def network_caption(runs: Sequence[RunRecord]) -> str:
-    """Caption, plain text, of the pictures of the networks of one runtime's runs."""
-    names = _listed(run.variant.name for run in runs)
-    return (
-        f"The layers of {names} with their output shape, parameters and MACs per image, and the share of the profiled "
-        f"step that each takes in {runs[0].runtime}"
     )
 
 

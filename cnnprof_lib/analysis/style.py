@@ -48,7 +48,6 @@ def use_style() -> None:
     """Sets fonts, grid and what hovering tells of all figures drawn afterwards; a notebook calls it once."""
     rc = {
         "axes.titleweight": "bold",
-        "axes.titley": 1.0,  # where it is anyway, but without a search for ticks above the axes at every drawing
         # Room for the names between two axes, instead of a layout engine, which draws every figure twice to find it.
         "figure.subplot.wspace": 0.32,
         "figure.hooks": [f"{hover.__name__}:{hover.attach.__name__}"],

@@ -91,13 +91,12 @@ _TRAININGS = {
 }
 
 
-def ops(table: pd.DataFrame, *, key: str = "") -> Styler:
+def ops(table: pd.DataFrame) -> Styler:
     """Ops of one run in the thesis's form, closed by the unattributed time and the whole profiled step.
 
     Args:
         table: From `summary.op_table`. A kernel is shown where it does not bear its op's name, the accelerator where
             it did anything.
-        key: See `styled.styled`.
     """
     total = {
         "op": "profiled step",
@@ -110,7 +109,7 @@ def ops(table: pd.DataFrame, *, key: str = "") -> Styler:
     pairs = zip(table["op"], table["kernels"], strict=True)
     table = table.assign(kernels=["" if kernels == [op] else ", ".join(kernels) for op, kernels in pairs])
     hidden = [name for name in ("kernels", "accelerator_s") if not table[name].any()]
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=2, key=key)
+    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=2)
 
 
 def ops_beside_published(record: RunRecord) -> str:
@@ -118,36 +117,55 @@ def ops_beside_published(record: RunRecord) -> str:
 
     A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
     """
-    own = ops(summary.op_table(record), key=f"ops-{record.variant.name}-{record.runtime}")
-    titled = [(f"Ops of {record.variant.name}, {record.runtime}", own)]
+    titled = [(f"Ops of {record.variant.name}, {record.runtime}", ops(summary.op_table(record)))]
     if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
-        title, key = f"Table {printed.table} of the thesis", f"published-{record.variant.name}"
+        title = f"Table {printed.table} of the thesis"
         if printed.misaligned:
-            corrected = styled_corrected(corrected_table(record.variant), key=key)
+            corrected = styled_corrected(corrected_table(record.variant))
             titled.append((f"{title}, its rows named by their bytes: the printed names are misaligned", corrected))
         else:
-            titled.append((f"{title}, as printed", published_ops(published_table(printed.table), key=key)))
+            titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
     return beside(*titled)
 
 
-def published_ops(table: pd.DataFrame, *, key: str = "") -> Styler:
+def nodes(table: pd.DataFrame) -> pd.DataFrame:
+    """The nodes of one run, the longest first, as plain numbers under headers with their units: to sort and filter.
+
+    Args:
+        table: From `frames.profile`, by node. A kernel is shown where it does not bear its op's name.
+    """
+    table = table.sort_values("time_s", ascending=False, kind="stable")
+    renamed = table["kernel"].where(table["kernel"] != table["op"], "")
+    shown = pd.DataFrame(
+        {
+            "node": table["node"].where(table["node"] != "", table["op"]),
+            "layer": table["layer"],
+            "op": table["op"],
+            "executed as": renamed,
+            "time [µs]": (table["time_s"] * 1e6).round(1),
+            "of step [%]": (table["time_s"] / table["time_s"].sum() * 100).round(2),
+            "requested [KB]": (table["requested_bytes"] / 1e3).round(2),
+        }
+    ).reset_index(drop=True)
+    return shown if renamed.any() else shown.drop(columns="executed as")
+
+
+def published_ops(table: pd.DataFrame) -> Styler:
     """A printed table of the thesis in the same form, closed by its sums.
 
     Args:
         table: From `thesis.published_table`.
-        key: See `styled.styled`.
     """
     total = {"op": "sum", "time_s": table["time_s"].sum(), "requested_bytes": table["requested_bytes"].sum()}
     hidden = {"kernels", "step_share", "accelerator_s"}
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=1, key=key)
+    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=1)
 
 
-def layers(by_runtime: Mapping[str, pd.DataFrame], *, key: str = "") -> Styler:
+def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
     """Layers of one variant, closed by the whole profiled step: what they are, then their times in each runtime.
 
     Args:
         by_runtime: A table from `summary.layer_table` for each runtime.
-        key: See `styled.styled`.
     """
     merged = pd.concat([table[list(_LAYERS)] for table in by_runtime.values()]).drop_duplicates("layer")
     total: dict[Any, Any] = {"layer": "profiled step", "type": "", "macs": merged["macs"].sum()}
@@ -157,21 +175,21 @@ def layers(by_runtime: Mapping[str, pd.DataFrame], *, key: str = "") -> Styler:
         merged = merged.merge(table[["layer", *names]].rename(columns=names), on="layer", how="left")
         total |= {names[name]: table[name].sum() for name in ("time_s", "time_share")}
         columns |= {names[name]: column._replace(group=runtime) for name, column in _LAYER_TIMES.items()}
-    return styled(with_row(merged, total), columns, closing_rows=1, key=key)
+    return styled(with_row(merged, total), columns, closing_rows=1)
 
 
 def architecture(table: pd.DataFrame) -> Styler:
     """Layers of a network, from `summary.architecture`, closed by their sums."""
     total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum()}
     caption = "Layers, parameters and multiply-adds of the network"
-    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption, key="architecture")
+    return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption)
 
 
 def shapes(table: pd.DataFrame) -> Styler:
     """Output shapes of several networks side by side, from `summary.shapes`."""
     names = [name for name in table.columns if name != "layer"]
     columns = {"layer": Column("layer"), **{name: Column(name, units.shape) for name in names}}
-    return styled(table, columns, caption="Output shapes of all networks", key="shapes")
+    return styled(table, columns, caption="Output shapes of all networks")
 
 
 def overview(table: pd.DataFrame) -> Styler:
@@ -195,8 +213,7 @@ def overview(table: pd.DataFrame) -> Styler:
 def trainings(table: pd.DataFrame) -> Styler:
     """How the weights came about, from `training.results`."""
     shown = table.assign(top1_interval=interval_texts(table, "top1", units.percent))
-    caption = "How the networks were trained, and how accurate they are"
-    return styled(shown, _TRAININGS, caption=caption, key="trainings")
+    return styled(shown, _TRAININGS, caption="How the networks were trained, and how accurate they are")
 
 
 def _remark(row: dict[Any, Any]) -> str:
@@ -214,8 +231,7 @@ def environment(records: Sequence[Record]) -> Styler:
     merged = facts.groupby("runtime", sort=False).agg(_distinct)
     table = merged.T.rename_axis("fact").reset_index()
     columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
-    caption = "Machine, software, images and weights of the runs"
-    return styled(table, columns, caption=caption, key="environment")
+    return styled(table, columns, caption="Machine, software, images and weights of the runs")
 
 
 def provenance(records: Sequence[Record]) -> Styler:
@@ -232,8 +248,7 @@ def provenance(records: Sequence[Record]) -> Styler:
         for run in frames.completed(records)
     ]
     columns = {name: Column(name) for name in rows[0]} if rows else {}
-    caption = "What the numbers of each variant and runtime rest on"
-    return styled(pd.DataFrame(rows), columns, caption=caption, key="provenance")
+    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime rest on")
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ Accuracies are of the test images, which were read once, unless a name says held
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +13,19 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from .. import units
 from ..training_records import TrainingRecord
-from .estimates import proportion
+from .choice import BASELINE
+from .compare import THESIS
+from .estimates import Estimate, proportion
+from .style import SOURCE_STYLES, label_right, log_ticks
+
+STEP_TIMES_CAPTION = (
+    "Median time of a training step on this machine, beside what the thesis's times of a whole training come to; "
+    "the lines of these are what its rounding leaves open"
+)
+_MS = 1e3
+_PUBLISHED = "thesis (published)"
 
 _QUANTITIES = {
     "held_out_accuracy": ("top-1 on the images held out [%]", 100.0),
@@ -89,3 +100,50 @@ def training_curves(data: pd.DataFrame, *, quantity: str = "held_out_accuracy", 
     ax.set(xlabel="training step", ylabel=label)
     sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
+
+
+def step_times(data: pd.DataFrame, published: Mapping[str, Estimate], *, ax: Axes | None = None) -> Axes:
+    """How long a training step takes, on a log scale: a point per variant and recipe, and what the thesis comes to.
+
+    Beside each point stands what part it is of the baseline's by the same recipe, where that was timed.
+
+    Args:
+        data: As from `results`; trainings without ``step_s`` are left out, of several seeds the median is drawn.
+        published: The thesis's seconds per step by variant, from `training_rules.published_step_s`.
+        ax: Where to draw.
+    """
+    ax = ax or plt.gca()
+    table = _beside_published(data, published)
+    variants = list(table.groupby("variant")["value"].min().sort_values(ascending=False).index)
+    sources = list(table["source"].unique())
+    colours = sns.color_palette("colorblind", len(sources))
+    for place, (source, rows) in enumerate(table.groupby("source", sort=False)):
+        look = SOURCE_STYLES[THESIS] if source == _PUBLISHED else {"color": colours[place], "marker": "o"}
+        y = [variants.index(name) + 0.22 * (place - (len(sources) - 1) / 2) for name in rows["variant"]]
+        ends = [(rows["value"] - rows["low"]) * _MS, (rows["high"] - rows["value"]) * _MS]
+        ax.errorbar(rows["value"] * _MS, y, xerr=ends, linestyle="none", label=source, **look)
+        for step_s, factor, end, height in zip(rows["value"], rows["factor"], rows["high"], y, strict=True):
+            beside = "" if np.isnan(factor) or factor == 1 else f", {factor:.3f} of the baseline's"
+            label_right(ax, units.seconds(step_s) + beside, (end * _MS, height))
+    ax.set_xscale("log")
+    log_ticks(ax.xaxis)
+    ax.margins(x=0.1)
+    ax.set_yticks(range(len(variants)), variants)
+    ax.set_ylim(len(variants) - 0.5, -0.5)
+    ax.set(xlabel="time per training step [ms]", title="How long does a training step take?")
+    ax.legend(loc="upper left")
+    return ax
+
+
+def _beside_published(data: pd.DataFrame, published: Mapping[str, Estimate]) -> pd.DataFrame:
+    """``source`` as the legend names it, ``variant``, ``value``, ``low`` and ``high`` in seconds per step, ``factor``.
+
+    Ours have no interval; the thesis's is what its rounding leaves open.
+    """
+    timed = data.dropna(subset=["step_s"]).groupby(["recipe", "variant"], sort=False)["step_s"].median()
+    ours = timed.reset_index().itertuples(index=False)
+    rows = [(f"recipe {row.recipe}", row.variant, row.step_s, row.step_s, row.step_s) for row in ours]
+    rows += [(_PUBLISHED, variant, *step_s) for variant, step_s in published.items()]
+    table = pd.DataFrame(rows, columns=["source", "variant", "value", "low", "high"])
+    baselines = table[table["variant"] == BASELINE].set_index("source")["value"]
+    return table.assign(factor=table["value"] / table["source"].map(baselines))

@@ -7,10 +7,10 @@ fonts it brings along. Both come with the extra ``cnnprof[pdf]``.
 from __future__ import annotations
 
 import base64
+import importlib.util
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,18 @@ from traitlets import default
 
 from .. import __version__
 from ..errors import ReportError
-from . import extra, page
+from . import page
 from .html import TEMPLATES, PageExporter
-from .pictures import Picture
+
+NEEDED = ("pypandoc", "typst")
+HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
 
 _LEFT_OUT = "details:not(:has(table)), summary, script, style, nav"
+
+
+def is_available() -> bool:
+    """Whether the extra is installed."""
+    return all(importlib.util.find_spec(name) for name in NEEDED)
 
 
 class PaperExporter(PageExporter):
@@ -50,10 +57,17 @@ class PaperExporter(PageExporter):
         Raises:
             ReportError: the extra is not installed, or Typst refuses the text.
         """
-        if not extra.is_available():
-            raise ReportError(extra.HOW_TO_GET)
+        if not is_available():
+            raise ReportError(HOW_TO_GET)
         soup, figures, resources = self.document(nb, resources, **kw)
-        return typeset(soup, figures, subtitle_of(nb)), resources
+        prepare(soup, subtitle_of(nb))
+        with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
+            folder = Path(name)
+            for number, figure in enumerate(figures):
+                (folder / f"{number}.svg").write_text(figure.svg, encoding="utf-8")
+            _write_images(soup, folder)
+            (folder / "report.typ").write_text(markup(soup), encoding="utf-8")
+            return _typeset(folder / "report.typ"), resources
 
 
 class CommandLinePaperExporter(PaperExporter):
@@ -66,22 +80,6 @@ class CommandLinePaperExporter(PaperExporter):
     @default("enabled")
     def _enabled_default(self) -> bool:
         return "jupyter_server.serverapp" not in sys.modules
-
-
-def typeset(soup: BeautifulSoup, figures: Sequence[Picture], subtitle: str) -> bytes:
-    """The pages of what `PageExporter.document` returned, whose soup is used up by it.
-
-    Raises:
-        ReportError: Typst refuses the text.
-    """
-    prepare(soup, subtitle)
-    with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
-        folder = Path(name)
-        for number, figure in enumerate(figures):
-            (folder / f"{number}.svg").write_text(figure.svg, encoding="utf-8")
-        _write_images(soup, folder)
-        (folder / "report.typ").write_text(markup(soup), encoding="utf-8")
-        return _compiled(folder / "report.typ")
 
 
 def subtitle_of(nb: NotebookNode) -> str:
@@ -164,7 +162,7 @@ def markup(soup: BeautifulSoup) -> str:
     return str(pypandoc.convert_text(str(soup), "typst", format="html", extra_args=options))
 
 
-def _compiled(source: Path) -> bytes:
+def _typeset(source: Path) -> bytes:
     import typst
 
     try:

@@ -42,16 +42,16 @@ def read(svg: str) -> Picture:
                 element.set(name, _MANY_DIGITS.sub(_two_digits, element.attrib[name]))
     for metadata in root.findall("metadata"):
         root.remove(metadata)
-    key = caption = ""
+    marked = f"{CAPTION}:"
     for group in list(root.iter("g")):
         gid = group.get("id", "")
         if gid.startswith(HOVER):
             title = Element("title")
             title.text = gid.removeprefix(HOVER)
             group.insert(0, title)
-        elif gid.startswith(CAPTION):  # what the notebook set comes before what the titles say
-            own_key, own_caption = gid.removeprefix(CAPTION).split(":", 1)
-            key, caption = key or own_key, caption or own_caption
+        elif gid.startswith(CAPTION) and marked == f"{CAPTION}:":
+            marked = gid
+    _, key, caption = marked.split(":", 2)
     _drop_ids(root)
     root.attrib |= {"xmlns": _NAMESPACE, "role": "img", "aria-label": caption}
     return Picture(root, caption, key)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 
 from ..errors import TrainingError
 from ..params import load_recipe, load_variant
 from ..project import Project
 from ..settings import RunRequest
+from ..training_records import HistoryRow
 from . import runtime as runtimes
 
+OnText = Callable[[str], None]
 
-def train_first(request: RunRequest, project: Project) -> bool:
+_sender: Connection
+
+
+def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
     """Trains reference weights if the request asks for it, and says whether it did.
+
+    Args:
+        request: What is about to be run.
+        project: Where parameters and weights are.
+        on_text: Told how the training goes, a line at each checkpoint.
 
     Raises:
         CnnprofError: see `train.train`.
@@ -21,9 +33,21 @@ def train_first(request: RunRequest, project: Project) -> bool:
     missing = project.store.read_training(request.variant) is None
     if request.train == "never" or (request.train == "if missing" and not missing):
         return False
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(_train, request, project).result()
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_tell_by, initargs=(sender,)) as pool:
+        training = pool.submit(_train, request, project)
+        while not training.done() or receiver.poll():
+            if receiver.poll(timeout=0.2):
+                on_text(receiver.recv())
+        training.result()
     return True
+
+
+def _tell_by(sender: Connection) -> None:
+    """Keeps the end of the pipe that the process got when it was started: it cannot be passed to it later."""
+    global _sender
+    _sender = sender
 
 
 def _train(request: RunRequest, project: Project) -> None:
@@ -38,5 +62,9 @@ def _train(request: RunRequest, project: Project) -> None:
         raise TrainingError(
             f"{request.variant}: training needs images. Received: none. Name them with --data PATH or CNNPROF_DATA."
         )
-    variant = load_variant(request.variant, project.params)
-    train(variant, load_recipe(request.recipe, project.params), dataset, project.store)
+    variant, recipe = load_variant(request.variant, project.params), load_recipe(request.recipe, project.params)
+
+    def tell(row: HistoryRow) -> None:
+        _sender.send(f"{row.describe_rest(recipe)}: {row.describe()}")
+
+    train(variant, recipe, dataset, project.store, tell)

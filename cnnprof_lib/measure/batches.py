@@ -65,22 +65,32 @@ def augment(images: npt.NDArray[np.uint8], options: Augmentation, size: InputSpe
     Returns:
         Standardised images (batch, size.height, size.width, channels).
     """
-    crop = random_crop(images, size, options.flip, rng)
+    crop = random_crop(images, size, options, rng)
     coloured = change_colours(crop, options, rng)
     return standardize(coloured, like=crop if options.standardize == "before_colour" else None)
 
 
 def random_crop(
-    images: npt.NDArray[np.uint8], size: InputSpec, flip: bool, rng: np.random.Generator
+    images: npt.NDArray[np.uint8], size: InputSpec, options: Augmentation, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """A window of each image, at a place drawn evenly from all, and every other one mirrored where ``flip`` says so."""
+    """A window of each image, at a place drawn evenly from those allowed, and every other one mirrored if so asked."""
     count, height, width, channels = images.shape
-    rows = rng.integers(0, height - size.height + 1, (count, 1)) + np.arange(size.height)
-    columns = rng.integers(0, width - size.width + 1, (count, 1)) + np.arange(size.width)
-    if flip:
+    rows = _first_pixels(height, size.height, options.shift, count, rng) + np.arange(size.height)
+    columns = _first_pixels(width, size.width, options.shift, count, rng) + np.arange(size.width)
+    if options.flip:
         columns = np.where(rng.random((count, 1)) < 0.5, columns, columns[:, ::-1])
     places = (np.arange(count)[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     return np.take(images.reshape(-1, channels), places, axis=0)  # a quarter of the time of indexing by three arrays
+
+
+def _first_pixels(
+    length: int, window: int, shift: int | None, count: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Where ``count`` windows start along one side of the images; (count, 1)."""
+    room = length - window
+    reach = room if shift is None else shift
+    low, high = max(0, room // 2 - reach), min(room, room // 2 + reach)
+    return rng.integers(low, high + 1, (count, 1))
 
 
 def change_colours(crop: npt.NDArray[np.uint8], options: Augmentation, rng: np.random.Generator) -> Pixels:

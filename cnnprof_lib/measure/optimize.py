@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ..settings import AdamW, Constant, OneCycle, RecipeSpec, Sgd, Staircase
+from ..settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
 
 StepFunction = Callable[[npt.NDArray[np.float32], npt.NDArray[np.int32]], tuple[tf.Tensor, tf.Tensor]]
 
@@ -24,7 +24,7 @@ class Trainer:
 
     def __init__(self, model: keras.Model, recipe: RecipeSpec) -> None:
         self.model = model
-        self.optimizer = _optimizer(recipe)
+        self.optimizer = _optimizer(recipe, last_layer=model.layers[-1].name)
         self.optimizer.build(model.trainable_variables)
         self._trained = [variable.value for variable in model.trainable_variables]
         self._averages = None
@@ -74,13 +74,57 @@ class Trainer:
         return step
 
 
-def _optimizer(recipe: RecipeSpec) -> keras.optimizers.Optimizer:
+@keras.saving.register_keras_serializable(package="cnnprof")
+class ConvolutionalMuon(keras.optimizers.Muon):
+    """Keras' Muon, which leaves all but matrices to Adam, for convolutions too.
+
+    A kernel (height, width, channels, filters) is taken as the matrix (height * width * channels, filters) by which
+    the convolution multiplies each patch. Depthwise kernels are no such matrix.
+    """
+
+    def _should_use_adamw(self, variable: keras.Variable) -> bool:
+        left_out = ["depthwise", *self.exclude_layers]
+        is_kernel = len(variable.shape) == 4 and not any(name in variable.path for name in left_out)
+        return not is_kernel and super()._should_use_adamw(variable)
+
+    def _muon_update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, lr: tf.Tensor, m: keras.Variable
+    ) -> None:
+        self.assign(m, self.momentum * m + gradient)
+        update = gradient + self.momentum * m if self.nesterov else m
+        matrix = keras.ops.reshape(update, (-1, variable.shape[-1]))
+        matrix = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
+        self.assign_sub(variable, keras.ops.reshape(matrix, variable.shape))
+
+    def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
+        """What Keras computes, in half the multiplications for a matrix four times as long as it is wide.
+
+        The iteration X <- X Q, Q = a + b G + c G**2 with the Gram matrix G = X' X, changes G to Q G Q. So it is run on
+        the smaller G alone, and the product of all Q is multiplied to the first X.
+        """
+        if x.shape[0] < x.shape[1]:
+            return keras.ops.transpose(self.zeropower_via_newtonschulz5(keras.ops.transpose(x), steps))
+        x = x / (keras.ops.norm(x) + 1e-7)
+        gram = keras.ops.transpose(x) @ x
+        product = identity = keras.ops.eye(x.shape[1], dtype=x.dtype)
+        for _ in range(steps):
+            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * (gram @ gram)
+            product = product @ factor
+            gram = factor @ gram @ factor
+        return x @ product
+
+
+def _optimizer(recipe: RecipeSpec, last_layer: str) -> keras.optimizers.Optimizer:
     rate = _schedule(recipe)
     match recipe.optimizer:
         case Sgd(momentum=momentum, nesterov=nesterov):
             return keras.optimizers.SGD(rate, momentum=momentum, nesterov=nesterov)
         case AdamW(weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2):
             return keras.optimizers.AdamW(rate, weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2)
+        case Muon(momentum=momentum, weight_decay=decay):
+            return ConvolutionalMuon(
+                rate, momentum=momentum, weight_decay=decay, adam_weight_decay=decay, exclude_layers=[last_layer]
+            )
     raise TypeError(f"no Keras optimizer for {type(recipe.optimizer).__name__}")  # a new class was not added above
 
 

@@ -80,7 +80,7 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     )
     if request.train != "never":
         on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
-        train_first(request, project)
+        train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))
 
     on_stage(0.05, "images")
     dataset = load_dataset(request.source)

@@ -16,6 +16,7 @@ import pytest
 
 from cnnprof_lib.errors import TrainingError
 from cnnprof_lib.measure import apart
+from cnnprof_lib.params import load_recipe
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RunRequest
@@ -165,13 +166,14 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
     write_brief_recipe(project, steps=20, checkpoint_every=10)
     (project / "params/small.yaml").write_text("title: Not trained yet\nextends: smoke\n")
     found = find_project(project)
+    told: list[str] = []
 
     def train_first(train: str, source: str = REAL_IMAGES) -> bool:
         request = RunRequest(
             variant="small", runtime="unfused", preset="smoke", source=source, train=train, recipe="brief",
             run_id="a", series="a",
         )  # type: ignore[arg-type] # fmt: skip
-        return apart.train_first(request, found)
+        return apart.train_first(request, found, told.append)
 
     with pytest.raises(TrainingError) as caught:
         train_first("always", "generated")
@@ -182,6 +184,10 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
     record = found.store.read_training("small")
     assert record is not None
     assert (record.recipe, record.steps) == ("brief", 20)
+    assert told == [
+        f"{row.describe_rest(load_recipe('brief', found.params))}: {row.describe()}" for row in record.history
+    ]
+    assert told[1].startswith("step 20 of 20, 0.0 min left: loss ")
 
 
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 11.0])

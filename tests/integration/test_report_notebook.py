@@ -81,21 +81,6 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "<script" not in html + prose
 
 
-def test_report_refers_to_every_figure_and_table(store: Store) -> None:
-    for runtime in RUNTIMES:
-        for name in ("baseline", "stride2"):
-            write_run(store, make_record(name, runtime, accuracy=make_accuracy(8600)))
-    notebook = execute("report.ipynb", store)
-
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    linked = re.findall(r"\]\(#([TF]_[^)]+)\)", "\n".join([*texts, *outputs_of(notebook, "text/markdown")]))
-    tables = re.findall(r'<table id="([^"]+)"', "".join(outputs_of(notebook, "text/html")))
-    figures = re.findall(r'id="caption:([^:"]+):', "".join(outputs_of(notebook, "image/svg+xml")))
-    assert len(figures) == len(outputs_of(notebook, "image/svg+xml"))
-    beside = {"T_published-baseline", "T_published-stride2"}  # of the thesis, next to the tables that are referred to
-    assert {*tables, *(f"F_{key}" for key in figures)} - set(linked) == beside
-
-
 def test_report_is_the_same_without_tensorflow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for runtime in RUNTIMES:
         for name in ("baseline", "stride2"):
@@ -110,7 +95,7 @@ def test_report_is_the_same_without_tensorflow(store: Store, monkeypatch: pytest
     without = execute("report.ipynb", store)
     for kind in ("text/markdown", "text/html", "image/svg+xml"):
         shown, again = (
-            [re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+", "", text) for text in outputs_of(notebook, kind)]
+            [re.sub(r"T_[0-9a-f]{5}|\d{4}-\d\d-\d\dT[\d:.]+", "", text) for text in outputs_of(notebook, kind)]
             for notebook in (usual, without)
         )
         assert shown, kind
@@ -129,12 +114,3 @@ def test_report_of_failures_alone_still_reports(store: Store) -> None:
     notebook = execute("report.ipynb", store)
     assert "failed: out of memory" in "".join(outputs_of(notebook, "text/html"))
     assert outputs_of(notebook, "image/svg+xml") == []
-
-
-def test_explore_shows_and_plots_all_records(store: Store) -> None:
-    write_run(store, make_record("baseline", run_id="20261124T000000Z-0000"))
-    write_run(store, make_record("baseline", run_id="20261124T000001Z-0000"))
-    store.write_failure(make_failure("stride2"))
-    notebook = execute("explore.ipynb", store)
-    assert len(outputs_of(notebook, "image/svg+xml")) == 4
-    assert "20261124T000001Z-0000" in "".join(outputs_of(notebook, "text/html"))

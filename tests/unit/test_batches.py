@@ -46,14 +46,26 @@ def windows(image: np.ndarray) -> np.ndarray:
 
 
 def test_crops_are_windows_of_their_images_some_of_them_mirrored() -> None:
-    for image, crop in zip(IMAGES, batches.random_crop(IMAGES, SIZE, False, np.random.default_rng(0)), strict=True):
+    for image, crop in zip(
+        IMAGES, batches.random_crop(IMAGES, SIZE, Augmentation(), np.random.default_rng(0)), strict=True
+    ):
         assert (windows(image) == crop).all(axis=(1, 2, 3)).any()
     straight = []
     for seed in range(8):
-        crop = batches.random_crop(IMAGES, SIZE, True, np.random.default_rng(seed))[0]
+        crop = batches.random_crop(IMAGES, SIZE, Augmentation(flip=True), np.random.default_rng(seed))[0]
         straight.append(bool((windows(IMAGES[0]) == crop).all(axis=(1, 2, 3)).any()))
         assert straight[-1] or (windows(IMAGES[0]) == crop[:, ::-1]).all(axis=(1, 2, 3)).any()
     assert set(straight) == {True, False}
+
+
+@pytest.mark.parametrize(("shift", "rows", "columns"), [(None, 9, 13), (2, 5, 5), (5, 9, 11), (0, 1, 1)])
+def test_crops_lie_at_most_so_far_off_the_centre(shift: int | None, rows: int, columns: int) -> None:
+    places = np.zeros((1000, 32, 32, 2), np.uint8)
+    places[..., 0], places[..., 1] = np.indices((32, 32))
+    crops = batches.random_crop(places, SIZE, Augmentation(shift=shift), np.random.default_rng(0))
+    starts = crops[:, 0, 0].astype(int)
+    assert sorted(set(starts[:, 0])) == list(range(4 - rows // 2, 4 - rows // 2 + rows))
+    assert sorted(set(starts[:, 1])) == list(range(6 - columns // 2, 6 - columns // 2 + columns))
 
 
 def test_colours_change_as_in_tensorflow() -> None:

@@ -13,6 +13,7 @@ from cnnprof_lib.analysis import claims_table
 from cnnprof_lib.analysis.choice import losses
 from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from cnnprof_lib.analysis.frames import Record
+from cnnprof_lib.analysis.training_rules import published_step_s
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, Runtime
 from cnnprof_lib.thesis import PUBLISHED, published_table
@@ -376,13 +377,29 @@ def test_training_time(step_s: float, expected: str) -> None:
 def test_training_time_in_hours_and_without_trainings() -> None:
     trainings = [make_training(), make_training("stride5", step_s=(0.02, 0.02))]
     assert judged(8, [], trainings)["ours"] == (
-        "8.3 h and 0.6 h for 100,000 steps at the mean pace, ratio of the medians 15.000 (15.000 to 15.000)"
+        "8.3 h and 0.6 h for 100,000 steps of the median time, ratio 15.000 (15.000 to 15.000)"
     )
     assert judged(8, [], trainings[:1])["reason"] == "no training of stride5"
     trainings[1] = make_training("stride5", batch_size=64)
     assert judged(8, [], trainings)["reason"] == "trained with batches of 128 and 64 images"
     trainings[1] = make_training("stride5", step_s=(0.02,))
     assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
+
+
+def test_training_time_leaves_pauses_out_where_the_steps_were_timed() -> None:
+    trainings = [make_training(), make_training("stride5", step_s=(0.02, 0.02))]
+    paused = [row.model_copy(update={"step_s": 0.02, "images_per_s": 1.0}) for row in trainings[1].history]
+    trainings[1] = trainings[1].model_copy(update={"history": tuple(paused), "seconds": 1e6})
+    row = judged(8, [], trainings)
+    assert row["ours"].startswith("8.3 h and 0.6 h for 100,000 steps of the median time, ratio 15.000")
+    assert row["verdict"] == REPRODUCED
+
+
+def test_the_published_time_of_a_training_step() -> None:
+    assert published_step_s() == {
+        "baseline": pytest.approx((0.288, 0.27, 0.306)),
+        "stride5": pytest.approx((0.018, 0.015, 0.021)),
+    }
 
 
 def test_a_verdict_follows_the_records() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib import cli, report
-from cnnprof_lib.export import extra
+from cnnprof_lib.export import pdf
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, RunRequest
@@ -167,11 +167,11 @@ def test_the_conditions_of_a_run_are_repeatable_options(
 def test_report_names_its_files_and_what_the_pdf_needs(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report, "render", lambda project, again: [Path("report.html"), Path("report.pdf")])
+    monkeypatch.setattr(report, "render", lambda project: [Path("report.html"), Path("report.pdf")])
     assert command(monkeypatch, "report") == 0
     assert tuple(capsys.readouterr()) == ("Report: report.html\nReport: report.pdf\n", "")
-    monkeypatch.setattr(report, "render", lambda project, again: [Path("report.html")])
-    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(report, "render", lambda project: [Path("report.html")])
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
     assert command(monkeypatch, "report") == 0
     assert tuple(capsys.readouterr()) == (
         "Report: report.html\n",
@@ -183,7 +183,7 @@ def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monk
     started: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command))
     monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
-    monkeypatch.setattr(report, "render", lambda project, again: [project.outputs / "report.html"])
+    monkeypatch.setattr(report, "render", lambda project: [project.outputs / "report.html"])
     store = Store(Path("outputs"))
     for runtime in RUNTIMES:
         write_run(store, make_record("baseline", runtime))

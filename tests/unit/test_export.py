@@ -26,7 +26,7 @@ from cnnprof_lib import report
 from cnnprof_lib.analysis import figures, frames, hover, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.errors import ReportError
-from cnnprof_lib.export import extra, page, pdf, pictures
+from cnnprof_lib.export import page, pdf, pictures
 from cnnprof_lib.export.html import PageExporter
 from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter
 from tests.builders import Node, make_record
@@ -93,6 +93,10 @@ def test_bars_of_every_kind_are_told() -> None:
         ax.set_ylabel("size [MB]")
     with drawn() as (ax, plain):
         ax.barh([3, 7], [1, 2])
+    with drawn() as (ax, named):
+        ax.barh([0.2, 1.2], [1, 2])
+        ax.set_yticks([0, 1], ["a", "b"])
+    assert titles_of(pictures.read(named[0]).svg) == ["a: 1", "b: 2"]
     assert titles_of(pictures.read(svg[0]).svg) == ["a, stock: 1235 MB", "a: -0.5 MB"]
     assert titles_of(pictures.read(plain[0]).svg) == ["1", "2"]
 
@@ -113,9 +117,6 @@ def test_the_caption_is_what_was_set_or_the_titles() -> None:
     right.set_title("Where")
     titled = pictures.read(svg_of(figure))
     assert (titled.caption, titled.key) == ("What? Where", "")
-    hover.caption(figure, key="two")
-    named = pictures.read(svg_of(figure))
-    assert (named.caption, named.key) == ("What? Where", "two")
     hover.caption(figure, "Both: of all", key="both")
     captioned = pictures.read(svg_of(figure))
     assert (captioned.caption, captioned.key) == ("Both: of all", "both")
@@ -339,7 +340,7 @@ def test_nothing_foreign_is_markup_on_paper() -> None:
 
 
 def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
     with pytest.raises(ReportError) as caught:
         PaperExporter().from_notebook_node(notebook())
     assert str(caught.value) == (
@@ -352,7 +353,7 @@ def test_a_report_without_the_extra_is_html_alone(tmp_path: Path, monkeypatch: p
     nbformat.write(notebook(), executed)
     assert [path.name for path in report.export(executed)] == ["report.html", "report.pdf"]
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
-    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
     assert [path.name for path in report.export(executed)] == ["report.html"]
 
 

@@ -139,34 +139,29 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
         ]
     )
     figures.accuracy_against_latency(overview, ax=ax)
-    measured, recorded = ax.containers
+    measured = ax.containers[0]
     assert [c.get_label() for c in ax.containers] == ["unfused, accuracy measured", "unfused, accuracy recorded"]
     assert [c[0].get_xydata().round(6).tolist() for c in ax.containers] == [[[10, 86]], [[1, 79.6]]]
-    assert recorded[0].get_markerfacecolor() == "white"
+    assert [[bars.get_linestyle()[0][1] is None for bars in c[2]] for c in ax.containers] == [[True] * 2, [False] * 2]
     low, high = measured[2][1].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((85.3061, 86.6663), abs=1e-4)
     assert [text.get_text() for text in ax.texts] == ["baseline", "stride2"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latency per step [ms]", "top-1 accuracy [%]")
 
 
-def test_accuracy_against_latency_joins_the_frontier_and_pales_what_it_dominates(ax: Axes) -> None:
-    step_s = {"baseline": 0.010, "stride2": 0.002, "stride3": 0.004}
-    correct = {"baseline": 8600, "stride2": 7900, "stride3": 7000}
-    overview = summary.overview(
-        [
-            make_record(name, plain_s=((step_s[name],) * 2,) * 2, accuracy=make_accuracy(correct[name]))
-            for name in step_s
-        ]
-    )
-    figures.accuracy_against_latency(overview, ax=ax)
-    (steps,) = [line for line in ax.lines if line.get_label() == "unfused, efficient frontier"]
-    assert steps.get_drawstyle() == "steps-post"
-    assert (steps.get_xdata().round(6).tolist(), steps.get_ydata().tolist()) == ([2, 10], [79, 86])
-    points = {c.get_label(): (c[0].get_xdata().tolist(), c[0].get_alpha()) for c in ax.containers}
-    assert points == {
-        "unfused, accuracy measured": (pytest.approx([10, 2]), 1),
-        "unfused, accuracy measured, dominated": (pytest.approx([4]), 0.4),
-    }
+def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: Axes) -> None:
+    def measured(name: str, seconds: float, correct: int) -> frames.Record:
+        return make_record(name, plain_s=((seconds,) * 2,) * 2, accuracy=make_accuracy(correct))
+
+    runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
+    figures.accuracy_against_latency(summary.overview(runs), ax=ax)
+    (frontier,) = (line for line in ax.lines if line.get_label() == "efficient frontier")
+    assert frontier.get_xydata().round(6).tolist() == [[1, 80], [10, 86]]
+    assert frontier.get_drawstyle() == "steps-post"
+    on_it, beaten = ax.containers
+    assert beaten[0].get_xydata().round(6).tolist() == [[2, 79]]
+    assert (on_it[0].get_markerfacecolor(), beaten[0].get_markerfacecolor()) == (on_it[0].get_color(), "white")
+    assert sorted(legend_of(ax)) == ["dominated", "efficient frontier", "unfused, accuracy measured"]
 
 
 def test_without_any_accuracy_the_figure_says_so(ax: Axes) -> None:
@@ -240,8 +235,20 @@ def test_plot_gives_each_run_bars_of_its_own(ax: Axes) -> None:
     figures.plot(profiles(), "requested_bytes", by="layer", ax=ax)
     assert labels_of(ax.yaxis) == ["conv1", "(no layer)", "unattributed"]
     assert legend_of(ax) == ["unfused", "stock"]
-    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[2, 0, 0], [2, 0]]
+    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[2, 0, 0], [2, 0, 0]]
     assert (ax.get_title(), ax.get_xlabel()) == ("baseline", "requested bytes per step [MB]")
+
+
+def test_plot_as_shares_fills_the_step_of_each_run(ax: Axes) -> None:
+    figures.plot(profiles(), by="layer", share=True, ax=ax)
+    assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[70, 10, 20], [60, 0, 40]]
+    assert ax.get_xlabel() == "share of a step's time [%]"
+
+
+def test_plot_writes_the_numbers_of_a_single_run(ax: Axes) -> None:
+    data = profiles()
+    figures.plot(data[data["runtime"] == "stock"], ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["3.00ms", "2.00ms"]
 
 
 def test_figures_draw_on_the_current_axes_unless_told(ax: Axes) -> None:

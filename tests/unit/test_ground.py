@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13")
 TARGETS = (
     "setup", "report", "render", "html", "pdf", "scaling", "train", "lab", "test", "test-browser", "lint", "clean",
     "lock",
@@ -81,7 +77,9 @@ def test_lock_pins_every_requirement_once(python):
     versions = dict(found)
     assert len(versions) == len(found), "a package is pinned twice"
     extras = PROJECT["optional-dependencies"]
-    requirements = [Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["pdf"]]]
+    requirements = [
+        Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["explore"], *extras["pdf"]]
+    ]
     assert len(requirements) > 20
     for requirement in requirements:
         version = versions[canonicalize_name(requirement.name)]
@@ -96,7 +94,9 @@ def test_lock_holds_no_address_and_no_option():
 def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
-    assert command.startswith("uv pip compile --universal --python-version 3.10 --extra dev --extra pdf pyproject.toml")
+    assert command.startswith(
+        "uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml"
+    )
 
 
 # Import directions
@@ -164,7 +164,7 @@ MAY_IMPORT = {
     "params": {"errors"} | SPECS,
     "records": {"errors"} | SPECS,
     "machine_records": {"errors", "records"} | SPECS,
-    "training_records": {"errors", "records"} | SPECS,
+    "training_records": {"errors", "records", "units"} | SPECS,
     "files": {"errors", "layers"},
     "stamps": set(),
     "store": {"errors", "files", "records", "machine_records", "training_records"} | SPECS,
@@ -173,11 +173,13 @@ MAY_IMPORT = {
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
     "analysis.hover": set(),
-    "export.extra": set(),
+    "analysis.quantities": {"units", "analysis.style"},
+    "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities"},
+    "calls": set(),
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
-    "export.pdf": {"errors", "export.extra", "export.html", "export.page", "export.pictures"},
+    "export.pdf": {"errors", "export.html", "export.page"},
 }
 
 
@@ -205,7 +207,7 @@ def test_thesis_imports_only_errors():
         assert own_imports(module) <= {"cnnprof_lib.errors", *modules}, module
 
 
-@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report"])
+@pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report", "explore"])
 def test_rendering_reaches_neither_measure_nor_tensorflow(name):
     modules = modules_below(name)
     assert modules, f"cnnprof_lib/{name} does not exist"
@@ -311,7 +313,7 @@ def test_setup_refuses_another_python_in_one_line(tmp_path):
     assert run.returncode != 0
     first, last = run.stderr.splitlines()
     assert first == (
-        "cnnprof needs Python 3.10 to 3.13. Received: ./python, 3.9.18. Name another one: make setup PYTHON=python3.12"
+        "cnnprof needs Python 3.11 to 3.13. Received: ./python, 3.9.18. Name another one: make setup PYTHON=python3.12"
     )
     assert last.startswith("make: ***")
     assert not (project / ".venv").exists()

@@ -101,6 +101,19 @@ def test_lrn_is_tensorflows() -> None:
     np.testing.assert_allclose(layer(images), images / (1 + 0.001 / 9 * squares) ** 0.75, rtol=1e-5)
 
 
+def test_the_gradient_of_lrn_in_training_is_tensorflows() -> None:
+    layer = model.LocalResponseNormalization(4, 1.0, 0.1, 0.75)  # a large alpha, so that the second term counts
+    images, upstream = tf.constant(np.random.default_rng(0).normal(size=(2, 2, 3, 3, 16)).astype(np.float32))
+    gradients = []
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            result = layer(images, training=training)
+        gradients.append(tape.gradient(result, images, upstream))
+    assert np.abs(gradients[0] - upstream).max() > 0.1
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["baseline", "every"])
 @pytest.mark.parametrize("runtime", ["unfused", "stock"])
 def test_both_runtimes_compute_what_keras_computes(name: str, runtime: Runtime, every: VariantSpec) -> None:

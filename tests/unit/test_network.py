@@ -1,4 +1,4 @@
-"""The picture of a network by what is drawn: boxes, texts and colours."""
+"""The picture of a network by what is drawn: boxes, texts, colours."""
 
 from __future__ import annotations
 
@@ -8,76 +8,97 @@ import matplotlib
 
 matplotlib.use("agg")
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from cnnprof_lib.analysis import style, summary
-from cnnprof_lib.analysis.hover import HOVER
-from cnnprof_lib.analysis.network import COLOURS, network
-from cnnprof_lib.params import load_variant
-from tests.builders import PARAMS, Node, make_ops, make_record
+from cnnprof_lib.analysis import hover, style, summary
+from cnnprof_lib.analysis.network import COLOURS, baseline_and_fastest, network
+from tests.builders import Node, make_ops, make_record
 
-NODES = (Node("Conv2D", "conv1", 0.006), Node("Const", "", 0.001), Node("MaxPool", "pool1", 0.001))
+NODES = (
+    Node("Conv2D", "conv1", 0.0095),
+    Node("MaxPool", "pool1", 0.000125),
+    Node("Const", "", 0.000125),
+)
+RECORD = make_record("stride5", nodes=NODES, unattributed_s=0.00025)
+SHARES = {"conv1": 0.95, "pool1": 0.0125, "(no layer)": 0.0125, "unattributed": 0.025}
+"""Of the step; layers that did not run take none of it."""
 
 
 @pytest.fixture
 def ax() -> Iterator[Axes]:
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(6, 6.6))
     yield axes
     plt.close(figure)
 
 
-def drawn(ax: Axes, name: str = "smoke") -> Axes:
-    record = make_record(load_variant(name, PARAMS), nodes=NODES, unattributed_s=0.002)
-    return network(record.variant, summary.layer_table(record, make_ops(record, NODES)), ax=ax)
+def layers() -> pd.DataFrame:
+    return summary.layer_table(RECORD, make_ops(RECORD, NODES))
 
 
-def boxes(ax: Axes) -> list[FancyBboxPatch]:
-    return [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
-
-
-def test_layers_stand_in_order_with_shape_parameters_macs_and_share(ax: Axes) -> None:
-    assert drawn(ax) is ax
-    assert [text.get_text() for text in ax.texts if text.get_text()] == [
-        "input", "24×24×3",
-        "conv1", "12×12×8 · 224 parameters · 31.10k MACs", "60.0%",
-        "pool1", "6×6×8", "10.0%",
-        "logits", "10 · 2,890 parameters · 2.88k MACs", "0.0%",
-        "(no layer)", "10.0%",
-        "unattributed", "20.0%",
-    ]  # fmt: skip
-    places = [box.get_y() for box in boxes(ax)]
-    assert places == sorted(places)
-    assert ax.yaxis_inverted()
-    assert ax.get_title() == "Where a step of smoke goes"
-
-
-def test_a_colour_is_the_share_and_the_same_in_all_pictures(ax: Axes) -> None:
-    colours = matplotlib.colormaps[COLOURS]
-    assert [box.get_facecolor() for box in boxes(drawn(ax))] == [
-        pytest.approx(to_rgba(colours(share))) for share in (0.6, 0.1, 0.0, 0.1, 0.2)
+def test_network_draws_a_box_for_each_layer_and_for_what_is_none(ax: Axes) -> None:
+    table = layers()
+    assert network(RECORD.variant, table, ax=ax) is ax
+    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    names = [*(layer.name for layer in RECORD.variant.layers), "(no layer)", "unattributed"]
+    shares = [SHARES.get(name, 0) for name in names]
+    assert [box.get_gid() for box in boxes] == [
+        f"{hover.HOVER}{name}: {share:.2%} of the step" for name, share in zip(names, shares, strict=True)
     ]
-    (bar,) = ax.child_axes
-    assert (bar.get_xlim(), bar.get_xlabel()) == ((0, 1), "share of the profiled step")
+    colours = mpl.colormaps[COLOURS]
+    assert [to_hex(box.get_facecolor()) for box in boxes] == [to_hex(colours(share)) for share in shares]
+    assert [box.get_linestyle() for box in boxes] == ["-"] * len(RECORD.variant.layers) + [":", ":"]
+    assert ax.yaxis_inverted()
+    assert [round(box.get_y() + box.get_height() / 2, 6) for box in boxes] == list(range(1, len(boxes) + 1))
+    arrows = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert len(arrows) == len(RECORD.variant.layers)
+    assert all(isinstance(arrow, FancyArrowPatch) for arrow in arrows)
+    assert ax.get_title() == "Where a step of stride5 goes"
 
 
-def test_what_is_no_layer_is_dotted_and_outside_the_chain(ax: Axes) -> None:
-    found = boxes(drawn(ax))
-    assert [box.get_linestyle() for box in found] == ["-", "-", "-", ":", ":"]
-    arrows = [text for text in ax.texts if not text.get_text() and getattr(text, "arrow_patch", None)]
-    assert len(arrows) == 3
+def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
+    network(RECORD.variant, layers(), ax=ax)
+    texts = [text.get_text() for text in ax.texts if text.get_text()]
+    assert texts[:8] == [
+        "input",
+        "24×24×3",
+        "conv1",
+        "5×5×64 · 4,864 parameters · 120.00k MACs",
+        "95.0%",
+        "pool1",
+        "3×3×64",
+        "1.2%",
+    ]
+    assert texts[-4:] == ["(no layer)", "1.2%", "unattributed", "2.5%"]
 
 
-def test_a_box_tells_its_share(ax: Axes) -> None:
-    assert boxes(drawn(ax))[0].get_gid() == f"{HOVER}conv1: 60.00% of the step"
+def test_network_writes_its_texts_so_that_they_can_be_read(ax: Axes) -> None:
+    network(RECORD.variant, layers(), ax=ax)
+    colours = {text.get_text(): text.get_color() for text in ax.texts}
+    assert (colours["conv1"], colours["pool1"]) == ("white", "black")
+    inside = ax.get_window_extent()
+    ax.figure.canvas.draw()
+    for text in ax.texts:
+        if text.get_text():
+            extent = text.get_window_extent()
+            assert inside.x0 <= extent.x0 < extent.x1 <= inside.x1, text.get_text()
+
+
+def test_the_baseline_stands_beside_the_fastest_of_its_runtime() -> None:
+    runs = [make_record("baseline"), make_record("stride5"), make_record("stride2"), make_record("stride5", "stock")]
+    assert baseline_and_fastest(runs) == runs[:2]
+    assert baseline_and_fastest(runs[:1]) == runs[:1]
+    assert baseline_and_fastest(runs[1:]) == runs[1:2]
+    assert baseline_and_fastest([]) == []
 
 
 @pytest.mark.parametrize(
-    ("background", "text"),
-    [("white", "black"), ("#fb6a4a", "black"), ("#67000d", "white"), ("black", "white"), ("#777777", "black")],
+    ("background", "text"), [("white", "black"), ("black", "white"), ("#757575", "white"), ("#767676", "black")]
 )
 def test_text_is_black_or_white_by_contrast(background: str, text: str) -> None:
     assert style.text_colour(background) == text

@@ -214,7 +214,7 @@ def test_recipes_and_presets_are_checked_alike(params: Path) -> None:
 
 
 RECIPES = {
-    ("sgd,", "sdg,"): "`optimizer.type` must be one of 'sgd', 'adamw'. Received: 'sdg'.",
+    ("sgd,", "sdg,"): "`optimizer.type` must be one of 'sgd', 'adamw', 'muon'. Received: 'sdg'.",
     ("peak_rate: 0.05", "peak_rate: 0.0"): "`schedule.peak_rate` must be greater than 0. Received: 0.0.",
     ("peak_rate: 0.05", "rate: 0.05"): "`schedule.peak_rate` is required. (1 more)",
     ("flip: true", "flip: true, standardize: first"): (

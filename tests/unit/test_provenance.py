@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnprof_lib import provenance, report
+from cnnprof_lib import provenance
 from cnnprof_lib.errors import ReportError
-from cnnprof_lib.export import extra
 from cnnprof_lib.project import Project
 from tests.builders import make_check, make_failure, make_record, write_run
 
@@ -24,17 +23,11 @@ def project(tmp_path: Path) -> Project:
         write_run(project.store, make_record("baseline", runtime))
     project.store.write_failure(make_failure("stride2"))
     project.store.write_check(make_check())
-    project.notebooks.mkdir()
-    (project.notebooks / "report.ipynb").write_text("{}")
-    html = report_of(project)
+    html = project.store.report_dir / "report.html"
     html.parent.mkdir(parents=True)
     html.write_text("<p>the report")
     provenance.write(project, provenance.inputs(project.store), [html])
     return project
-
-
-def report_of(project: Project) -> Path:
-    return project.store.report_dir / "report.html"
 
 
 def test_a_report_names_every_file_it_reads(project: Project) -> None:
@@ -75,44 +68,6 @@ def test_a_report_that_was_written_over_is_found(project: Project) -> None:
         f"{project.outputs}/report: the report no longer matches what is stored. "
         "Received: report/report.html changed. Write it again: cnnprof report"
     )
-
-
-def test_a_report_is_current_until_what_it_is_of_or_what_makes_it_changes(project: Project) -> None:
-    html = report_of(project)
-    assert provenance.is_current(project, [html])
-    assert not provenance.is_current(project, [html, html.with_suffix(".pdf")])
-    for path in (project.notebooks / "report.ipynb", project.root / "requirements.lock", html):
-        before = path.read_text()
-        path.write_text("another")
-        assert not provenance.is_current(project, [html]), path
-        path.write_text(before)
-    assert provenance.is_current(project, [html])
-    project.store.write_check(make_check(1.5, 1.5))
-    assert not provenance.is_current(project, [html])
-
-
-def test_an_unreadable_record_is_not_current(project: Project) -> None:
-    (project.store.report_dir / "report.json").write_text("{")
-    assert not provenance.is_current(project, [report_of(project)])
-
-
-def test_what_is_current_is_not_made_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extra, "NEEDED", ("no_such_package",))
-    executed: list[Path] = []
-
-    def execute(notebook: Path, output: Path, *_: object) -> str:
-        executed.append(notebook)
-        return "stopped here"
-
-    monkeypatch.setattr(report, "_execute", execute)
-    assert report.render(project) == [report_of(project)]
-    assert executed == []
-    with pytest.raises(ReportError, match="stopped here"):
-        report.render(project, again=True)
-    report_of(project).unlink()
-    with pytest.raises(ReportError, match="stopped here"):
-        report.render(project)
-    assert executed == [project.notebooks / "report.ipynb"] * 2
 
 
 def test_without_a_report_it_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cnnprof_lib.analysis import compare, estimates, prose, summary
+from cnnprof_lib.analysis import compare, estimates, summary
 from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.params import load_variant
 from tests.builders import (
@@ -297,46 +297,3 @@ def test_stride_table_holds_what_differs_in_stride_alone_beside_the_published() 
 
 def test_without_a_baseline_there_is_no_stride_table() -> None:
     assert compare.stride_table([make_record("stride2")]).empty
-
-
-def steady(name: str, step_s: float, correct: int, runtime: str = "unfused") -> summary.RunRecord:
-    return make_record(name, runtime, plain_s=((step_s,) * 2,) * 2, accuracy=make_accuracy(correct))  # type: ignore[arg-type]
-
-
-def test_frontier_tells_what_is_beaten_from_what_may_be() -> None:
-    overview = summary.overview(
-        [
-            steady("baseline", 0.010, 8600),
-            steady("pool-large", 0.010, 8560),
-            steady("stride2", 0.002, 7900),
-            steady("stride3", 0.004, 7000),
-            steady("stride3", 0.001, 7000, "stock"),
-            make_record("stride5"),
-            make_failure("filters32"),
-        ]
-    )
-    table = compare.frontier(overview)
-    assert rows(table, "variant", "runtime", "dominated_by", "surely_by", "perhaps_by") == [
-        ("baseline", "unfused", [], [], ["pool-large"]),
-        ("pool-large", "unfused", ["baseline"], [], ["baseline"]),
-        ("stride2", "unfused", [], [], []),
-        ("stride3", "unfused", ["stride2"], ["stride2"], []),
-        ("stride3", "stock", [], [], []),
-    ]
-    assert prose.dominated(overview) == (
-        "Of the variants in [Figure](#F_accuracy_latency):\n\n"
-        "- `unfused`: beaten in latency and accuracy, intervals apart: `stride3` (by `stride2`); perhaps beaten, "
-        "intervals overlapping: `baseline` (by `pool-large`) and `pool-large` (by `baseline`).\n"
-        "- `stock`: beaten in latency and accuracy, intervals apart: none."
-    )
-
-
-def test_equal_variants_do_not_dominate_each_other() -> None:
-    table = compare.frontier(summary.overview([steady("baseline", 0.01, 8600), steady("stride2", 0.01, 8600)]))
-    assert not table["dominated_by"].astype(bool).any()
-
-
-def test_without_accuracy_nothing_is_dominated() -> None:
-    overview = summary.overview([make_record()])
-    assert compare.frontier(overview).empty
-    assert prose.dominated(overview) == ""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cnnprof_lib.analysis import balance_tables, books, prose, styled, summary, tables
+from cnnprof_lib.analysis import balance_tables, books, frames, prose, styled, summary, tables
 from cnnprof_lib.params import load_variant
 from cnnprof_lib.records import ImagesRecord
 from cnnprof_lib.thesis import published_table
@@ -51,6 +51,21 @@ def test_kernels_and_accelerator_are_shown_where_they_tell_something() -> None:
     assert table[1][:6] == ["op", "executed as", "time", "accum.", "own", "of step"]
     assert table[2][:2] == ["Conv2D", "_FusedConv2D"]
     assert (table[1][6], table[2][6]) == ("accelerator", "6.00ms")
+
+
+def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
+    nodes = (Node("Relu", "conv1", 0.002), Node("Conv2D", "conv1", 0.006, 23_592_960, kernel="_FusedConv2D"))
+    record = make_record(nodes=nodes, unattributed_s=0.002)
+    table = tables.nodes(frames.profile(record, make_ops(record, nodes), by_node=True))
+    headers = ["node", "layer", "op", "executed as", "time [µs]", "of step [%]", "requested [KB]"]
+    assert list(table.columns) == headers
+    assert table.to_numpy().tolist() == [
+        ["conv1/Conv2D_1", "conv1", "Conv2D", "_FusedConv2D", 6000.0, 60.0, 23592.96],
+        ["conv1/Relu_0", "conv1", "Relu", "", 2000.0, 20.0, 0.0],
+        ["unattributed", "unattributed", "unattributed", "", 2000.0, 20.0, 0.0],
+    ]
+    plain = make_record(nodes=nodes[:1])
+    assert "executed as" not in tables.nodes(frames.profile(plain, make_ops(plain, nodes[:1]), by_node=True))
 
 
 def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
@@ -216,12 +231,6 @@ def test_escaped_text_is_neither_markdown_nor_html() -> None:
         "\\[a\\]\\(b\\) \\*c\\* \\`d\\` &lt;e&gt; \\$f\\$ &amp; g\\_h"
     )
     assert prose.code("a`<b>`_c") == "`a<b>_c`"
-
-
-def test_places_links_one_figure_for_each_part() -> None:
-    assert prose.places("Figure", "ops", ["unfused", "stock"]) == (
-        "[Figure](#F_ops-unfused) (`unfused`) and [Figure](#F_ops-stock) (`stock`)"
-    )
 
 
 # Sentences

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,7 +22,7 @@ from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.measure.tensorboard import EventsFile
 from cnnprof_lib.params import load_recipe, load_variant
-from cnnprof_lib.settings import AdamW, Constant, OneCycle, RecipeSpec, Sgd, Staircase
+from cnnprof_lib.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
 from cnnprof_lib.store import Store
 from cnnprof_lib.training_records import HistoryRow
 from tests.builders import make_thesis_training
@@ -32,6 +33,7 @@ BRIEF = {"steps": 12, "batch_size": 16, "held_out": 20, "checkpoint_every": 3}
 RECIPE = load_recipe("short", PARAMS).model_copy(update=BRIEF)
 THESIS = load_recipe("thesis", PARAMS).model_copy(update=BRIEF)
 ADAMW = RECIPE.model_copy(update={"name": "adamw", "optimizer": AdamW(type="adamw", weight_decay=0.01)})
+MUON = RECIPE.model_copy(update={"name": "muon", "optimizer": Muon(type="muon", weight_decay=0.01)})
 
 
 class Killed(Exception):
@@ -61,7 +63,7 @@ def kill_at(step: int) -> train.OnRow:
     return on_row
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, THESIS, ADAMW], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [RECIPE, THESIS, ADAMW, MUON], ids=lambda recipe: recipe.name)
 def test_a_resumed_training_ends_in_the_same_weights_bit_for_bit(
     recipe: RecipeSpec, images: DataSet, tmp_path: Path
 ) -> None:
@@ -83,6 +85,33 @@ def test_a_resumed_training_ends_in_the_same_weights_bit_for_bit(
         row.model_dump(exclude=timed) for row in uninterrupted.history
     ]
     assert [path.name for path in parts.training_dir("smoke", recipe.key).iterdir()] == ["lock"]
+
+
+def test_muon_makes_the_step_of_every_kernel_but_the_last_orthogonal(images: DataSet) -> None:
+    recipe = MUON.model_copy(
+        update={"optimizer": Muon(type="muon"), "schedule": Constant(type="constant", rate=0.001), "batch_size": 64}
+    )
+    network = model.build(SMOKE, seed=1)
+    trainer = optimize.Trainer(network, recipe)
+    before = {variable.path: variable.numpy() for variable in network.trainable_variables}
+    pixels = np.random.default_rng(0).normal(size=(64, 24, 24, 3)).astype(np.float32)
+    trainer.step(pixels, np.arange(64, dtype=np.int32) % 10)
+    steps = {variable.path: variable.numpy() - before[variable.path] for variable in network.trainable_variables}
+    *kernels, last = [path for path in steps if path.endswith("kernel")]
+    for path in kernels:
+        matrix = steps[path].reshape(-1, steps[path].shape[-1])
+        singular = np.linalg.svd(matrix, compute_uv=False) / (0.001 * 0.2 * np.sqrt(max(matrix.shape)))
+        assert 0.5 < np.median(singular) < 1.3, path  # what five iterations leave of 1
+    for path in [last, *(path for path in steps if path.endswith("bias"))]:
+        changed = steps[path][steps[path] != 0]
+        assert np.median(np.abs(changed)) == pytest.approx(0.001, rel=0.02), path  # the first step of Adam: its rate
+
+
+@pytest.mark.parametrize("shape", [(96, 24), (24, 96), (32, 32)])
+def test_orthogonal_steps_are_those_of_keras(shape: tuple[int, int]) -> None:
+    matrix = tf.constant(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    ours = optimize.ConvolutionalMuon().zeropower_via_newtonschulz5(matrix, 5)
+    np.testing.assert_allclose(ours, keras.optimizers.Muon().zeropower_via_newtonschulz5(matrix, 5), atol=1e-5)
 
 
 def test_the_record_says_where_the_weights_come_from(images: DataSet, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from cnnprof_lib.analysis import training
+from cnnprof_lib.analysis.estimates import Estimate
 from tests.builders import make_thesis_training
 
 
@@ -70,3 +71,33 @@ def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
     training.training_curves(both, quantity="loss", ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[1.5, 1.0]] * 2
     assert ax.get_ylabel() == "loss on the training batches"
+
+
+PUBLISHED = {"baseline": Estimate(0.288, 0.27, 0.306), "stride5": Estimate(0.018, 0.015, 0.021)}
+
+
+def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
+    records = [
+        make_thesis_training("baseline", step_s=0.2),
+        make_thesis_training("stride5", step_s=0.01),
+        make_thesis_training("stride5", step_s=0.03, seed=2),
+        make_thesis_training("stride3", recipe="fast", step_s=0.04),
+        make_thesis_training("stride2", recipe="short", step_s=None),
+    ]
+    assert training.step_times(training.results(records), PUBLISHED, ax=ax) is ax
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "stride3", "stride5"]
+    assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
+        "recipe thesis": [200, 20],
+        "recipe fast": [40],
+        "thesis (published)": [288, 18],
+    }
+    rounding = ax.containers[-1][2][0].get_segments()
+    assert [segment[:, 0].round(6).tolist() for segment in rounding] == [[270, 306], [15, 21]]
+    assert [text.get_text() for text in ax.texts] == [
+        "200.00ms",
+        "20.00ms, 0.100 of the baseline's",
+        "40.00ms",
+        "288.00ms",
+        "18.00ms, 0.062 of the baseline's",
+    ]
+    assert ax.get_xlabel() == "time per training step [ms]"

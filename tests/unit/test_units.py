@@ -58,6 +58,6 @@ def test_a_change_is_written_with_its_sign(value_s: float, text: str) -> None:
     assert units.signed_seconds(value_s) == text
 
 
-@pytest.mark.parametrize(("lengths", "text"), [((24, 24, 64), "24×24×64"), ((384,), "384"), ((), "")])
-def test_shape(lengths, text):
-    assert units.shape(lengths) == text
+def test_shape() -> None:
+    assert units.shape((24, 24, 64)) == "24×24×64"
+    assert units.shape((10,)) == "10"

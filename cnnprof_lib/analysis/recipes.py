@@ -1,0 +1,130 @@
+"""Recipes against each other: their spread over seeds, and each in pairs with the thesis's on the same test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.io.formats.style import Styler
+from scipy import stats
+
+from .. import units
+from ..errors import StoreError
+from ..store import Store
+from ..thesis import PUBLISHED
+from ..training_records import TrainingRecord
+from .estimates import CONFIDENCE
+from .styled import Column, interval_texts, styled
+
+ORIGINAL = "thesis"
+"""The recipe that the others are judged by."""
+TOLERATED_LOSS = 0.005
+"""What a recipe may lose against it, as a share: half a percentage point."""
+
+_TOP1 = "top-1"
+_AGAINST = "lost against the recipe thesis"
+_COLUMNS = {
+    "variant": Column("variant", wraps=False),
+    "recipe": Column("recipe"),
+    "steps": Column("steps", "{:,.0f}".format),
+    "training_s": Column("hours", lambda seconds: f"{seconds / 3600:.2f}"),
+    "seeds": Column("seeds", "{:.0f}".format),
+    "held_out_top1": Column("held out", units.percent, _TOP1),
+    "top1": Column("test", units.percent, _TOP1),
+    "top1_range": Column("between seeds", None, _TOP1, wraps=False),
+    "published_top1": Column("printed", units.percent, _TOP1),
+    "loss": Column("points", lambda share: f"{100 * share:.2f}", _AGAINST),
+    "loss_interval": Column("95% interval", None, _AGAINST, wraps=False),
+    "p_value": Column("p", "{:.2g}".format, _AGAINST),
+    "verdict": Column("", None, _AGAINST),
+}
+
+
+def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
+    """One row per variant, recipe and number of steps, with means over the seeds.
+
+    Args:
+        store: Where the outcomes of the test images are.
+        trainings: What to compare.
+
+    Returns:
+        ``variant``, ``recipe``, ``steps``, ``seeds`` (their number), ``training_s`` (steps times the median step),
+        ``held_out_top1``, ``top1`` with ``top1_low`` and ``top1_high``, the least and the most of all seeds;
+        ``published_top1``, in rows of the thesis's recipe; ``loss``, how much of the accuracy of `ORIGINAL` on the
+        same variant is lost, a share, with ``loss_low``, ``loss_high`` and ``p_value`` of a t-test over the paired
+        images (NaN where there is no such training or outcomes are missing); ``verdict``, that in a word.
+    """
+    groups: dict[tuple[str, str, int], list[TrainingRecord]] = {}
+    for record in trainings:
+        groups.setdefault((record.variant.name, record.recipe, record.steps), []).append(record)
+    right = {key: _share_right(store, records) for key, records in groups.items()}
+    originals = {variant: shares for (variant, recipe, _), shares in right.items() if recipe == ORIGINAL}
+    rows = []
+    for key, records in groups.items():
+        variant, recipe, steps = key
+        top1 = [record.test.top1 for record in records]
+        printed = PUBLISHED[variant].top1 if recipe == ORIGINAL and variant in PUBLISHED else np.nan
+        rows.append(
+            {
+                "variant": variant,
+                "recipe": recipe,
+                "steps": steps,
+                "seeds": len(records),
+                "training_s": steps * np.mean([record.step_s or np.nan for record in records]),
+                "held_out_top1": np.mean([record.held_out.top1 if record.held_out else np.nan for record in records]),
+                "top1": np.mean(top1),
+                "top1_low": min(top1),
+                "top1_high": max(top1),
+                "published_top1": printed,
+                **_lost(None if recipe == ORIGINAL else originals.get(variant), right[key]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table(compared: pd.DataFrame) -> Styler:
+    """The same for a reader."""
+    ranges = interval_texts(compared, "top1", units.percent)
+    shown = compared.assign(
+        top1_range=[text if seeds > 1 else "" for text, seeds in zip(ranges, compared["seeds"], strict=True)],
+        loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
+    )
+    caption = "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images"
+    return styled(shown, _COLUMNS, caption=caption, key="recipes")
+
+
+def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray[np.float64] | None:
+    """Of every test image the share of the trainings that classify it correctly; None where outcomes are missing."""
+    try:
+        outcomes = [store.outcomes_of(record) for record in records]
+    except StoreError:  # of before outcomes were kept
+        return None
+    right = np.array([(found["predicted"] == found["label"]).to_numpy() for found in outcomes])
+    return np.asarray(right.mean(axis=0), np.float64)
+
+
+def _lost(original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float64] | None) -> dict[str, Any]:
+    unknown = {"loss": np.nan, "loss_low": np.nan, "loss_high": np.nan, "p_value": np.nan, "verdict": ""}
+    if original is None or other is None or len(original) != len(other):
+        return unknown
+    lost = original - other
+    if not lost.any():
+        return {"loss": 0.0, "loss_low": 0.0, "loss_high": 0.0, "p_value": 1.0, "verdict": "the same"}
+    test = stats.ttest_1samp(lost, 0.0)
+    interval = test.confidence_interval(CONFIDENCE)
+    loss = float(lost.mean())
+    verdict = "worse"
+    if loss <= TOLERATED_LOSS:
+        verdict = f"not more than {100 * TOLERATED_LOSS:g} points"
+    elif test.pvalue >= 1 - CONFIDENCE:
+        verdict = "no difference can be told"
+    return {
+        "loss": loss,
+        "loss_low": interval.low,
+        "loss_high": interval.high,
+        "p_value": test.pvalue,
+        "verdict": verdict,
+    }

@@ -1,0 +1,86 @@
+"""Which variants are dominated, and what the intervals leave open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cnnprof_lib.analysis import frontier, summary
+from tests.builders import make_accuracy, make_record
+
+NOTHING = pd.DataFrame()
+
+
+def overview_of(runtime: str = "unfused", **runs: tuple[float, int]) -> pd.DataFrame:
+    """Latency as a multiple of the baseline's, and correct ones of 10,000 images, by variant."""
+    return summary.overview(
+        [
+            make_record(
+                name.replace("_", "-"),
+                runtime,
+                plain_s=((0.01 * ratio,),) * 2,
+                baseline_s=((0.01,),) * 2,
+                accuracy=make_accuracy(correct),
+            )
+            for name, (ratio, correct) in runs.items()
+        ]
+    )
+
+
+def test_a_run_is_dominated_by_one_of_its_runtime_that_is_no_worse_in_both() -> None:
+    runs = pd.concat(
+        [
+            overview_of(baseline=(1, 8600), stride2=(0.2, 7900), stride3=(0.1, 7900), stride5=(0.1, 7900)),
+            overview_of("stock", stride2=(0.05, 9000)),
+        ],
+        ignore_index=True,
+    )
+    assert list(frontier.dominated(runs)) == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("rival", "sentence"),
+    [
+        ((0.2, 7000), "no variant is dominated: each that is faster than another is less accurate"),
+        ((0.2, 8800), "`baseline` is dominated by `stride2`, which is faster and more accurate"),
+        (
+            (0.2, 8550),
+            "no variant is surely dominated; `stride2` is faster than `baseline`, and their accuracies cannot be told "
+            "apart",
+        ),
+        (
+            (1, 8800),
+            "no variant is surely dominated; `stride2` is more accurate than `baseline`, and their latencies cannot be "
+            "told apart",
+        ),
+        (
+            (1, 8610),
+            "no variant is surely dominated; `baseline` lies behind `stride2`, from which it cannot be told apart",
+        ),
+    ],
+)
+def test_the_sentence_says_no_more_than_the_intervals_do(rival: tuple[float, int], sentence: str) -> None:
+    assert frontier.frontier(overview_of(baseline=(1, 8600), stride2=rival), NOTHING) == f"In `unfused`, {sentence}."
+
+
+def test_runtimes_that_agree_share_a_sentence() -> None:
+    two = [overview_of(runtime, baseline=(1, 8600), stride2=(0.2, 7000)) for runtime in ("unfused", "stock")]
+    assert frontier.frontier(pd.concat(two), NOTHING).startswith("In `unfused` and `stock`, no variant is dominated")
+
+
+def test_outcomes_of_the_same_images_tell_more_apart() -> None:
+    base = np.arange(10_000) < 8600
+    outcomes = pd.DataFrame({"baseline": base, "stride2": np.arange(10_000) < 8650})
+    overview = overview_of(baseline=(1, 8600), stride2=(0.2, 8650))
+    assert "cannot be told apart" in frontier.frontier(overview, NOTHING)
+    assert "`baseline` is dominated by `stride2`" in frontier.frontier(overview, outcomes)
+
+
+def test_a_latency_nearer_than_the_machine_can_tell_is_no_faster_one() -> None:
+    overview = overview_of(baseline=(1, 8600), stride2=(0.98, 8800)).assign(smallest_ratio=1.05)
+    assert "their latencies cannot be told apart" in frontier.frontier(overview, NOTHING)
+
+
+def test_one_variant_alone_says_nothing() -> None:
+    assert frontier.frontier(overview_of(baseline=(1, 8600)), NOTHING) == ""

@@ -1,0 +1,84 @@
+"""Recipes against each other, seed by seed and image by image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cnnprof_lib.analysis import recipes
+from cnnprof_lib.store import Store
+from tests.builders import make_thesis_training
+
+IMAGES = 10_000
+
+
+def keep(store: Store, wrong: int, *, first_wrong: int = 0, key: bool = True, **changes: object) -> None:
+    """Stores a training of stride5 that gets so many images wrong, one after another from ``first_wrong`` on."""
+    record = make_thesis_training("stride5", correct=IMAGES - wrong, **changes)  # type: ignore[arg-type]
+    labels = np.arange(IMAGES, dtype=np.int32) % 10
+    predicted = labels.astype(np.uint8)
+    predicted[first_wrong : first_wrong + wrong] += 1
+    assert record.settings is not None
+    store.write_training(record, b"weights", predicted, labels, record.settings.key if key else None)
+
+
+def compared(store: Store) -> pd.DataFrame:
+    return recipes.compare(store, store.trainings()).set_index("recipe")
+
+
+def test_seeds_are_averaged_and_their_range_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed, wrong in ((1, 3000), (2, 3100), (3, 3200)):
+        keep(store, wrong, recipe="fast", seed=seed, key=seed > 1)
+    row = compared(store).loc["fast"]
+    assert (row["seeds"], row["top1"], row["top1_low"], row["top1_high"]) == (3, pytest.approx(0.69), 0.68, 0.70)
+    assert (row["steps"], row["training_s"]) == (200, pytest.approx(25.6))
+    assert row["held_out_top1"] == 0.85
+    assert np.isnan(row["loss"])
+    assert row["verdict"] == ""
+    assert "68.00% – 70.00%" in recipes.table(compared(store).reset_index()).to_html()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "first_wrong", "loss", "verdict"),
+    [
+        (3000, 0, 0.0, "the same"),
+        (3049, 0, 0.0049, "not more than 0.5 points"),  # certainly worse, but by little
+        (2900, 0, -0.01, "not more than 0.5 points"),
+        (3060, 3000, 0.006, "no difference can be told"),  # 6,060 images on which the two disagree
+        (3060, 0, 0.006, "worse"),  # 60 images, all to the same side
+    ],
+)
+def test_a_recipe_is_judged_by_the_images_on_which_it_and_the_original_disagree(
+    tmp_path: Path, wrong: int, first_wrong: int, loss: float, verdict: str
+) -> None:
+    store = Store(tmp_path)
+    keep(store, 3000)
+    keep(store, wrong, first_wrong=first_wrong, recipe="fast", key=False)
+    rows = compared(store)
+    assert rows.loc["fast", "loss"] == pytest.approx(loss)
+    assert rows.loc["fast", "verdict"] == verdict
+    assert rows.loc["fast", "loss_low"] <= loss <= rows.loc["fast", "loss_high"]
+    assert rows.loc["thesis", "published_top1"] == 0.70
+    assert np.isnan(rows.loc["thesis", "loss"])
+
+
+def test_the_interval_is_that_of_the_paired_images(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, 3000)
+    keep(store, 3060, recipe="fast")
+    row = compared(store).loc["fast"]
+    half = 1.96 * np.sqrt(0.006 * (1 - 0.006) / IMAGES)  # of 60 images in 10,000
+    assert (row["loss_low"], row["loss_high"]) == (pytest.approx(0.006 - half, 1e-3), pytest.approx(0.006 + half, 1e-3))
+
+
+def test_trainings_without_outcomes_are_listed_but_not_judged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, 3000)
+    keep(store, 3100, recipe="fast")
+    (store.weights_path("stride5", "fast-seed1").with_name("outcomes.npz")).unlink()
+    row = compared(store).loc["fast"]
+    assert (row["top1"], row["verdict"]) == (0.69, "")
