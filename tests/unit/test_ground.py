@@ -179,7 +179,7 @@ MAY_IMPORT = {
     "export.page": set(),
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
-    "export.pdf": {"errors", "export.html", "export.page"},
+    "export.pdf": {"errors", "export.html", "export.page", "export.pictures"},
 }
 
 
