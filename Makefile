@@ -58,9 +58,10 @@ report: setup ## Measure every variant of PRESET and write outputs/report
 render: setup ## Write outputs/report again from the stored runs, without measuring
 	$(BIN)/cnnprof report
 
-html pdf: render
-html: ## The same as render: outputs/report/report.html
-pdf: ## The same as render: outputs/report/report.pdf
+html: setup ## outputs/report/report.html and .pdf, written again if what they are made of changed
+	$(BIN)/cnnprof report --if-changed
+
+pdf: html ## The same
 
 scaling: setup ## Time two variants with small and large batches, on one and on all threads
 	$(BIN)/cnnprof run baseline stride5 --batch-size 1 --batch-size 128 --threads 1 \

@@ -1,16 +1,15 @@
-"""The command ``cnnprof``: commands parse, call one function, print."""
+"""The command ``cnnprof``: commands parse, call one function, print. Those that only read are in `cli_stored`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from . import params, terminal
+from . import cli_stored, params, terminal
+from .cli_options import OutputsOption, RuntimeOption, console
 from .errors import CnnprofError, VariantError
 from .project import Project, find_project
 from .records import FailureRecord
@@ -23,17 +22,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What each operation of a convolutional network costs, and what a change of it buys.",
 )
-console = Console(width=None if sys.stdout.isatty() else 120)  # what is piped is not wrapped at 80
-
+app.add_typer(cli_stored.app)
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="CIFAR-10, or any set of ten classes of 32x32 images: a folder, .zip or .tar.gz."),
 ]
 GeneratedOption = Annotated[bool, typer.Option("--generated", help="Time on made-up images; look for no others.")]
-OutputsOption = Annotated[str, typer.Option("--outputs", help="Another folder for what is measured and trained.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="A file of params/presets/.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
-RuntimeOption = Annotated[Runtime, typer.Option("--runtime", help="How TensorFlow runs the network.")]
 
 
 def main() -> None:
@@ -161,7 +156,7 @@ def run(
             failures += isinstance(result, FailureRecord)
     if render:
         driver.measure_machine(project, rounds=preset.check_rounds, source=images)
-        _write_report(project)
+        cli_stored.write_report(project)
     if failures:
         raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
 
@@ -188,51 +183,6 @@ def check(
     with terminal.CheckProgress(console, runtime, rounds) as progress:
         record = check_machine(runtime, rounds, project, images, progress.update)
     console.print(terminal.check_text(runtime, resolution(record)), highlight=False, soft_wrap=True)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = "stock",
-    as_json: JsonOption = False,
-    outputs: OutputsOption = "",
-) -> None:
-    """The newest run of a variant: latency, ops, layers, memory, accuracy."""
-    from .analysis import summary
-    from .analysis.check import resolutions
-
-    store = find_project(outputs=outputs).store
-    record = store.newest_run(name, runtime)
-    shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
-    if as_json:
-        print(json.dumps(shown, indent=1))
-    else:
-        for part in terminal.show_parts(shown):
-            console.print(part, highlight=False)
-
-
-@app.command()
-def diff(
-    before: Annotated[str, typer.Argument(metavar="A")],
-    after: Annotated[str, typer.Argument(metavar="B")],
-    runtime: RuntimeOption = "stock",
-    as_json: JsonOption = False,
-    outputs: OutputsOption = "",
-) -> None:
-    """Where the time went from A to B: layer by layer, each change with its cause and interval."""
-    from . import terminal_diff
-    from .analysis import diff as differences
-    from .analysis.check import resolutions
-
-    store = find_project(outputs=outputs).store
-    old, new = store.newest_run(before, runtime), store.newest_run(after, runtime)
-    fall = differences.waterfall(old, store.read_ops(old), new, store.read_ops(new))
-    shown = differences.show(fall, resolutions(store, [old, new]).get(runtime))
-    if as_json:
-        print(json.dumps(shown, indent=1))
-        return
-    for part in terminal_diff.diff_parts(shown):
-        console.print(part, highlight=False)
 
 
 @app.command()
@@ -273,31 +223,6 @@ def compare_xprof(
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
         console.print(part, highlight=False)
-
-
-@app.command()
-def report(
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
-    outputs: OutputsOption = "",
-) -> None:
-    """Write the report from the stored runs, as HTML and PDF."""
-    from . import provenance
-
-    project = find_project(outputs=outputs)
-    if check:
-        console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
-    else:
-        _write_report(project)
-
-
-def _write_report(project: Project) -> None:
-    from . import report as driver
-    from .export import pdf
-
-    for path in driver.render(project):
-        console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-    if not pdf.is_available():
-        terminal.say(pdf.HOW_TO_GET)
 
 
 def _load(names: list[str], project: Project) -> list[VariantSpec]:

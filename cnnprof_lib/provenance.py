@@ -1,13 +1,14 @@
-"""What a report was made of, file by file, and whether that is still what is stored."""
+"""What a report was made of and by, file by file, and whether that is still what is there."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
-from .errors import ReportError
+from .errors import CnnprofError, ReportError
 from .files import read_spec, write_atomically
 from .layers import Spec
 from .project import Project
@@ -31,6 +32,8 @@ class ReportRecord(Spec):
     """Of requirements.lock; None where there is none."""
     inputs: Mapping[str, str]
     """Every stored file the report reads."""
+    sources: Mapping[str, str] = {}
+    """What made the report of them, from `sources`; its paths are relative to the project."""
     files: Mapping[str, str]
     """The report itself."""
 
@@ -50,6 +53,23 @@ def inputs(store: Store) -> dict[str, str]:
     return {path.relative_to(store.outputs).as_posix(): _sha256(path) for path in sorted(_input_files(store))}
 
 
+def sources(project: Project) -> dict[str, str]:
+    """What would make a report now: hashes of notebook, library, lock file and installed packages, and the commit."""
+    library = Path(__file__).parent
+    files = {f"{library.name}/{path.relative_to(library).as_posix()}": path for path in _library_files(library)}
+    files |= {name: project.root / name for name in ("notebooks/report.ipynb", LOCK)}
+    packages = sorted(f"{package.name}=={package.version}" for package in distributions())
+    return {
+        **{name: _sha256(path) for name, path in files.items() if path.is_file()},
+        "installed packages": hashlib.sha256("\n".join(packages).encode()).hexdigest(),
+        "commit": project.commit() or "",
+    }
+
+
+def _library_files(library: Path) -> Iterator[Path]:
+    yield from (path for path in library.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+
 def _input_files(store: Store) -> Iterator[Path]:
     for run in store.latest():
         folder = store.run_dir(run)
@@ -61,12 +81,13 @@ def _input_files(store: Store) -> Iterator[Path]:
         yield from (store.outputs / "reference").rglob(name)
 
 
-def write(project: Project, read: Mapping[str, str], files: Sequence[Path]) -> None:
+def write(project: Project, read: Mapping[str, str], made_by: Mapping[str, str], files: Sequence[Path]) -> None:
     """Stores what a report was made of.
 
     Args:
         project: Where.
         read: From `inputs`, taken before the report was made: what changed meanwhile then shows as a change.
+        made_by: From `sources`, taken then too.
         files: The report's own files.
     """
     store = project.store
@@ -75,6 +96,7 @@ def write(project: Project, read: Mapping[str, str], files: Sequence[Path]) -> N
         commit=project.commit(),
         lock_sha256=lock_sha256(project),
         inputs=read,
+        sources=made_by,
         files={path.relative_to(store.outputs).as_posix(): _sha256(path) for path in files},
     )
     write_atomically(store.report_dir / RECORD, record.model_dump_json(indent=1) + "\n")
@@ -100,6 +122,14 @@ def check(project: Project) -> ReportRecord:
             f"Received: {', '.join(changes[:_SHOWN])}{more}. Write it again: cnnprof report"
         )
     return record
+
+
+def is_current(project: Project) -> bool:
+    """Whether a report made now would be the one on disk: made of the same by the same."""
+    try:
+        return check(project).sources == sources(project)
+    except CnnprofError:  # none there, or something cannot be read, which making the report will say
+        return False
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -133,14 +133,18 @@ def render(project: Project) -> list[Path]:
     folder = project.store.report_dir
     folder.mkdir(parents=True, exist_ok=True)
     executed = folder / "report.ipynb"
-    read = provenance.inputs(project.store)
+    read, made_by = provenance.inputs(project.store), provenance.sources(project)
     error = _execute(
-        project.notebooks / "report.ipynb", executed, {"outputs": str(project.outputs.resolve())}, io.StringIO()
+        project.notebooks / "report.ipynb",
+        executed,
+        {"outputs": str(project.outputs.resolve())},
+        io.StringIO(),
+        written_once=True,
     )
     if error is not None:
         raise ReportError(f"{executed}: {error}")
     written = export(executed)
-    provenance.write(project, read, written)
+    provenance.write(project, read, made_by, written)
     return written
 
 
@@ -163,8 +167,14 @@ def export(executed: Path) -> list[Path]:
     return written
 
 
-def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase) -> str | None:
-    """Executes a notebook; returns its error as one line, or None."""
+def _execute(
+    notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase, *, written_once: bool = False
+) -> str | None:
+    """Executes a notebook; returns its error as one line, or None.
+
+    Papermill writes the whole notebook before and after each cell, which for the report's figures takes longer than
+    drawing them, unless it is to be ``written_once``, at its end.
+    """
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -176,6 +186,7 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: i
                 str(notebook),
                 str(output),
                 parameters,
+                engine_name=_written_once() if written_once else None,
                 kernel_name="python3",
                 cwd=str(notebook.parent),
                 progress_bar=False,
@@ -189,6 +200,24 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any], stdout: i
         reason = last_words[-1] if last_words else "it was killed, or the machine ran out of memory"
         return f"The kernel died: {reason}."
     return None
+
+
+def _written_once() -> str:
+    """The name of an engine of papermill's that keeps the notebook to itself until the last cell ended or failed."""
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class WrittenOnce(NBClientEngine):  # type: ignore[misc]
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
+            path, nb_man.output_path = nb_man.output_path, None
+            try:
+                super().execute_managed_notebook(nb_man, kernel_name, **options)
+            finally:
+                nb_man.output_path = path
+
+    name = "cnnprof-written-once"
+    papermill_engines.register(name, WrittenOnce)
+    return name
 
 
 def _is_ours(name: str) -> bool:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..store import Store
 from ..thesis.claims import Claim, load_claims
 from ..training_records import TrainingRecord
+from . import choice, frames, training_rules
 from . import claim_rules as rules
-from . import training_rules
 from .evidence import Evidence, Finding, NotTestable, Outcome
 from .frames import Record
 
@@ -83,6 +84,21 @@ def judge(
     evidence = Evidence(records, trainings, executed, lost)
     rows = [_judged(claim, evidence) for claim in load_claims()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
+    """Judges every claim by the records and by all that is stored of them: trainings, executions, outcomes of images.
+
+    Args:
+        records: As from `frames.load`.
+        store: Where they are from.
+
+    Raises:
+        StoreError: something of it cannot be read.
+    """
+    trainings = map(store.read_training, dict.fromkeys(map(frames.variant_name, records)))
+    lost = choice.losses(choice.outcomes(store, frames.completed(records)))
+    return judge(records, [found for found in trainings if found], frames.executions(records, store), lost)
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:

@@ -23,7 +23,6 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from ..layers import Conv, Dense, Layer
-from ..records import RunRecord
 from ..thesis import BATCH_SIZE, FIGURE_OF_TABLE, OP_ABBREVIATIONS, PUBLISHED, QUEUE_EXAMPLES, published_table
 from ..traffic import FLOAT32_BYTES
 from ..variant import LayerCost, VariantSpec
@@ -205,19 +204,6 @@ def either(words: Sequence[str]) -> str:
     """``A``, ``A or B``, ``A, B or C``; a dash for none."""
     *most, last = words or ["–"]
     return f"{', '.join(most)} or {last}" if most else last
-
-
-def beside_measured(run: RunRecord) -> pd.DataFrame:
-    """What a run in runtime ``unfused`` requested, a second witness to the shapes.
-
-    Returns:
-        ``op``, ``from_shapes`` and ``measured``, bytes per step, of every op of `op_tensors`.
-    """
-    measured: dict[str, int] = {}
-    for row in run.ops:
-        measured[row.op] = measured.get(row.op, 0) + row.requested_bytes
-    rows = [(op, sum(sizes), measured.get(op, 0)) for op, sizes in op_tensors(run.variant).items()]
-    return pd.DataFrame(rows, columns=["op", "from_shapes", "measured"])
 
 
 def missing_bytes(variant: VariantSpec) -> tuple[float, float, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class Evidence:
     trainings: Sequence[TrainingRecord] = ()
     executed: pd.DataFrame | None = None
     lost: pd.DataFrame | None = None
+    _tables: dict[int, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def runtimes(self) -> list[Runtime]:
@@ -94,13 +95,19 @@ class Evidence:
             NotTestable: the run is missing or has no such op.
         """
         run = self.run(variant, runtime)
-        table = op_table(run).set_index("op")["own_share"]
+        table = self._op_table(run).set_index("op")["own_share"]
         if op not in table:
             raise NotTestable(f"no {op} in {variant}")
         blocks = self._op_seconds(run)
         if blocks is None:
             return Estimate(float(table[op]), np.nan, np.nan)
         return ratio_of_sums(blocks[op], blocks.sum(axis="columns"))
+
+    def _op_table(self, run: RunRecord) -> pd.DataFrame:
+        """The ops of one of the records; nearly every rule asks for some."""
+        if id(run) not in self._tables:
+            self._tables[id(run)] = op_table(run)
+        return self._tables[id(run)]
 
     def _op_seconds(self, run: RunRecord) -> pd.DataFrame | None:
         """Seconds of each op (column) in each profiled block or, where there were several, each process (row)."""
@@ -120,11 +127,11 @@ class Evidence:
 
     def ops_by_time(self, variant: str, runtime: Runtime) -> list[str]:
         """The ops of a run, the one that takes most time first."""
-        return [op for op in op_table(self.run(variant, runtime))["op"] if op != UNATTRIBUTED]
+        return [op for op in self._op_table(self.run(variant, runtime))["op"] if op != UNATTRIBUTED]
 
     def op_bytes(self, variant: str, runtime: Runtime) -> pd.Series[float]:
         """Requested bytes of each op per step, most first."""
-        table = op_table(self.run(variant, runtime))
+        table = self._op_table(self.run(variant, runtime))
         table = table[table["op"] != UNATTRIBUTED]
         return table.set_index("op")["requested_bytes"].sort_values(ascending=False)
 

@@ -46,7 +46,8 @@ def frontier(overview: pd.DataFrame, outcomes: pd.DataFrame) -> str:
     for runtime, rows in known.groupby("runtime", sort=False):
         if len(rows) > 1:
             found.setdefault(_standing(rows, outcomes), []).append(f"`{runtime}`")
-    return " ".join(f"In {' and '.join(runtimes)}, {text}." for text, runtimes in found.items())
+    sentences = [f"In {' and '.join(runtimes)}, {text}." for text, runtimes in found.items()]
+    return " ".join([*sentences, "[Figure](#F_accuracy) shows the frontier."] if sentences else [])
 
 
 def _standing(rows: pd.DataFrame, outcomes: pd.DataFrame) -> str:

@@ -23,11 +23,6 @@ from ..variant import LayerCost, VariantSpec
 from . import hover, summary
 from .style import text_colour
 
-NETWORK_CAPTION = (
-    "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each layer's "
-    "output shape, parameters and MACs of one image, and its share of the step as colour"
-)
-"""For a runtime."""
 COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""
 _SHARES = Normalize(0, 1)

@@ -33,6 +33,7 @@ NO_CHOICE = (
     "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
     "all others."
 )
+CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and its accuracy."
 
 
 def introduction(records: Sequence[Record]) -> str:
@@ -47,10 +48,12 @@ def introduction(records: Sequence[Record]) -> str:
     ]
     if batches:
         lines.append(
-            f"A step classifies one batch of {_listed(map(str, batches))} images; times and bytes are per step."
+            f"A step classifies one batch of {_listed(map(str, batches))} images; times and bytes are per step. "
+            "[Table](#T_overview) compares all variants."
         )
     if set(names) & set(PUBLISHED):
-        lines.append(f"Published figures are those of {escape(CITATION)}.")
+        judged = "; [Table](#T_claims) judges its claims" if runs else ""
+        lines.append(f"Published figures are those of {escape(CITATION)}{judged}.")
     return " ".join(lines)
 
 
@@ -94,8 +97,23 @@ def findings(overview: pd.DataFrame) -> str:
         )
         if pd.notna(fastest["top1"]) and pd.notna(base_row["top1"]):
             line += f", at {units.percent(fastest['top1'], 1)} top-1 instead of {units.percent(base_row['top1'], 1)}"
-        lines.append(f"- {line}.")
+        lines.append(f"- {line}. [Figure](#F_ops-{runtime}) shows what the steps are made of.")
     return "\n".join(lines)
+
+
+def claims_drawn(overview: pd.DataFrame, *, steps_trained: bool) -> str:
+    """Where the figures are that the claims are about.
+
+    Args:
+        overview: From `summary.overview`, with a run that did not fail.
+        steps_trained: Whether the time of a training step is known of any training.
+    """
+    places = ["accuracy against latency in [Figure](#F_accuracy)", "what profiling costs in [Figure](#F_overhead)"]
+    if "baseline" in set(overview.loc[overview["status"] == "ok", "variant"]):
+        places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
+    if steps_trained:
+        places.append("the time of training in [Figure](#F_training-time)")
+    return f"Drawn are {_listed(places)}."
 
 
 def variant(records: Sequence[Record]) -> str:

@@ -20,10 +20,6 @@ from .compare import THESIS
 from .estimates import Estimate, proportion
 from .style import SOURCE_STYLES, label_right, log_ticks
 
-STEP_TIMES_CAPTION = (
-    "Median time of a training step on this machine, beside what the thesis's times of a whole training come to; "
-    "the lines of these are what its rounding leaves open"
-)
 _MS = 1e3
 _PUBLISHED = "thesis (published)"
 

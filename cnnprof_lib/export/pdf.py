@@ -22,7 +22,7 @@ from traitlets import default
 
 from .. import __version__
 from ..errors import ReportError
-from . import page
+from . import page, paper_tables
 from .html import TEMPLATES, PageExporter
 from .pictures import Picture
 
@@ -119,7 +119,8 @@ def prepare(soup: BeautifulSoup, subtitle: str) -> None:
     for image in soup.find_all("img", attrs={"data-picture": True}):
         image["src"] = f"{image['data-picture']}.svg"
     for table in soup.find_all("table"):
-        _prepare_table(soup, table)
+        for part in paper_tables.split(table):
+            _prepare_table(soup, part)
 
 
 def _prepare_table(soup: BeautifulSoup, table: Tag) -> None:

@@ -11,6 +11,9 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from cnnprof_lib.errors import ReportError
+from cnnprof_lib.project import Project
+from cnnprof_lib.report import render
 from cnnprof_lib.settings import RUNTIMES
 from cnnprof_lib.store import Store
 from tests.builders import make_accuracy, make_failure, make_record, write_run
@@ -77,7 +80,14 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert "Of 79 printed rows" not in prose  # only tables of variants that were measured are judged
     assert re.search(r"Of \d+ printed rows, \d+ cannot be of the op they are named after", prose)
     assert "Conv2D | 22.84MB (100.00%, 31.86%)" in html
-    assert len(outputs_of(notebook, "image/svg+xml")) == 9
+    drawn = [re.search(r'id="caption:([\w-]*):', svg)[1] for svg in outputs_of(notebook, "image/svg+xml")]
+    keys = ["accuracy", "ops-unfused", "ops-stock", "stride", "overhead", "memory-unfused", "network-unfused", "", ""]
+    assert drawn == keys
+    referred = set(re.findall(r"\(#([FT]_[\w-]+)\)", prose))
+    assert referred == {
+        "T_overview", "T_claims", "F_ops-unfused", "F_accuracy", "F_stride", "F_overhead"
+    }  # fmt: skip
+    assert referred <= {f"F_{key}" for key in drawn} | set(re.findall(r'id="(T_[a-z]+)"', html))
     assert "<script" not in html + prose
 
 
@@ -114,3 +124,15 @@ def test_report_of_failures_alone_still_reports(store: Store) -> None:
     notebook = execute("report.ipynb", store)
     assert "failed: out of memory" in "".join(outputs_of(notebook, "text/html"))
     assert outputs_of(notebook, "image/svg+xml") == []
+
+
+def test_a_run_without_its_executions_is_named_in_one_line(store: Store) -> None:
+    missing = write_run(store, make_record("baseline")) / "ops.parquet"
+    missing.unlink()
+    project = Project(ROOT, store.outputs)
+    with pytest.raises(ReportError) as caught:
+        render(project)
+    assert str(caught.value) == (
+        f"{store.report_dir}/report.ipynb: {missing}: cannot be read. Remove the run's folder and run again."
+    )
+    assert [path.name for path in store.report_dir.iterdir()] == ["report.ipynb"]

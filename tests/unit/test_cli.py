@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,62 @@ def test_report_names_its_files_and_what_the_pdf_needs(
         "Report: report.html\n",
         "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'\n",
     )
+
+
+def test_a_report_is_written_again_only_if_another_would_come_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executed: list[Path] = []
+
+    def execute(notebook: Path, output: Path, *_: object, **options: object) -> None:
+        executed.append(output)
+        output.write_text("{}")
+
+    def export(path: Path) -> list[Path]:
+        path.with_suffix(".html").write_text("<p>the report")
+        return [path.with_suffix(".html")]
+
+    monkeypatch.setattr(report, "_execute", execute)
+    monkeypatch.setattr(report, "export", export)
+    write_run(Store(Path("outputs")), make_record("baseline"))
+    options = ("report", "--if-changed")
+    assert [command(monkeypatch, *options), command(monkeypatch, *options), len(executed)] == [0, 0, 1]
+    assert re.fullmatch(
+        "Report: outputs/report/report.html\n(The PDF .*\n)?The report would be the same: 3 files, rendered .*\n",
+        capsys.readouterr().out,
+    )
+    assert [command(monkeypatch, "report"), len(executed)] == [0, 2]
+    write_run(Store(Path("outputs")), make_record("stride2"))
+    assert [command(monkeypatch, *options), len(executed)] == [0, 3]
+
+
+def test_claims_prints_a_verdict_on_each(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(Store(Path("outputs")), make_record("baseline"))
+    assert command(monkeypatch, "claims", "--json") == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert [claim["number"] for claim in judged] == list(range(1, 16))
+    assert command(monkeypatch, "claims") == 0
+    text = capsys.readouterr().out
+    for claim in judged:
+        assert f"\n{claim['number']}. {claim['claim'].rstrip('.')}"[:60] in text, claim
+
+
+@pytest.mark.parametrize("arguments", [("report",), ("claims",)])
+def test_damaged_runs_are_named_in_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    folder = write_run(Store(Path("outputs")), make_record("baseline"))
+    record = folder / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "schema_version": 99}))
+    assert command(monkeypatch, *arguments) == 1
+    assert capsys.readouterr().err == (
+        f"{record}: `schema_version`: input should be 1. Received: 99. Remove the run's folder and run again.\n"
+    )
+    record.unlink()
+    assert command(monkeypatch, *arguments) == 1
+    assert capsys.readouterr().err == f"{record}: is missing. Remove the run's folder and run again.\n"
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

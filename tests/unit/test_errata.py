@@ -13,7 +13,6 @@ from cnnprof_lib.analysis.errata import (
     AS_PRINTED,
     REASSIGNED,
     UNEXPLAINED,
-    beside_measured,
     corrected_table,
     errata,
     missing_bytes,
@@ -25,7 +24,7 @@ from cnnprof_lib.measure.session import queue_capacity
 from cnnprof_lib.params import load_variant
 from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, published_table
 from cnnprof_lib.variant import VariantSpec
-from tests.builders import PARAMS, make_record
+from tests.builders import PARAMS
 
 VARIANTS = {name: load_variant(name, PARAMS) for name in PUBLISHED}
 STRIDES = [VARIANTS[name] for name in ("baseline", "stride2", "stride3", "stride5")]
@@ -63,12 +62,6 @@ def test_bytes_follow_from_shapes(variant: str, conv2d: int, lrn: int, max_pool:
 def test_the_queue_is_as_long_as_the_one_that_is_measured() -> None:
     assert queue_capacity(BATCH_SIZE) == QUEUE_EXAMPLES
     assert sum(op_tensors(VARIANTS["baseline"])["FIFOQueueV2"]) == 30_319_744
-
-
-def test_measured_bytes_stand_beside_those_from_shapes() -> None:
-    table = beside_measured(make_record("stride3")).set_index("op")
-    assert dict(table.loc["Conv2D"]) == {"from_shapes": 2_228_224, "measured": 2_228_224}
-    assert dict(table.loc["InTopKV2"]) == {"from_shapes": 128, "measured": 0}
 
 
 # Rows

@@ -21,9 +21,10 @@ from bs4 import BeautifulSoup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from nbconvert.exporters import get_export_names, get_exporter
+from pandas.io.formats.style import Styler
 
 from cnnprof_lib import report
-from cnnprof_lib.analysis import figures, frames, hover, style, summary, tables
+from cnnprof_lib.analysis import figures, frames, hover, style, styled, summary, tables
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.errors import ReportError
 from cnnprof_lib.export import page, pdf, pictures
@@ -325,6 +326,35 @@ def test_a_table_higher_than_a_page_goes_on_on_the_next() -> None:
 
     few = 3  # title, contents, text
     assert [pages(10, "short"), pages(150, "short"), pages(10, "long " * 200)] == [few, few + 2, few + 2]
+
+
+def wide(names: int, numbers: int, group: str = "") -> Styler:
+    """A table of texts, then numbers under one header."""
+    columns = {f"name{i}": styled.Column(f"name {i}") for i in range(names)}
+    columns |= {f"x{i}": styled.Column(f"number {i}", "{:,.0f}".format, group) for i in range(numbers)}
+    row = {name: "stride2-filters32" if name.startswith("name") else 1_234_567 for name in columns}
+    return styled.styled(pd.DataFrame([row]), columns, caption="Wide", key="wide")
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers", "parts"), [(1, 11, [12]), (1, 17, [10, 9]), (2, 13, [9, 8]), (1, 30, [11, 11, 11])]
+)
+def test_a_table_wider_than_paper_goes_on_below(names: int, numbers: int, parts: list[int]) -> None:
+    for group in ("", "all of them"):
+        markup = on_paper({"text/html": wide(names, numbers, group).to_html()})
+        assert [int(columns) for columns in re.findall(r"columns: (\d+)", markup)] == parts
+        assert markup.count("Table 1.") == markup.count("<T_wide>") == 1
+        assert markup.count("1,234,567") == numbers
+        assert markup.count("name 0") == len(parts)
+        assert [f"number {i}]" in markup for i in range(numbers)] == [True] * numbers
+        assert [int(span) for span in re.findall(r"colspan: (\d+)\)\[#strong\[all", markup)] == (
+            [columns - names for columns in parts] if group else []
+        )
+
+
+def test_a_table_of_long_texts_wraps_and_is_not_split() -> None:
+    table = pd.DataFrame({f"text{i}": ["many words " * 40] for i in range(8)}).style
+    assert re.findall(r"columns: (\d+)", on_paper({"text/html": table.to_html()})) == ["9"]
 
 
 def test_nothing_foreign_is_markup_on_paper() -> None:

@@ -61,7 +61,9 @@ def test_a_run_is_dominated_by_one_of_its_runtime_that_is_no_worse_in_both() -> 
     ],
 )
 def test_the_sentence_says_no_more_than_the_intervals_do(rival: tuple[float, int], sentence: str) -> None:
-    assert frontier.frontier(overview_of(baseline=(1, 8600), stride2=rival), NOTHING) == f"In `unfused`, {sentence}."
+    assert frontier.frontier(overview_of(baseline=(1, 8600), stride2=rival), NOTHING) == (
+        f"In `unfused`, {sentence}. [Figure](#F_accuracy) shows the frontier."
+    )
 
 
 def test_runtimes_that_agree_share_a_sentence() -> None:

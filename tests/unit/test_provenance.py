@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ def project(tmp_path: Path) -> Project:
     """A project with two runs, a failure, a check and a report."""
     project = Project(tmp_path, tmp_path / "outputs")
     (tmp_path / "requirements.lock").write_text("numpy==2.2\n")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "report.ipynb").write_text("{}")
     for runtime in ("unfused", "stock"):
         write_run(project.store, make_record("baseline", runtime))
     project.store.write_failure(make_failure("stride2"))
@@ -26,7 +30,7 @@ def project(tmp_path: Path) -> Project:
     html = project.store.report_dir / "report.html"
     html.parent.mkdir(parents=True)
     html.write_text("<p>the report")
-    provenance.write(project, provenance.inputs(project.store), [html])
+    provenance.write(project, provenance.inputs(project.store), provenance.sources(project), [html])
     return project
 
 
@@ -75,3 +79,37 @@ def test_without_a_report_it_says_so(tmp_path: Path) -> None:
     assert complaint(project) == (
         f"{tmp_path}/outputs/report/report.json: there is no report to check. Write it: cnnprof report"
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["notebooks/report.ipynb", "requirements.lock", "outputs/check/stock.json", "outputs/report/report.html"]
+)
+def test_a_report_is_current_until_a_file_changes(project: Project, name: str) -> None:
+    assert provenance.is_current(project)
+    path = project.root / name
+    before = path.read_bytes()
+    path.write_bytes(before + b" ")
+    assert not provenance.is_current(project)
+    path.write_bytes(before)
+    assert provenance.is_current(project)
+
+
+def test_a_report_of_another_library_or_commit_is_not_current(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Path(provenance.__file__).parent
+    made_by = provenance.sources(project)
+    assert made_by["cnnprof_lib/provenance.py"] == hashlib.sha256((library / "provenance.py").read_bytes()).hexdigest()
+    assert {"cnnprof_lib/templates/paper/report.typ", "cnnprof_lib/thesis/claims.yaml"} <= made_by.keys()
+    for name in ("cnnprof_lib/provenance.py", "installed packages", "commit"):
+        with monkeypatch.context() as patch:
+            patch.setattr(provenance, "sources", lambda _, changed=name: {**made_by, changed: "another"})
+            assert not provenance.is_current(project), name
+    assert provenance.is_current(project)
+
+
+def test_a_report_that_cannot_be_judged_is_not_current(project: Project) -> None:
+    (project.outputs / "runs/baseline/stock" / RUN_ID / "record.json").write_text("{}")
+    assert not provenance.is_current(project)
+    shutil.rmtree(project.outputs)
+    assert not provenance.is_current(project)

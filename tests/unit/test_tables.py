@@ -248,7 +248,8 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
     )
     assert prose.findings(overview) == (
         "- `unfused`: the baseline takes 40.00ms per step. Fastest is `stride2` with 10.00ms, 0.250 of the baseline's "
-        "latency (95% interval 0.250 to 0.250), at 79.6% top-1 instead of 86.0%."
+        "latency (95% interval 0.250 to 0.250), at 79.6% top-1 instead of 86.0%. "
+        "[Figure](#F_ops-unfused) shows what the steps are made of."
     )
 
 
@@ -278,7 +279,22 @@ def test_a_variant_that_only_failed_still_has_its_section() -> None:
 def test_introduction_counts_what_there_is() -> None:
     assert prose.introduction([make_record("smoke")]) == (
         "Profiled here: 1 variant of a small convolutional network, in 1 runtime (unfused). "
-        "A step classifies one batch of 128 images; times and bytes are per step."
+        "A step classifies one batch of 128 images; times and bytes are per step. "
+        "[Table](#T_overview) compares all variants."
+    )
+    assert prose.introduction([make_record()]).endswith("; [Table](#T_claims) judges its claims.")
+    assert "claims" not in prose.introduction([make_failure("baseline")])
+
+
+def test_the_claims_refer_to_the_figures_that_are_there() -> None:
+    overview = summary.overview([make_record("stride2"), make_failure("baseline")])
+    assert prose.claims_drawn(overview, steps_trained=False) == (
+        "Drawn are accuracy against latency in [Figure](#F_accuracy) and what profiling costs in [Figure](#F_overhead)."
+    )
+    assert prose.claims_drawn(summary.overview([make_record()]), steps_trained=True) == (
+        "Drawn are latency and Conv2D's share against stride in [Figure](#F_stride), accuracy against latency in "
+        "[Figure](#F_accuracy), what profiling costs in [Figure](#F_overhead) and the time of training in "
+        "[Figure](#F_training-time)."
     )
 
 

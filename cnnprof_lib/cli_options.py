@@ -1,0 +1,17 @@
+"""Options that commands share, and where they print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .settings import Runtime
+
+console = Console(width=None if sys.stdout.isatty() else 120)  # what is piped is not wrapped at 80
+
+OutputsOption = Annotated[str, typer.Option("--outputs", help="Another folder for what is measured and trained.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+RuntimeOption = Annotated[Runtime, typer.Option("--runtime", help="How TensorFlow runs the network.")]

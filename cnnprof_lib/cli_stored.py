@@ -1,0 +1,99 @@
+"""Commands that read what is stored and need no TensorFlow: show, diff, claims, report."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from . import terminal
+from .cli_options import JsonOption, OutputsOption, RuntimeOption, console
+from .project import Project, find_project
+
+app = typer.Typer()
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="VARIANT")],
+    runtime: RuntimeOption = "stock",
+    as_json: JsonOption = False,
+    outputs: OutputsOption = "",
+) -> None:
+    """The newest run of a variant: latency, ops, layers, memory, accuracy."""
+    from .analysis import summary
+    from .analysis.check import resolutions
+
+    store = find_project(outputs=outputs).store
+    record = store.newest_run(name, runtime)
+    shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
+    if as_json:
+        print(json.dumps(shown, indent=1))
+    else:
+        for part in terminal.show_parts(shown):
+            console.print(part, highlight=False)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A")],
+    after: Annotated[str, typer.Argument(metavar="B")],
+    runtime: RuntimeOption = "stock",
+    as_json: JsonOption = False,
+    outputs: OutputsOption = "",
+) -> None:
+    """Where the time went from A to B: layer by layer, each change with its cause and interval."""
+    from . import terminal_diff
+    from .analysis import diff as differences
+    from .analysis.check import resolutions
+
+    store = find_project(outputs=outputs).store
+    old, new = store.newest_run(before, runtime), store.newest_run(after, runtime)
+    fall = differences.waterfall(old, store.read_ops(old), new, store.read_ops(new))
+    shown = differences.show(fall, resolutions(store, [old, new]).get(runtime))
+    if as_json:
+        print(json.dumps(shown, indent=1))
+        return
+    for part in terminal_diff.diff_parts(shown):
+        console.print(part, highlight=False)
+
+
+@app.command()
+def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
+    """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
+    from .analysis import claims as judged
+    from .analysis import claims_table, frames
+
+    store = find_project(outputs=outputs).store
+    table = judged.judge_stored(frames.load(store), store)
+    print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
+
+
+@app.command()
+def report(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
+    if_changed: Annotated[bool, typer.Option("--if-changed", help="Only if another one would come of it.")] = False,
+    outputs: OutputsOption = "",
+) -> None:
+    """Write the report from the stored runs, as HTML and PDF."""
+    from . import provenance
+
+    project = find_project(outputs=outputs)
+    if check:
+        console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
+    elif if_changed and provenance.is_current(project):
+        console.print(f"The report would be the same: {provenance.check(project)}.", highlight=False)
+    else:
+        write_report(project)
+
+
+def write_report(project: Project) -> None:
+    """Writes the report and says where it is."""
+    from . import report as driver
+    from .export import pdf
+
+    for path in driver.render(project):
+        console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+    if not pdf.is_available():
+        terminal.say(pdf.HOW_TO_GET)
