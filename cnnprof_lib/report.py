@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import re
@@ -148,18 +149,21 @@ def render(project: Project) -> list[Path]:
 
 
 def export(executed: Path) -> list[Path]:
-    """Writes an executed notebook as HTML and, with the extra pdf, as PDF beside it; returns the files written."""
-    from .export import pdf
-    from .export.html import PageExporter
+    """Writes an executed notebook as HTML and, with the extra pdf, as PDF beside it; returns the files written.
 
-    exporters: list[type[PageExporter]] = [PageExporter]
+    What the exporters of both would do alike, putting the page together, is done once for both.
+    """
+    import nbformat
+
+    from .export import html, pdf
+
+    notebook = nbformat.read(executed, as_version=4)
+    soup, figures, _ = html.PageExporter().document(notebook, {"metadata": {"name": executed.stem}})
+    written = [executed.with_suffix(".html")]
     if pdf.is_available():
-        exporters.append(pdf.PaperExporter)
-    written = []
-    for exporter in exporters:
-        content, resources = exporter().from_filename(str(executed))
-        written.append(executed.with_suffix(resources["output_extension"]))
-        write_atomically(written[-1], content)
+        written.append(executed.with_suffix(".pdf"))
+        write_atomically(written[1], pdf.typeset(copy.copy(soup), figures, pdf.subtitle_of(notebook)))
+    write_atomically(written[0], html.written(soup, figures))
     return written
 
 

@@ -14,7 +14,7 @@ Source: tensorflow/core/common_runtime/bfc_allocator.h (``kMinAllocationBits``),
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -77,19 +77,32 @@ def _half_digit(printed_bytes: float) -> float:
     return next((0.005 * unit for unit in (1e9, 1e6, 1e3) if printed_bytes >= unit), 0.0)
 
 
-def _fits_exactly(printed_bytes: float, tensors: Iterable[int]) -> bool:
-    return abs(sum(tensors) - printed_bytes) <= _half_digit(printed_bytes)
+def _fitting(printed: pd.DataFrame, tensors: Mapping[str, Iterable[int]]) -> Callable[[float], list[str]]:
+    """What tells the ops that bytes fit, in the kind of table that ``printed`` is."""
+    if not shows_allocator_blocks(printed, tensors):
+        exact = {op: sum(sizes) for op, sizes in tensors.items()}
+        return lambda bytes_: [op for op, asked in exact.items() if _fits_exactly(bytes_, asked)]
+    blocks = {op: sum(map(_block_bytes, sizes)) for op, sizes in tensors.items()}
+    return lambda bytes_: [op for op, rounded in blocks.items() if _fits_blocks(bytes_, rounded)]
 
 
-def _fits_blocks(printed_bytes: float, tensors: Iterable[int]) -> bool:
-    rounded = sum(math.ceil(size / _ALLOCATOR_UNIT) * _ALLOCATOR_UNIT for size in tensors)
+def _fits_exactly(printed_bytes: float, asked: int) -> bool:
+    return abs(asked - printed_bytes) <= _half_digit(printed_bytes)
+
+
+def _block_bytes(size: int) -> int:
+    return math.ceil(size / _ALLOCATOR_UNIT) * _ALLOCATOR_UNIT
+
+
+def _fits_blocks(printed_bytes: float, rounded: int) -> bool:
     half = _half_digit(printed_bytes)
     return rounded - half <= printed_bytes < 2 * rounded + half or rounded == printed_bytes == 0
 
 
 def shows_allocator_blocks(printed: pd.DataFrame, tensors: Mapping[str, Iterable[int]]) -> bool:
     """Whether a table has bytes that are those of no op and can only be those of the allocator's blocks."""
-    return not all(any(_fits_exactly(b, sizes) for sizes in tensors.values()) for b in printed["requested_bytes"])
+    asked = [sum(sizes) for sizes in tensors.values()]
+    return not all(any(_fits_exactly(b, total) for total in asked) for b in printed["requested_bytes"])
 
 
 def errata(variants: Iterable[VariantSpec]) -> pd.DataFrame:
@@ -113,8 +126,7 @@ def _errata_of(variant: VariantSpec) -> pd.DataFrame:
     table, tensors = PUBLISHED[variant.name].table, op_tensors(variant)
     printed = published_table(table)
     names = printed["op"].replace(OP_ABBREVIATIONS)
-    fits = _fits_blocks if shows_allocator_blocks(printed, tensors) else _fits_exactly
-    fitting = [[op for op, sizes in tensors.items() if fits(b, sizes)] for b in printed["requested_bytes"]]
+    fitting = list(map(_fitting(printed, tensors), printed["requested_bytes"]))
     candidates = _left_by_the_others(fitting, list(tensors))
     columns = {
         "fitting": fitting,
@@ -210,8 +222,8 @@ def missing_bytes(variant: VariantSpec) -> tuple[float, float, list[str]]:
     rounding = _HALF_DIGIT_OF_SHARE * int((printed["requested_bytes"] > 0).sum()) * shown / share
     if abs(missing) <= rounding:
         return missing, rounding, []
-    fits = _fits_blocks if shows_allocator_blocks(printed, tensors) else _fits_exactly
-    ends = (missing - rounding, missing + rounding)
+    fitting = _fitting(printed, tensors)
+    fits = {op for end in (missing - rounding, missing + rounding) for op in fitting(end)}
     taken = {op for candidates in rows["candidates"] for op in candidates}
-    ops = [op for op in tensors if op not in taken and any(fits(end, tensors[op]) for end in ends)]
+    ops = [op for op in tensors if op in fits - taken]
     return missing, rounding, ops

@@ -149,15 +149,15 @@ def heading(records: Sequence[Record]) -> str:
 
 def run(record: RunRecord) -> str:
     """One run in two sentences: how long a step takes, and what most of it goes to."""
-    row = summary.overview([record]).iloc[0]
+    latency, profiling = summary.latency(record), summary.profiled_over_plain(record)
     ops = summary.op_table(record)
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{record.runtime}`** a step takes {units.seconds(row['latency_s'])} (95% interval "
-        f"{units.seconds(row['latency_s_low'])} to {units.seconds(row['latency_s_high'])}) unprofiled, "
-        f"{row['profiled_over_plain']:.2f} times that under the profiler. Of the profiled step, {_listed(shares)}; "
-        f"{units.percent(row['unattributed_share'], 1)} is unattributed."
+        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} (95% interval "
+        f"{units.seconds(latency.low)} to {units.seconds(latency.high)}) unprofiled, "
+        f"{profiling.value:.2f} times that under the profiler. Of the profiled step, {_listed(shares)}; "
+        f"{units.percent(summary.unattributed_share(record), 1)} is unattributed."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,7 @@ class PageExporter(HTMLExporter):
     ) -> tuple[Any, dict[str, Any]]:
         """The page as text; ``resources`` as nbconvert returns them."""
         soup, figures, resources = self.document(nb, resources, **kw)
-        page.box(soup)
-        svgs, shared = pictures.share_definitions(figures)
-        for image in soup.find_all("img", attrs={"data-picture": True}):
-            image.replace_with(Comment(_token(image["data-picture"])))
-        text = str(soup).replace("<main>", f"{shared}<main>", 1)
-        for number, svg in enumerate(svgs):
-            text = text.replace(f"<!--{_token(number)}-->", svg)
-        return text, resources
+        return written(soup, figures), resources
 
     def document(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
@@ -74,6 +68,18 @@ class PageExporter(HTMLExporter):
         soup = BeautifulSoup(text, "html.parser")
         page.arrange(soup)
         return soup, figures, resources
+
+
+def written(soup: BeautifulSoup, figures: Sequence[Picture]) -> str:
+    """The page as text, of what `PageExporter.document` returned, which is used up by it."""
+    page.box(soup)
+    svgs, shared = pictures.share_definitions(figures)
+    for image in soup.find_all("img", attrs={"data-picture": True}):
+        image.replace_with(Comment(_token(image["data-picture"])))
+    text = str(soup).replace("<main>", f"{shared}<main>", 1)
+    for number, svg in enumerate(svgs):
+        text = text.replace(f"<!--{_token(number)}-->", svg)
+    return text
 
 
 def _script() -> dict[str, str]:

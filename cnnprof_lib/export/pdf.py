@@ -11,6 +11,7 @@ import importlib.util
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .. import __version__
 from ..errors import ReportError
 from . import page, paper_tables
 from .html import TEMPLATES, PageExporter
+from .pictures import Picture
 
 NEEDED = ("pypandoc", "typst")
 HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
@@ -60,14 +62,7 @@ class PaperExporter(PageExporter):
         if not is_available():
             raise ReportError(HOW_TO_GET)
         soup, figures, resources = self.document(nb, resources, **kw)
-        prepare(soup, subtitle_of(nb))
-        with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
-            folder = Path(name)
-            for number, figure in enumerate(figures):
-                (folder / f"{number}.svg").write_text(figure.svg, encoding="utf-8")
-            _write_images(soup, folder)
-            (folder / "report.typ").write_text(markup(soup), encoding="utf-8")
-            return _typeset(folder / "report.typ"), resources
+        return typeset(soup, figures, subtitle_of(nb)), resources
 
 
 class CommandLinePaperExporter(PaperExporter):
@@ -80,6 +75,22 @@ class CommandLinePaperExporter(PaperExporter):
     @default("enabled")
     def _enabled_default(self) -> bool:
         return "jupyter_server.serverapp" not in sys.modules
+
+
+def typeset(soup: BeautifulSoup, figures: Sequence[Picture], subtitle: str) -> bytes:
+    """The pages of what `PageExporter.document` returned, whose soup is used up by it.
+
+    Raises:
+        ReportError: Typst refuses the text.
+    """
+    prepare(soup, subtitle)
+    with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
+        folder = Path(name)
+        for number, figure in enumerate(figures):
+            (folder / f"{number}.svg").write_text(figure.svg, encoding="utf-8")
+        _write_images(soup, folder)
+        (folder / "report.typ").write_text(markup(soup), encoding="utf-8")
+        return _compiled(folder / "report.typ")
 
 
 def subtitle_of(nb: NotebookNode) -> str:
@@ -164,7 +175,7 @@ def markup(soup: BeautifulSoup) -> str:
     return str(pypandoc.convert_text(str(soup), "typst", format="html", extra_args=options))
 
 
-def _typeset(source: Path) -> bytes:
+def _compiled(source: Path) -> bytes:
     import typst
 
     try:

@@ -182,7 +182,7 @@ MAY_IMPORT = {
     "export.pictures": {"analysis.hover"},
     "export.html": {"export.page", "export.pictures"},
     "export.paper_tables": set(),
-    "export.pdf": {"errors", "export.html", "export.page", "export.paper_tables"},
+    "export.pdf": {"errors", "export.html", "export.page", "export.paper_tables", "export.pictures"},
 }
 
 
