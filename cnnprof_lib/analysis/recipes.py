@@ -107,7 +107,7 @@ def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray
 
 
 def _lost(original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float64] | None) -> dict[str, Any]:
-    """A t-test over the images: means over seeds are no counts, as McNemar's test and `choice.paired_loss` need them."""
+    """A t-test over images: means over seeds are not the counts that `choice.paired_loss` needs."""
     unknown = {"loss": np.nan, "loss_low": np.nan, "loss_high": np.nan, "p_value": np.nan, "verdict": ""}
     if original is None or other is None or len(original) != len(other):
         return unknown
