@@ -116,7 +116,7 @@ def _keras_layer(layer: spec.Layer) -> keras.layers.Layer:
             return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name)
         case spec.LRN():
             keys = layer.model_dump(exclude={"type"})
-            return LocalResponseNormalization(**keys)
+            return LocalResponseNormalization(**keys, dtype="float32")  # TensorFlow has no CPU kernel for bfloat16
         case spec.Pool(type="max_pool"):
             return keras.layers.MaxPooling2D(layer.window, **_window(layer))
         case spec.Pool():

@@ -245,6 +245,14 @@ def test_in_mixed_precision_weights_stay_float32(images: DataSet, tmp_path: Path
     assert model.build(SMOKE, seed=1).compute_dtype == "float32"
 
 
+def test_mixed_precision_trains_networks_with_lrn() -> None:
+    """TensorFlow has no kernel of it for bfloat16 on a CPU."""
+    mixed = RECIPE.model_copy(update={"precision": "mixed_bfloat16"})
+    trainer = optimize.Trainer(model.build(load_variant("stride5", PARAMS), 1, mixed.precision), mixed)
+    loss, _ = trainer.step(np.ones((2, 24, 24, 3), np.float32), np.zeros(2, np.int32))
+    assert np.isfinite(float(loss))
+
+
 def test_outcomes_cover_every_image_in_order(images: DataSet) -> None:
     classifier = evaluate.Classifier(model.build(SMOKE, seed=1))
     predicted = classifier.predicted(images.train_images[:7], images.train_labels[:7])
