@@ -23,6 +23,7 @@ ORIGINAL = "thesis"
 """The recipe that the others are judged by."""
 TOLERATED_LOSS = 0.005
 """What a recipe may lose against it, as a share: half a percentage point."""
+WORSE = "worse"
 
 _TOP1 = "top-1"
 _AGAINST = "lost against the recipe thesis"
@@ -85,6 +86,12 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def as_good(compared: pd.DataFrame) -> frozenset[str]:
+    """The recipes that were compared with the thesis's on at least one variant and found worse on none."""
+    judged = compared[compared["verdict"] != ""]
+    return frozenset(judged["recipe"]) - frozenset(judged.loc[judged["verdict"] == WORSE, "recipe"])
+
+
 def table(compared: pd.DataFrame) -> Styler:
     """The same for a reader."""
     ranges = interval_texts(compared, "top1", units.percent)
@@ -117,7 +124,7 @@ def _lost(original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float6
     test = stats.ttest_1samp(lost, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
     loss = float(lost.mean())
-    verdict = "worse"
+    verdict = WORSE
     if loss <= TOLERATED_LOSS:
         verdict = f"not more than {100 * TOLERATED_LOSS:g} points"
     elif test.pvalue >= 1 - CONFIDENCE:

@@ -329,6 +329,14 @@ def test_accuracy_is_judged_for_weights_trained_as_long_as_the_thesis_s() -> Non
     assert judged(7, records)["reason"] == "the weights of baseline (recipe short) have no stored training"
 
 
+def test_accuracy_is_judged_for_weights_of_a_recipe_that_is_as_good_as_the_thesis_s() -> None:
+    records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 7000})
+    trainings = trained(STRIDES, 4000)
+    for good, expected in ((frozenset({"short"}), REPRODUCED), (frozenset({"fast"}), NOT_TESTABLE)):
+        table = judge(records, trainings, good_recipes=good).set_index("number")
+        assert table.loc[7, "verdict"] == expected
+
+
 def test_more_points_lost_than_printed() -> None:
     records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000})
     row = judged(7, records, trained(STRIDES, 100_000))

@@ -66,6 +66,14 @@ def test_a_recipe_is_judged_by_the_images_on_which_it_and_the_original_disagree(
     assert np.isnan(rows.loc["thesis", "loss"])
 
 
+def test_a_recipe_is_as_good_as_the_thesis_s_unless_worse_on_any_variant() -> None:
+    rows = [("thesis", ""), ("fast", "not more than 0.5 points"), ("fast", "no difference can be told")]
+    rows += [("short", "the same"), ("short", recipes.WORSE), ("new", "")]  # new: on no variant of the thesis's
+    compared = pd.DataFrame(rows, columns=["recipe", "verdict"])
+    assert recipes.as_good(compared) == {"fast"}
+    assert recipes.as_good(compared.iloc[:0]) == frozenset()
+
+
 def test_the_interval_is_that_of_the_paired_images(tmp_path: Path) -> None:
     store = Store(tmp_path)
     keep(store, 3000)
