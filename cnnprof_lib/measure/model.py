@@ -35,24 +35,23 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalises ``x`` of shape (batch, height, width, channels)."""
-        return tf.custom_gradient(self._with_gradient)(x) if training else self._normalized(x)
-
-    def _normalized(self, x: tf.Tensor) -> tf.Tensor:
+        if training:
+            return tf.custom_gradient(self._with_gradient)(x)
         return tf.nn.local_response_normalization(x, self.depth_radius, self.bias, self.alpha, self.beta)
 
     def _with_gradient(self, x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        """The result, and its derivative in vector operations: TensorFlow's kernel for that is slower on a CPU.
+        """The result and its derivative in vector operations: TensorFlow's kernel for the latter is slower on a CPU.
 
         With n = bias + alpha * (sum of x**2 over the band) and y = x * n**-beta, a gradient g of y becomes
         g * n**-beta - 2 * alpha * beta * x * (sum of g * y / n over the band).
         """
-        y = self._normalized(x)
+        ones = tf.ones((x.shape[-1], x.shape[-1]), x.dtype)
+        band = tf.linalg.band_part(ones, self.depth_radius, self.depth_radius)
+        n = self.bias + self.alpha * tf.tensordot(x * x, band, 1)
+        power = tf.exp(-self.beta * tf.math.log(n))  # faster than tf.pow
+        y = x * power
 
         def gradient(g: tf.Tensor) -> tf.Tensor:
-            ones = tf.ones((x.shape[-1], x.shape[-1]), x.dtype)
-            band = tf.linalg.band_part(ones, self.depth_radius, self.depth_radius)
-            n = self.bias + self.alpha * tf.tensordot(x * x, band, 1)
-            power = tf.exp(-self.beta * tf.math.log(n))  # faster than tf.pow
             return g * power - 2 * self.alpha * self.beta * x * tf.tensordot(g * y / n, band, 1)
 
         return y, gradient
