@@ -105,12 +105,17 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         if x.shape[0] < x.shape[1]:
             return keras.ops.transpose(self.zeropower_via_newtonschulz5(keras.ops.transpose(x), steps))
         x = x / (keras.ops.norm(x) + 1e-7)
+        identity = keras.ops.eye(x.shape[1], dtype=x.dtype)
+
+        def factor_of(gram: tf.Tensor) -> tf.Tensor:
+            return self.muon_a * identity + self.muon_b * gram + self.muon_c * (gram @ gram)
+
         gram = keras.ops.transpose(x) @ x
-        product = identity = keras.ops.eye(x.shape[1], dtype=x.dtype)
-        for _ in range(steps):
-            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * (gram @ gram)
-            product = product @ factor
+        product = factor = factor_of(gram)
+        for _ in range(steps - 1):
             gram = factor @ gram @ factor
+            factor = factor_of(gram)
+            product = product @ factor
         return x @ product
 
 
