@@ -36,6 +36,7 @@ class MachineRecord(Spec):
 
     cpu: str
     logical_cores: int
+    """That the process could use."""
     memory_bytes: Bytes
     system: str
     python: str

@@ -83,6 +83,7 @@ _TRAININGS = {
     "recipe": Column("recipe"),
     "seed": Column("seed", "{:.0f}".format),
     "steps": Column("steps", "{:,.0f}".format),
+    "machine": Column("machine"),
     "step_s": Column("median step", units.seconds),
     "training_s": Column("steps times that [h]", lambda seconds: f"{seconds / 3600:.2f}"),
     "held_out_top1": Column("held out", units.percent, _TOP1),

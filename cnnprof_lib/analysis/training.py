@@ -36,9 +36,10 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     """One row per training.
 
     Returns:
-        ``variant``, ``recipe``, ``seed``, ``steps``, ``seconds`` (as measured, pauses included), ``step_s`` (median;
-        NaN in older records), ``training_s`` (steps times the median step: what an undisturbed training takes),
-        ``held_out_top1``, and ``top1`` with ``top1_low`` and ``top1_high``, its 95% interval.
+        ``variant``, ``recipe``, ``seed``, ``steps``, ``machine`` (processor and cores; empty in older records),
+        ``seconds`` (as measured, pauses included), ``step_s`` (median; NaN in older records), ``training_s`` (steps
+        times the median step: what an undisturbed training takes), ``held_out_top1``, and ``top1`` with ``top1_low``
+        and ``top1_high``, its 95% interval.
     """
     rows = []
     for record in records:
@@ -49,6 +50,7 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
                 "variant": record.variant.name,
                 "recipe": record.recipe,
                 "seed": record.seed,
+                "machine": _machine(record),
                 "steps": record.steps,
                 "seconds": record.seconds,
                 "step_s": step_s,
@@ -60,6 +62,11 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _machine(record: TrainingRecord) -> str:
+    machine = record.machine
+    return f"{machine.cpu}, cores: {machine.logical_cores}" if machine else ""
 
 
 def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
@@ -101,10 +108,12 @@ def training_curves(data: pd.DataFrame, *, quantity: str = "held_out_accuracy", 
 def step_times(data: pd.DataFrame, published: Mapping[str, Estimate], *, ax: Axes | None = None) -> Axes:
     """How long a training step takes, on a log scale: a point per variant and recipe, and what the thesis comes to.
 
-    Beside each point stands what part it is of the baseline's by the same recipe, where that was timed.
+    Trainings of several machines are drawn apart. Beside each point stands what part it is of the baseline's by the
+    same recipe on the same machine, where that was timed.
 
     Args:
-        data: As from `results`; trainings without ``step_s`` are left out, of several seeds the median is drawn.
+        data: As from `results`; trainings without ``step_s`` are left out, of several seeds the fastest is drawn, which
+            had to share the machine with least.
         published: The thesis's seconds per step by variant, from `training_rules.published_step_s`.
         ax: Where to draw.
     """
@@ -136,9 +145,11 @@ def _beside_published(data: pd.DataFrame, published: Mapping[str, Estimate]) -> 
 
     Ours have no interval; the thesis's is what its rounding leaves open.
     """
-    timed = data.dropna(subset=["step_s"]).groupby(["recipe", "variant"], sort=False)["step_s"].median()
-    ours = timed.reset_index().itertuples(index=False)
-    rows = [(f"recipe {row.recipe}", row.variant, row.step_s, row.step_s, row.step_s) for row in ours]
+    timed = data.dropna(subset=["step_s"]).groupby(["recipe", "machine", "variant"], sort=False)["step_s"].min()
+    ours = timed.reset_index()
+    named = "recipe " + ours["recipe"]
+    ours["source"] = named + ", " + ours["machine"] if ours["machine"].nunique() > 1 else named
+    rows = [(row.source, row.variant, row.step_s, row.step_s, row.step_s) for row in ours.itertuples(index=False)]
     rows += [(_PUBLISHED, variant, *step_s) for variant, step_s in published.items()]
     table = pd.DataFrame(rows, columns=["source", "variant", "value", "low", "high"])
     baselines = table[table["variant"] == BASELINE].set_index("source")["value"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def describe(onednn: bool) -> MachineRecord:
 
     return MachineRecord(
         cpu=cpu_name(),
-        logical_cores=psutil.cpu_count() or 1,
+        logical_cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -49,6 +50,13 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Logical cores this process may use, which is how many threads TensorFlow makes unless told."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
 
 
 def busy_percent(seconds: float = 0.5) -> float:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from pydantic import ValidationError
 
 from ..errors import MeasureError
@@ -155,7 +154,7 @@ def measure_roofline(
         bandwidth: Bytes per second of so many threads.
     """
     busy = machine.busy_percent()
-    threads = _usable_cores()
+    threads = machine.usable_cores()
     one = peak(1, clock), bandwidth(1, clock)
     many = (peak(threads, clock), bandwidth(threads, clock)) if threads > 1 else one
     return RooflineRecord(
@@ -168,13 +167,6 @@ def measure_roofline(
         busy_percent=busy,
         created=utc_now(),
     )
-
-
-def _usable_cores() -> int:
-    """Logical cores this process may use, which is how many threads TensorFlow makes unless told."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return psutil.cpu_count() or 1
 
 
 def key_of(described: MachineRecord) -> str:

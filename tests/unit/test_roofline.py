@@ -113,7 +113,7 @@ def test_a_system_that_does_not_tell_its_caches(monkeypatch: pytest.MonkeyPatch)
 def measure(cores: int, peak: dict[int, float], bandwidth: dict[int, float], patch: pytest.MonkeyPatch) -> list[float]:
     """The four rates of a machine whose rates are known by number of threads."""
     patch.setattr(roofline.machine, "busy_percent", lambda: 12.5)
-    patch.setattr(roofline, "_usable_cores", lambda: cores)
+    patch.setattr(roofline.machine, "usable_cores", lambda: cores)
     record = roofline.measure_roofline(
         peak=lambda threads, clock: peak[threads], bandwidth=lambda threads, clock: bandwidth[threads]
     )

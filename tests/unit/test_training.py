@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from cnnprof_lib.analysis import training
 from cnnprof_lib.analysis.estimates import Estimate
-from tests.builders import make_thesis_training
+from tests.builders import make_machine, make_thesis_training
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
     assert training.step_times(training.results(records), PUBLISHED, ax=ax) is ax
     assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "stride3", "stride5"]
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
-        "recipe thesis": [200, 20],
+        "recipe thesis": [200, 10],
         "recipe fast": [40],
         "thesis (published)": [288, 18],
     }
@@ -95,9 +95,23 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
     assert [segment[:, 0].round(6).tolist() for segment in rounding] == [[270, 306], [15, 21]]
     assert [text.get_text() for text in ax.texts] == [
         "200.00ms",
-        "20.00ms, 0.100 of the baseline's",
+        "10.00ms, 0.050 of the baseline's",
         "40.00ms",
         "288.00ms",
         "18.00ms, 0.062 of the baseline's",
     ]
     assert ax.get_xlabel() == "time per training step [ms]"
+
+
+def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
+    records = [
+        make_thesis_training("baseline", step_s=0.2, machine=make_machine(cpu="First")),
+        make_thesis_training("stride5", step_s=0.01, machine=make_machine(cpu="First")),
+        make_thesis_training("stride5", step_s=0.02, machine=make_machine(cpu="First", logical_cores=1)),
+    ]
+    training.step_times(training.results(records), {}, ax=ax)
+    assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
+        "recipe thesis, First, cores: 2": [200, 10],
+        "recipe thesis, First, cores: 1": [20],
+    }
+    assert [text.get_text() for text in ax.texts] == ["200.00ms", "10.00ms, 0.050 of the baseline's", "20.00ms"]
