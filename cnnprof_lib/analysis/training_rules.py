@@ -37,13 +37,16 @@ def training_time(claim: Claim, evidence: Evidence) -> Finding:
     trainings = [evidence.training(STRIDES[stride]) for stride in (1, 5)]
     if unlike := [t.batch_size for t in trainings if t.batch_size != trainings[0].batch_size]:
         raise NotTestable(f"trained with batches of {trainings[0].batch_size} and {unlike[0]} images")
+    first, second = (t.recipe for t in trainings)
+    if first != second:
+        raise NotTestable(f"trained by recipe {first} and {second}")
     step_s = [[row.step_s or t.batch_size / row.images_per_s for row in t.history] for t in trainings]
     if any(len(stretches) < 2 for stretches in step_s):
         raise NotTestable("a training's history has fewer than two rows")
     ratio = ratio_of_medians(*step_s)
     steps = claim.published["training"]
     whole = [f"{np.median(seconds) * steps.value / _HOUR_S:.1f} h" for seconds in step_s]
-    ours = f"{whole[0]} and {whole[1]} for {steps} of the median time, ratio {ratio_text(ratio)}"
+    ours = f"{whole[0]} and {whole[1]} for {steps} by recipe {first}, ratio {ratio_text(ratio)}"
     base, stride5 = published_step_s().values()
     return sized(ratio, (base.low / stride5.high, base.high / stride5.low), ours, there=ratio.low > 1)
 

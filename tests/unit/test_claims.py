@@ -385,11 +385,13 @@ def test_training_time(step_s: float, expected: str) -> None:
 def test_training_time_in_hours_and_without_trainings() -> None:
     trainings = [make_training(), make_training("stride5", step_s=(0.02, 0.02))]
     assert judged(8, [], trainings)["ours"] == (
-        "8.3 h and 0.6 h for 100,000 steps of the median time, ratio 15.000 (15.000 to 15.000)"
+        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000)"
     )
     assert judged(8, [], trainings[:1])["reason"] == "no training of stride5"
     trainings[1] = make_training("stride5", batch_size=64)
     assert judged(8, [], trainings)["reason"] == "trained with batches of 128 and 64 images"
+    trainings[1] = make_training("stride5", recipe="fast")
+    assert judged(8, [], trainings)["reason"] == "trained by recipe short and fast"
     trainings[1] = make_training("stride5", step_s=(0.02,))
     assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
 
@@ -399,7 +401,7 @@ def test_training_time_leaves_pauses_out_where_the_steps_were_timed() -> None:
     paused = [row.model_copy(update={"step_s": 0.02, "images_per_s": 1.0}) for row in trainings[1].history]
     trainings[1] = trainings[1].model_copy(update={"history": tuple(paused), "seconds": 1e6})
     row = judged(8, [], trainings)
-    assert row["ours"].startswith("8.3 h and 0.6 h for 100,000 steps of the median time, ratio 15.000")
+    assert row["ours"].startswith("8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000")
     assert row["verdict"] == REPRODUCED
 
 
