@@ -36,7 +36,7 @@ class MachineRecord(Spec):
 
     cpu: str
     logical_cores: int
-    """That the process could use."""
+    """That the process could use; in records of before 2026-11-24, 15:15, those of the machine."""
     memory_bytes: Bytes
     system: str
     python: str
