@@ -20,9 +20,9 @@ CAPTIONS = {
     "overhead": "How many times longer a step takes under the profiler, and with the profiler's reading in the loop",
     "memory": "Memory of each variant in {}: requested in a step, live at its peak, and resident in the process",
     "roofline": "Each op of the baseline under the roofline of this machine, in {}",
-    "training": "How accuracy grows with training, on the training batches",
+    "training": "How accuracy grows with training",
     "training-time": (
-        "Median time of a training step on this machine, beside what the thesis's times of a whole training come to; "
+        "Median time of a training step, beside what the thesis's times of a whole training come to; "
         "the lines of these are what its rounding leaves open"
     ),
     "network": (

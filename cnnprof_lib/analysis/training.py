@@ -80,15 +80,17 @@ def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     )
 
 
-def training_curves(data: pd.DataFrame, *, quantity: str = "held_out_accuracy", ax: Axes | None = None) -> Axes:
+def training_curves(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
     """One line per training against the step: a colour per variant, dashes per recipe.
 
     Args:
         data: As from `history`; trainings whose records do not hold the quantity are left out.
-        quantity: ``held_out_accuracy``, ``accuracy``, ``loss``, ``learning_rate`` or ``images_per_s``.
+        quantity: ``held_out_accuracy``, ``accuracy``, ``loss``, ``learning_rate`` or ``images_per_s``; None takes the
+            first of these that any training holds.
         ax: Where to draw.
     """
     ax = ax or plt.gca()
+    quantity = quantity or next(name for name in _QUANTITIES if data[name].notna().any())
     label, factor = _QUANTITIES[quantity]
     known = data.dropna(subset=[quantity])
     sns.lineplot(

@@ -68,6 +68,9 @@ def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
     training.training_curves(both, ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[60.0, 80.0]]
     ax.clear()
+    training.training_curves(training.history([older]), ax=ax)
+    assert ax.get_ylabel() == "top-1 on the training batches [%]"
+    ax.clear()
     training.training_curves(both, quantity="loss", ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[1.5, 1.0]] * 2
     assert ax.get_ylabel() == "loss on the training batches"
