@@ -88,6 +88,8 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
 
 def as_good(compared: pd.DataFrame) -> frozenset[str]:
     """The recipes that were compared with the thesis's on at least one variant and found worse on none."""
+    if compared.empty:  # of no trainings, and without columns
+        return frozenset()
     judged = compared[compared["verdict"] != ""]
     return frozenset(judged["recipe"]) - frozenset(judged.loc[judged["verdict"] == WORSE, "recipe"])
 

@@ -40,6 +40,9 @@ def training_time(claim: Claim, evidence: Evidence) -> Finding:
     first, second = (t.recipe for t in trainings)
     if first != second:
         raise NotTestable(f"trained by recipe {first} and {second}")
+    machines = {f"{t.machine.cpu} ({t.machine.logical_cores} cores)" for t in trainings if t.machine}
+    if len(machines) > 1:
+        raise NotTestable(f"trained on {' and '.join(sorted(machines))}")
     step_s = [[row.step_s or t.batch_size / row.images_per_s for row in t.history] for t in trainings]
     if any(len(stretches) < 2 for stretches in step_s):
         raise NotTestable("a training's history has fewer than two rows")

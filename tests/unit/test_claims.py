@@ -19,7 +19,16 @@ from cnnprof_lib.settings import RUNTIMES, Runtime
 from cnnprof_lib.thesis import PUBLISHED, published_table
 from cnnprof_lib.thesis.claims import load_claims
 from cnnprof_lib.training_records import TrainingRecord
-from tests.builders import Node, make_accuracy, make_failure, make_memory, make_ops, make_record, make_training
+from tests.builders import (
+    Node,
+    make_accuracy,
+    make_failure,
+    make_machine,
+    make_memory,
+    make_ops,
+    make_record,
+    make_training,
+)
 
 STRIDES = ("baseline", "stride2", "stride3", "stride5")
 WEIGHTS = {name: f"{i:064d}" for i, name in enumerate((*STRIDES, "filters32", "pool-large"))}
@@ -392,6 +401,8 @@ def test_training_time_in_hours_and_without_trainings() -> None:
     assert judged(8, [], trainings)["reason"] == "trained with batches of 128 and 64 images"
     trainings[1] = make_training("stride5", recipe="fast")
     assert judged(8, [], trainings)["reason"] == "trained by recipe short and fast"
+    trainings = [make_training(machine=make_machine()), make_training("stride5", machine=make_machine(cpu="Another"))]
+    assert judged(8, [], trainings)["reason"] == "trained on Another (2 cores) and Made-up CPU (2 cores)"
     trainings[1] = make_training("stride5", step_s=(0.02,))
     assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
 

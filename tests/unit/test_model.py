@@ -228,7 +228,7 @@ def test_weights_of_another_variant_are_known_by_the_record_beside_them(monkeypa
     variants = {name: load_variant(name, PARAMS) for name in ("stride3", "stride5")}
     built = model.build(variants["stride5"], seed=1)  # whose weights have the same shapes as those of stride3
     record = weights.load(built, variants["stride5"], store, store.weights_path("stride5"))
-    assert (record.origin, record.recipe) == ("file", "short")
+    assert (record.origin, record.recipe) == ("file", "fast")
     with pytest.raises(MeasureError) as caught:
         weights.load(built, variants["stride5"], store, store.weights_path("stride3"))
     assert str(caught.value) == (
