@@ -67,7 +67,7 @@ def judge(
     trainings: Sequence[TrainingRecord] = (),
     executed: pd.DataFrame | None = None,
     lost: pd.DataFrame | None = None,
-    good_recipes: frozenset[str] = frozenset(),
+    as_good: frozenset[tuple[str, str]] = frozenset(),
 ) -> pd.DataFrame:
     """Judges every claim of the thesis.
 
@@ -76,14 +76,14 @@ def judge(
         trainings: How the weights came about, for the claims on accuracy and on training time.
         executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
         lost: Losses of accuracy image by image, as from `choice.losses`; without them accuracies are compared apart.
-        good_recipes: Recipes that are as good as the thesis's, as from `recipes.as_good`.
+        as_good: Variants with recipes that are as good on them as the thesis's, as from `recipes.as_good`.
 
     Returns:
         One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
         ``published`` numbers; ``ours``, with 95% intervals in brackets; ``verdict`` (`REPRODUCED`, `CONTRADICTED`,
         `DEPENDS` or `NOT_TESTABLE`); ``reason``, what decided; ``rule``. All but the number are texts.
     """
-    evidence = Evidence(records, trainings, executed, lost, good_recipes)
+    evidence = Evidence(records, trainings, executed, lost, as_good)
     rows = [_judged(claim, evidence) for claim in load_claims()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -100,9 +100,9 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """
     trainings = map(store.read_training, dict.fromkeys(map(frames.variant_name, records)))
     lost = choice.losses(choice.outcomes(store, frames.completed(records)))
-    good_recipes = recipes.as_good(recipes.compare(store, store.trainings()))
+    as_good = recipes.as_good(recipes.compare(store, store.trainings()))
     executed = frames.executions(records, store)
-    return judge(records, [found for found in trainings if found], executed, lost, good_recipes)
+    return judge(records, [found for found in trainings if found], executed, lost, as_good)
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:

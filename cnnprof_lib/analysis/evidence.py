@@ -60,14 +60,14 @@ class Evidence:
         trainings: How the weights came about.
         executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
         lost: Losses from `choice.losses`, image by image, which are known better than accuracies apart; may be None.
-        good_recipes: Recipes whose weights answer for the thesis's own, from `recipes.as_good`.
+        as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
     """
 
     records: Sequence[Record]
     trainings: Sequence[TrainingRecord] = ()
     executed: pd.DataFrame | None = None
     lost: pd.DataFrame | None = None
-    good_recipes: frozenset[str] = frozenset()
+    as_good: frozenset[tuple[str, str]] = frozenset()
     _tables: dict[int, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

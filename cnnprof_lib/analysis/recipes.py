@@ -86,12 +86,12 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_good(compared: pd.DataFrame) -> frozenset[str]:
-    """The recipes that were compared with the thesis's on at least one variant and found worse on none."""
+def as_good(compared: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """The variants and recipes, in pairs, that were compared with the thesis's recipe and not found worse."""
     if compared.empty:  # of no trainings, and without columns
         return frozenset()
-    judged = compared[compared["verdict"] != ""]
-    return frozenset(judged["recipe"]) - frozenset(judged.loc[judged["verdict"] == WORSE, "recipe"])
+    good = compared[~compared["verdict"].isin(["", WORSE])]
+    return frozenset(zip(good["variant"], good["recipe"], strict=True))
 
 
 def table(compared: pd.DataFrame) -> Styler:

@@ -98,7 +98,7 @@ def _accuracies(evidence: Evidence, variants: Iterable[str]) -> str:
 
 
 def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str], ours: str) -> None:
-    """Raises `NotTestable` unless all weights were trained for as many steps as the thesis's, or by a good recipe."""
+    """Raises `NotTestable` unless all weights were trained for as many steps as the thesis's, or are as good."""
     wanted = claim.published["training"].value
     for name in variants:
         weights = evidence.run(name).weights
@@ -106,6 +106,8 @@ def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str],
         training = evidence.training_of(weights.sha256)
         if training is None:
             raise NotTestable(f"the weights of {name} ({recipe}) have no stored training", ours)
-        if training.steps < wanted and training.recipe not in evidence.good_recipes:
+        if training.steps < wanted and (name, training.recipe) not in evidence.as_good:
             steps = f"{training.steps:,} of the thesis's {wanted:,.0f} steps"
-            raise NotTestable(f"the weights were trained by {recipe} for {steps}, on {training.dataset}", ours)
+            raise NotTestable(
+                f"the weights of {name} were trained by {recipe} for {steps}, on {training.dataset}", ours
+            )
