@@ -46,6 +46,10 @@ class Muon(Spec):
     type: Literal["muon"]
     momentum: Fraction = 0.95
     weight_decay: NonNegativeFloat = 0.0
+    """Decoupled: each step first takes ``rate * weight_decay`` of a weight away."""
+    decayed: Literal["all", "l2"] = "all"
+    """``l2``: only the weights to which the variant gives an L2, in place of that L2, whose part of a gradient means
+    nothing once the step is made orthogonal: Loshchilov and Hutter, arXiv 1711.05101, say the same of Adam."""
 
 
 class Constant(Spec):
@@ -108,6 +112,11 @@ class RecipeSpec(Spec):
     """Steps between checkpoints, and between rows of the history."""
     seed: Annotated[int, Field(ge=0)]
     """Of the initial weights, the order of the images and their augmentation."""
+
+    @property
+    def l2_is_decay(self) -> bool:
+        """Whether the layers' L2 is left out of the loss, for the optimiser's own decay to take its place."""
+        return isinstance(self.optimizer, Muon) and self.optimizer.decayed == "l2"
 
     @property
     def key(self) -> str:

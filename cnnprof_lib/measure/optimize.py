@@ -24,8 +24,9 @@ class Trainer:
 
     def __init__(self, model: keras.Model, recipe: RecipeSpec) -> None:
         self.model = model
-        self.optimizer = _optimizer(recipe, last_layer=model.layers[-1].name)
+        self.optimizer = _optimizer(recipe, model)
         self.optimizer.build(model.trainable_variables)
+        self._l2_is_decay = recipe.l2_is_decay
         self._trained = [variable.value for variable in model.trainable_variables]
         self._averages = None
         if recipe.averaging:
@@ -56,14 +57,14 @@ class Trainer:
         return self._averages.average(weight)  # type: ignore[union-attr]
 
     def _step_function(self) -> StepFunction:
-        """One optimiser step as a graph; returns the loss with its L2 part, and the share of right answers."""
+        """One optimiser step as a graph; returns the loss with any L2 that is in it, and the share of right answers."""
 
         @tf.function(reduce_retracing=True)
         def step(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 logits = tf.cast(self.model(images, training=True), tf.float32)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                loss = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
+                loss = tf.add_n([tf.reduce_mean(losses), *([] if self._l2_is_decay else self.model.losses)])
             gradients = tape.gradient(loss, self.model.trainable_variables)
             self.optimizer.apply(gradients, self.model.trainable_variables)
             if self._averages:
@@ -119,7 +120,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         return x @ product
 
 
-def _optimizer(recipe: RecipeSpec, last_layer: str) -> keras.optimizers.Optimizer:
+def _optimizer(recipe: RecipeSpec, model: keras.Model) -> keras.optimizers.Optimizer:
     rate = _schedule(recipe)
     match recipe.optimizer:
         case Sgd(momentum=momentum, nesterov=nesterov):
@@ -127,9 +128,14 @@ def _optimizer(recipe: RecipeSpec, last_layer: str) -> keras.optimizers.Optimize
         case AdamW(weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2):
             return keras.optimizers.AdamW(rate, weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2)
         case Muon(momentum=momentum, weight_decay=decay):
-            return ConvolutionalMuon(
+            last_layer = model.layers[-1].name
+            muon = ConvolutionalMuon(
                 rate, momentum=momentum, weight_decay=decay, adam_weight_decay=decay, exclude_layers=[last_layer]
             )
+            if recipe.l2_is_decay:
+                without = [variable for variable in model.trainable_variables if variable.regularizer is None]
+                muon.exclude_from_weight_decay(var_list=without)
+            return muon
     raise TypeError(f"no Keras optimizer for {type(recipe.optimizer).__name__}")  # a new class was not added above
 
 

@@ -107,6 +107,26 @@ def test_muon_makes_the_step_of_every_kernel_but_the_last_orthogonal(images: Dat
         assert np.median(np.abs(changed)) == pytest.approx(0.001, rel=0.02), path  # the first step of Adam: its rate
 
 
+def test_decay_of_the_l2_layers_replaces_their_l2() -> None:
+    conv1, pool1, logits = SMOKE.layers
+    variant = SMOKE.model_copy(update={"layers": (conv1.model_copy(update={"l2": 0.1}), pool1, logits)})
+    pixels = np.random.default_rng(0).normal(size=(64, 24, 24, 3)).astype(np.float32)
+    labels = np.arange(64, dtype=np.int32) % 10
+    losses, weights = {}, {}
+    for decay in (0.0, 0.5):
+        muon = Muon(type="muon", weight_decay=decay, decayed="l2")
+        recipe = MUON.model_copy(update={"optimizer": muon, "schedule": Constant(type="constant", rate=0.001)})
+        network = model.build(variant, seed=1)
+        before = {variable.path: variable.numpy() for variable in network.trainable_variables}
+        cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, network(pixels))
+        losses[decay], _ = optimize.Trainer(network, recipe).step(pixels, labels)
+        weights[decay] = {variable.path: variable.numpy() for variable in network.trainable_variables}
+        assert float(losses[decay]) == pytest.approx(float(cross_entropy), rel=1e-5)
+    for path, initial in before.items():
+        expected = 0.001 * 0.5 * initial * (path == "smoke/conv1/kernel")
+        np.testing.assert_allclose(weights[0.0][path] - weights[0.5][path], expected, atol=1e-7, err_msg=path)
+
+
 @pytest.mark.parametrize("shape", [(96, 24), (24, 96), (32, 32)])
 def test_orthogonal_steps_are_those_of_keras(shape: tuple[int, int]) -> None:
     matrix = tf.constant(np.random.default_rng(0).normal(size=shape).astype(np.float32))
