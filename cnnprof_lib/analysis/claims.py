@@ -68,6 +68,7 @@ def judge(
     executed: pd.DataFrame | None = None,
     lost: pd.DataFrame | None = None,
     as_good: frozenset[tuple[str, str]] = frozenset(),
+    original: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Judges every claim of the thesis.
 
@@ -77,13 +78,15 @@ def judge(
         executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
         lost: Losses of accuracy image by image, as from `choice.losses`; without them accuracies are compared apart.
         as_good: Variants with recipes that are as good on them as the thesis's, as from `recipes.as_good`.
+        original: Outcomes under weights of the thesis's recipe, as from `recipes.original_outcomes`, which are what
+            accuracy is judged by where all variants of a claim have them.
 
     Returns:
         One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
         ``published`` numbers; ``ours``, with 95% intervals in brackets; ``verdict`` (`REPRODUCED`, `CONTRADICTED`,
         `DEPENDS` or `NOT_TESTABLE`); ``reason``, what decided; ``rule``. All but the number are texts.
     """
-    evidence = Evidence(records, trainings, executed, lost, as_good)
+    evidence = Evidence(records, trainings, executed, lost, as_good, original)
     rows = [_judged(claim, evidence) for claim in load_claims()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -100,9 +103,11 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """
     trainings = map(store.read_training, dict.fromkeys(map(frames.variant_name, records)))
     lost = choice.losses(choice.outcomes(store, frames.completed(records)))
-    as_good = recipes.as_good(recipes.compare(store, store.trainings()))
+    everything = store.trainings()
+    as_good = recipes.as_good(recipes.compare(store, everything))
+    original = recipes.original_outcomes(store, everything, training_rules.published_steps())
     executed = frames.executions(records, store)
-    return judge(records, [found for found in trainings if found], executed, lost, as_good)
+    return judge(records, [found for found in trainings if found], executed, lost, as_good, original)
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:

@@ -61,6 +61,8 @@ class Evidence:
         executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
         lost: Losses from `choice.losses`, image by image, which are known better than accuracies apart; may be None.
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
+        original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`; may be
+            None.
     """
 
     records: Sequence[Record]
@@ -68,6 +70,7 @@ class Evidence:
     executed: pd.DataFrame | None = None
     lost: pd.DataFrame | None = None
     as_good: frozenset[tuple[str, str]] = frozenset()
+    original: pd.DataFrame | None = None
     _tables: dict[int, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -94,6 +94,23 @@ def as_good(compared: pd.DataFrame) -> frozenset[tuple[str, str]]:
     return frozenset(zip(good["variant"], good["recipe"], strict=True))
 
 
+def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: float) -> pd.DataFrame:
+    """What the weights of `ORIGINAL` made of every test image: a row per image, a column per variant, true where right.
+
+    Args:
+        store: Where the outcomes are.
+        trainings: Where to look; of several of a variant the first counts.
+        steps: How many the recipe has in full; shorter trainings do not count.
+    """
+    found: dict[str, npt.NDArray[np.bool_]] = {}
+    for record in trainings:
+        if record.recipe == ORIGINAL and record.steps >= steps and record.variant.name not in found:
+            right = _share_right(store, [record])
+            if right is not None:
+                found[record.variant.name] = right.astype(bool)
+    return pd.DataFrame(found)
+
+
 def table(compared: pd.DataFrame) -> Styler:
     """The same for a reader."""
     ranges = interval_texts(compared, "top1", units.percent)

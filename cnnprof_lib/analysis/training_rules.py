@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..thesis.claims import Claim, load_claims
+from ..thesis.claims import Claim, Number, load_claims
+from . import choice
 from .claim_rules import STRIDES, sized
 from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_medians
 from .evidence import Evidence, Finding, NotTestable, Outcome, points_text, ratio_text, share_text
@@ -18,10 +19,7 @@ _UNIT_S = {"h": _HOUR_S, "min": 60}
 
 def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 7."""
-    variants = [name for name in STRIDES.values() if name != "baseline"]
-    losses = [evidence.loss(name) for name in variants]
-    ours = _accuracies(evidence, STRIDES.values()) + "; lost: " + ", ".join(map(points_text, losses))
-    _require_training(claim, evidence, STRIDES.values(), ours)
+    ours, losses = _scores(claim, evidence, list(STRIDES.values()))
     worse = [
         f"stride {stride}"
         for stride, loss in zip(list(STRIDES)[1:], losses, strict=True)
@@ -56,20 +54,28 @@ def training_time(claim: Claim, evidence: Evidence) -> Finding:
 
 def published_step_s() -> dict[str, Estimate]:
     """The seconds per training step that claim 8 comes to, by variant, with what its rounding leaves open."""
-    (claim,) = (claim for claim in load_claims() if claim.number == _TRAINING_TIME)
-    steps = claim.published["training"].value
-    printed = {STRIDES[stride]: claim.published[f"stride {stride}"] for stride in (1, 5)}
+    published = _published_times()
+    printed = {STRIDES[stride]: published[f"stride {stride}"] for stride in (1, 5)}
     return {
-        name: Estimate(*(_UNIT_S[number.unit] * value / steps for value in (number.value, *number.range)))
+        name: Estimate(*(_UNIT_S[number.unit] * value / published_steps() for value in (number.value, *number.range)))
         for name, number in printed.items()
     }
 
 
+def published_steps() -> float:
+    """How many steps the thesis trained for."""
+    return _published_times()["training"].value
+
+
+def _published_times() -> Mapping[str, Number]:
+    (claim,) = (claim for claim in load_claims() if claim.number == _TRAINING_TIME)
+    return claim.published
+
+
 def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 9, accuracy."""
-    loss, names = evidence.loss("filters32"), ("baseline", "filters32")
-    ours = f"{_accuracies(evidence, names)}; lost: {points_text(loss)}"
-    _require_training(claim, evidence, names, ours)
+    names = ["baseline", "filters32"]
+    ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
     if loss.low <= printed.high and printed.low <= loss.high:
         return Finding(ours, Outcome.HOLDS, f"as printed, {points_text(printed)}")
@@ -78,9 +84,7 @@ def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
 
 def pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     """Claim 11, accuracy."""
-    loss, names = evidence.loss("pool-large"), ("baseline", "pool-large")
-    ours = f"{_accuracies(evidence, names)}; lost: {points_text(loss)}"
-    _require_training(claim, evidence, names, ours)
+    ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
     if loss.low > 0:
         return Finding(ours, Outcome.FAILS, "accuracy is lost")
     return Finding(ours, Outcome.HOLDS, "no loss can be told")
@@ -93,8 +97,28 @@ def _published_loss(claim: Claim, base: str, other: str) -> Estimate:
     return difference_of_proportions(first, second)
 
 
-def _accuracies(evidence: Evidence, variants: Iterable[str]) -> str:
-    return ", ".join(share_text(evidence.top1(name)) for name in variants)
+def _scores(claim: Claim, evidence: Evidence, variants: list[str]) -> tuple[str, list[Estimate]]:
+    """Accuracies and losses in words, and the losses of all but the first, the baseline.
+
+    By weights of the thesis's own recipe where all have them, else by those that were profiled.
+
+    Raises:
+        NotTestable: those profiled do not answer for the thesis's, or an accuracy is missing.
+    """
+    base, *others = variants
+    original = evidence.original
+    if by_original := original is not None and set(variants) <= set(original):
+        right = original[variants]
+        top1 = [proportion(int(right[name].sum()), len(right)) for name in variants]
+        losses = [choice.paired_loss(right[base].to_numpy(), right[name].to_numpy()) for name in others]
+    else:
+        top1 = [evidence.top1(name) for name in variants]
+        losses = [evidence.loss(name) for name in others]
+    ours = f"{', '.join(map(share_text, top1))}; lost: {', '.join(map(points_text, losses))}"
+    if by_original:
+        return f"by the thesis's recipe {ours}", losses
+    _require_training(claim, evidence, variants, ours)
+    return ours, losses
 
 
 def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str], ours: str) -> None:

@@ -347,6 +347,20 @@ def test_accuracy_is_judged_for_weights_of_a_recipe_that_is_as_good_as_the_thesi
         assert table.loc[7, "verdict"] == expected
 
 
+def test_weights_of_the_thesis_s_recipe_are_judged_rather_than_those_profiled() -> None:
+    records = scored({"baseline": 5000, "stride2": 5000, "stride3": 5000, "stride5": 5000})
+    correct = {"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000}
+    original = pd.DataFrame({name: [True] * number + [False] * (10_000 - number) for name, number in correct.items()})
+    row = judge(records, original=original).set_index("number").loc[7]
+    assert (row["verdict"], row["reason"]) == (CONTRADICTED, "more points lost than printed at stride 5")
+    assert row["ours"] == (
+        "by the thesis's recipe 86.0% (85.3 to 86.7), 79.6% (78.8 to 80.4), 74.7% (73.8 to 75.5), "
+        "60.0% (59.0 to 61.0); lost: 6.4 points (5.9 to 6.9), 11.3 points (10.7 to 11.9), 26.0 points (25.1 to 26.9)"
+    )
+    row = judge(records, original=original.drop(columns="stride3")).set_index("number").loc[7]
+    assert row["reason"] == "the weights of baseline (recipe short) have no stored training"
+
+
 def test_more_points_lost_than_printed() -> None:
     records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000})
     row = judged(7, records, trained(STRIDES, 100_000))

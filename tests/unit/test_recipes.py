@@ -94,3 +94,14 @@ def test_trainings_without_outcomes_are_listed_but_not_judged(tmp_path: Path) ->
     (store.weights_path("stride5", "fast-seed1").with_name("outcomes.npz")).unlink()
     row = compared(store).loc["fast"]
     assert (row["top1"], row["verdict"]) == (0.69, "")
+
+
+def test_outcomes_of_the_thesis_s_recipe_are_of_full_length_only(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, 3000, recipe="fast", key=False, steps=1000)
+    keep(store, 4000, steps=900)
+    assert recipes.original_outcomes(store, store.trainings(), 1000).empty
+    keep(store, 2000, seed=2, steps=1000)
+    keep(store, 1000, seed=3, steps=1000)
+    found = recipes.original_outcomes(store, store.trainings(), 1000)
+    assert (list(found), int(found["stride5"].sum())) == (["stride5"], IMAGES - 2000)
