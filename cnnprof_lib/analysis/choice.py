@@ -7,7 +7,7 @@ interval of a loss narrower than two accuracies by themselves allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -41,21 +41,29 @@ def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
     Variants whose outcomes are not those of the weights that were profiled, or of other images than the first's, are
     left out. Empty where there are none.
     """
-    found: dict[str, pd.Series[bool]] = {}
-    labels: pd.Series[int] | None = None
+    scored = {}
     for name, run in {run.variant.name: run for run in runs}.items():
         training = store.read_training(name)
         if training is None or training.weights_sha256 != run.weights.sha256:
             continue
         try:
-            scored = store.read_outcomes(name)
+            scored[name] = store.read_outcomes(name)
         except StoreError:  # of weights trained before outcomes were kept
             continue
-        if labels is None:
-            labels = scored["label"]
-        if scored["label"].equals(labels):
-            found[name] = scored["predicted"] == scored["label"]
-    return pd.DataFrame(found)
+    return right_on_the_same_images(scored)
+
+
+def right_on_the_same_images(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row per image and a column per name, true where right.
+
+    Args:
+        scored: Outcomes by name, as from `Store.read_outcomes`; those of other images than the first's are left out.
+    """
+    if not scored:
+        return pd.DataFrame()
+    first, *_ = scored.values()
+    alike = {name: outcomes for name, outcomes in scored.items() if outcomes["label"].equals(first["label"])}
+    return pd.DataFrame({name: outcomes["predicted"] == outcomes["label"] for name, outcomes in alike.items()})
 
 
 def losses(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from ..errors import StoreError
 from ..store import Store
 from ..thesis import PUBLISHED
 from ..training_records import TrainingRecord
+from .choice import right_on_the_same_images
 from .estimates import CONFIDENCE
 from .styled import Column, interval_texts, styled
 
@@ -99,16 +100,17 @@ def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: 
 
     Args:
         store: Where the outcomes are.
-        trainings: Where to look; of several of a variant the first counts.
+        trainings: Where to look; of several of a variant the first counts. Those of other images are left out.
         steps: How many the recipe has in full; shorter trainings do not count.
     """
-    found: dict[str, npt.NDArray[np.bool_]] = {}
+    scored: dict[str, pd.DataFrame] = {}
     for record in trainings:
-        if record.recipe == ORIGINAL and record.steps >= steps and record.variant.name not in found:
-            right = _share_right(store, [record])
-            if right is not None:
-                found[record.variant.name] = right.astype(bool)
-    return pd.DataFrame(found)
+        if record.recipe == ORIGINAL and record.steps >= steps and record.variant.name not in scored:
+            try:
+                scored[record.variant.name] = store.outcomes_of(record)
+            except StoreError:  # of before outcomes were kept
+                continue
+    return right_on_the_same_images(scored)
 
 
 def table(compared: pd.DataFrame) -> Styler:

@@ -55,9 +55,10 @@ def training_time(claim: Claim, evidence: Evidence) -> Finding:
 def published_step_s() -> dict[str, Estimate]:
     """The seconds per training step that claim 8 comes to, by variant, with what its rounding leaves open."""
     published = _published_times()
+    steps = published["training"].value
     printed = {STRIDES[stride]: published[f"stride {stride}"] for stride in (1, 5)}
     return {
-        name: Estimate(*(_UNIT_S[number.unit] * value / published_steps() for value in (number.value, *number.range)))
+        name: Estimate(*(_UNIT_S[number.unit] * value / steps for value in (number.value, *number.range)))
         for name, number in printed.items()
     }
 

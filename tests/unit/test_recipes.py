@@ -15,10 +15,13 @@ from tests.builders import make_thesis_training
 IMAGES = 10_000
 
 
-def keep(store: Store, wrong: int, *, first_wrong: int = 0, key: bool = True, **changes: object) -> None:
-    """Stores a training of stride5 that gets so many images wrong, one after another from ``first_wrong`` on."""
-    record = make_thesis_training("stride5", correct=IMAGES - wrong, **changes)  # type: ignore[arg-type]
-    labels = np.arange(IMAGES, dtype=np.int32) % 10
+def keep(
+    store: Store, wrong: int, variant: str = "stride5", *, first_wrong: int = 0, images: int = IMAGES, key: bool = True,
+    **changes: object,
+) -> None:  # fmt: skip
+    """Stores a training that gets so many images wrong, one after another from ``first_wrong`` on."""
+    record = make_thesis_training(variant, correct=images - wrong, **changes)  # type: ignore[arg-type]
+    labels = np.arange(images, dtype=np.int32) % 10
     predicted = labels.astype(np.uint8)
     predicted[first_wrong : first_wrong + wrong] += 1
     assert record.settings is not None
@@ -105,3 +108,10 @@ def test_outcomes_of_the_thesis_s_recipe_are_of_full_length_only(tmp_path: Path)
     keep(store, 1000, seed=3, steps=1000)
     found = recipes.original_outcomes(store, store.trainings(), 1000)
     assert (list(found), int(found["stride5"].sum())) == (["stride5"], IMAGES - 2000)
+
+
+def test_outcomes_of_other_images_are_no_part_of_the_comparison(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for variant, images in (("baseline", IMAGES), ("stride2", 500), ("stride5", IMAGES)):
+        keep(store, 100, variant, images=images)
+    assert list(recipes.original_outcomes(store, store.trainings(), 200)) == ["baseline", "stride5"]
