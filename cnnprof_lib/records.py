@@ -35,6 +35,7 @@ class MachineRecord(Spec):
     """Where a run took place; two runs are compared only where these agree."""
 
     cpu: str
+    """Name and, on Linux, best instruction set: ``AMD EPYC (AVX-512)``. Before 2026-11-24, 22:30: the name."""
     logical_cores: int
     """That the process could use; in records of before 2026-11-24, 15:15, those of the machine."""
     memory_bytes: Bytes

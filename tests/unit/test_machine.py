@@ -54,3 +54,32 @@ def test_frequencies_are_kept_where_the_system_tells_them(monkeypatch: pytest.Mo
         monkeypatch.setattr(machine.psutil, "cpu_freq", lambda frequency=frequency: frequency)
         made.look()
     assert made.record(UNCOUNTED).cpu_mhz == (2400.0,)
+
+
+CPUINFO = """processor\t: 0
+model name\t: AMD EPYC
+flags\t\t: fpu avx2{}
+bugs\t\t: sysret_ss_attrs
+
+processor\t: 1
+model name\t: Another
+flags\t\t: fpu amx_tile
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("", "AMD EPYC (AVX2)"),
+        (" avx512f", "AMD EPYC (AVX-512)"),
+        (" avx512f avx512_bf16", "AMD EPYC (AVX-512 BF16)"),
+        (" avx512f avx512_bf16 amx_tile", "AMD EPYC (AMX)"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_their_vectors(flags: str, name: str) -> None:
+    assert machine.name_in(CPUINFO.format(flags)) == name
+
+
+def test_a_processor_without_name_or_flags_is_called_what_is_known() -> None:
+    assert machine.name_in("model name\t: AMD EPYC\n") == "AMD EPYC"
+    assert machine.name_in("Features\t: fp asimd\n") == ""
