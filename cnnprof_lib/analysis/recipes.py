@@ -46,33 +46,39 @@ _COLUMNS = {
 
 
 def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row per variant, recipe and number of steps, with means over the seeds.
+    """One row per variant and recipe, with means over the seeds.
+
+    A recipe that was changed between trainings is another one, whatever its name.
 
     Args:
         store: Where the outcomes of the test images are.
         trainings: What to compare.
 
     Returns:
-        ``variant``, ``recipe``, ``steps``, ``seeds`` (their number), ``training_s`` (steps times the median step of the
-        fastest seed), ``held_out_top1``, ``top1`` with ``top1_low`` and ``top1_high``, the least and the most of all
-        seeds; ``published_top1``, in rows of the thesis's recipe; ``loss``, how much of the accuracy of `ORIGINAL`
-        on the same variant is lost, a share, with ``loss_low``, ``loss_high`` and ``p_value`` of a t-test over the
-        paired images (NaN where there is no such training or outcomes are missing); ``verdict``, that in a word.
+        ``variant``, ``recipe``, ``settings`` (counts those of one name from 1), ``steps``, ``seeds`` (their number),
+        ``training_s`` (steps times the median step of the fastest seed), ``held_out_top1``, ``top1`` with ``top1_low``
+        and ``top1_high``, the least and the most of all seeds; ``published_top1``, in rows of the thesis's recipe;
+        ``loss``, how much of the accuracy of `ORIGINAL` (its longest training) on the same variant is lost, a share,
+        with ``loss_low``, ``loss_high`` and ``p_value`` of a t-test over the paired images (NaN where there is no such
+        training or outcomes are missing); ``verdict``, that in a word.
     """
-    groups: dict[tuple[str, str, int], list[TrainingRecord]] = {}
+    groups: dict[tuple[str, str, str], list[TrainingRecord]] = {}
     for record in trainings:
-        groups.setdefault((record.variant.name, record.recipe, record.steps), []).append(record)
+        groups.setdefault((record.variant.name, record.recipe, _settings_but_seed(record)), []).append(record)
     right = {key: _share_right(store, records) for key, records in groups.items()}
-    originals = {variant: shares for (variant, recipe, _), shares in right.items() if recipe == ORIGINAL}
-    rows = []
+    by_length = sorted(groups, key=lambda key: groups[key][0].steps)
+    originals = {variant: right[variant, recipe, rest] for variant, recipe, rest in by_length if recipe == ORIGINAL}
+    rows: list[dict[str, Any]] = []
     for key, records in groups.items():
-        variant, recipe, steps = key
+        variant, recipe, _ = key
+        steps = records[0].steps
         top1 = [record.test.top1 for record in records]
         printed = PUBLISHED[variant].top1 if recipe == ORIGINAL and variant in PUBLISHED else np.nan
         rows.append(
             {
                 "variant": variant,
                 "recipe": recipe,
+                "settings": 1 + sum((row["variant"], row["recipe"]) == (variant, recipe) for row in rows),
                 "steps": steps,
                 "seeds": len(records),
                 "training_s": steps * min((record.step_s for record in records if record.step_s), default=np.nan),
@@ -88,11 +94,12 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
 
 
 def as_good(compared: pd.DataFrame) -> frozenset[tuple[str, str]]:
-    """The variants and recipes, in pairs, that were compared with the thesis's recipe and not found worse."""
+    """The variants and recipes, in pairs, that were compared with the thesis's recipe and nowhere found worse."""
     if compared.empty:  # of no trainings, and without columns
         return frozenset()
-    good = compared[~compared["verdict"].isin(["", WORSE])]
-    return frozenset(zip(good["variant"], good["recipe"], strict=True))
+    good = ~compared["verdict"].isin(["", WORSE])
+    in_all_settings = good.groupby([compared["variant"], compared["recipe"]]).all()
+    return frozenset(in_all_settings[in_all_settings].index)
 
 
 def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: float) -> pd.DataFrame:
@@ -116,12 +123,21 @@ def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: 
 def table(compared: pd.DataFrame) -> Styler:
     """The same for a reader."""
     ranges = interval_texts(compared, "top1", units.percent)
+    numbers = compared["settings"].map(lambda number: f" ({number})" if number > 1 else "")
     shown = compared.assign(
+        recipe=compared["recipe"] + numbers,
         top1_range=[text if seeds > 1 else "" for text, seeds in zip(ranges, compared["seeds"], strict=True)],
         loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
     )
     caption = "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images"
     return styled(shown, _COLUMNS, caption=caption, key="recipes")
+
+
+def _settings_but_seed(record: TrainingRecord) -> str:
+    """What a training came out of, but for chance; of older records only the number of steps is known."""
+    if record.settings is None:
+        return str(record.steps)
+    return record.settings.model_dump_json(exclude={"seed", "checkpoint_every"})
 
 
 def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray[np.float64] | None:

@@ -45,6 +45,22 @@ def test_seeds_are_averaged_and_their_range_is_kept(tmp_path: Path) -> None:
     assert "68.00% – 70.00%" in recipes.table(compared(store).reset_index()).to_html()
 
 
+def test_trainings_of_before_a_recipe_was_changed_are_no_seeds_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, 3000)
+    for seed, wrong, steps in ((1, 3040, 200), (2, 3200, 300), (3, 3040, 200)):
+        settings = make_thesis_training(recipe="fast", seed=seed).settings
+        assert settings is not None
+        changed = settings.model_copy(update={"steps": steps, "checkpoint_every": seed})
+        keep(store, wrong, recipe="fast", seed=seed, settings=changed, steps=steps)
+    table = recipes.compare(store, store.trainings())
+    rows = table[table["recipe"] == "fast"].set_index("settings")
+    assert rows["seeds"].to_dict() == {1: 2, 2: 1}
+    assert rows["top1"].to_dict() == {1: pytest.approx(0.696), 2: pytest.approx(0.68)}
+    assert "fast (2)" in recipes.table(table).to_html()
+    assert recipes.as_good(table) == frozenset()  # the second settings are worse, so the name answers for nothing
+
+
 @pytest.mark.parametrize(
     ("wrong", "first_wrong", "loss", "verdict"),
     [
