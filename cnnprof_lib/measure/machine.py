@@ -50,9 +50,10 @@ def onednn_is_on() -> bool:
 def cpu_name() -> str:
     """The processor's name; Linux keeps it where `platform` does not look, with the instructions it knows."""
     try:
-        return name_in(Path("/proc/cpuinfo").read_text(encoding="utf-8")) or platform.processor() or platform.machine()
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return platform.processor() or platform.machine()
+        cpuinfo = ""
+    return name_in(cpuinfo) or platform.processor() or platform.machine()
 
 
 def name_in(cpuinfo: str) -> str:
