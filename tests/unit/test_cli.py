@@ -103,7 +103,7 @@ ERRORS = {
     ): "params/presets/slow.yaml: no such file. Known in params/presets: check, full, quick, smoke.",
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
-        "params/recipes/slow.yaml: no such file. Known in params/recipes: fast, short, thesis."
+        "params/recipes/slow.yaml: no such file. Known in params/recipes: fast, short, thesis, thesis-20000."
     ),
 }
 

@@ -85,14 +85,30 @@ def test_a_recipe_is_judged_by_the_images_on_which_it_and_the_original_disagree(
     assert np.isnan(rows.loc["thesis", "loss"])
 
 
+def test_the_thesis_s_recipe_cut_short_is_compared_with_only_where_it_was_not_run_in_full(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, 3500, recipe=recipes.SHORTENED, steps=20_000)
+    keep(store, 3100, recipe="fast", key=False)
+    rows = compared(store)
+    assert list(rows["against"]) == ["thesis-20000" if recipe == "fast" else "" for recipe in rows.index]
+    assert rows.loc["fast", "loss"] == pytest.approx(-0.04)
+    assert recipes.as_good(rows.reset_index()) == frozenset()
+    keep(store, 3000, steps=200)  # in full, however few that are here
+    rows = compared(store)
+    assert rows.loc["fast", ["against", "verdict"]].to_list() == ["thesis", recipes.WORSE]
+    assert rows["against"].drop("fast").eq("").all()
+
+
 def test_a_recipe_is_as_good_as_the_thesis_s_where_it_was_compared_and_is_not_worse() -> None:
     rows = [
-        ("stride2", "thesis", ""),
-        ("stride2", "fast", "not more than 0.5 points"),
-        ("stride3", "fast", recipes.WORSE),
+        ("stride2", "thesis", "", ""),
+        ("stride2", "fast", "thesis", "not more than 0.5 points"),
+        ("stride3", "fast", "thesis", recipes.WORSE),
+        ("stride5", "fast", "thesis", "no difference can be told"),
+        ("filters32", "fast", "thesis-20000", "not more than 0.5 points"),
+        ("baseline", "fast", "", ""),  # not trained by the thesis's
     ]
-    rows += [("stride5", "fast", "no difference can be told"), ("baseline", "fast", "")]  # no baseline by the thesis's
-    compared = pd.DataFrame(rows, columns=["variant", "recipe", "verdict"])
+    compared = pd.DataFrame(rows, columns=["variant", "recipe", "against", "verdict"])
     assert recipes.as_good(compared) == {("stride2", "fast"), ("stride5", "fast")}
     assert recipes.as_good(recipes.compare(Store(Path("nowhere")), [])) == frozenset()
 
