@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/training.py [--recipe thesis] [--rounds 5] [--steps 100] [--data PATH] [VARIANT ...]
 
 Prints images per second, the ratio to `model.fit` with its 95% interval, and the share of cnnprof's step that is spent
-waiting for input. The kinds of training alternate in blocks, so that a drift of the machine falls on all alike. Both do
-the same: crop, flip, colours, standardisation, optimiser, L2, moving average.
+waiting for input. The kinds of training alternate in blocks, so that a drift of the machine falls on all alike. All do
+the same: crop, flip, colours, standardisation, optimiser, L2, moving average. `model.fit` is measured with the layers
+that Keras and TensorFlow have, as anyone would write the network, and with cnnprof's, whose derivatives are faster.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ def measure(name: str, recipe: Any, images: Any, rounds: int, steps: int) -> Non
     kinds: dict[str, Block] = {
         "cnnprof": ours(variant, recipe, images, waits),
         "cnnprof, batch at hand": ours_without_input(variant, recipe, images),
-        "model.fit": keras_fit(variant, recipe, images, "auto"),
-        "model.fit, jit_compile=False": keras_fit(variant, recipe, images, False),
+        "model.fit": keras_fit(variant, recipe, images, shipped=True),
+        "model.fit, cnnprof's layers": keras_fit(variant, recipe, images),
+        "the same, jit_compile=False": keras_fit(variant, recipe, images, jit_compile=False),
     }
     blocks: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
@@ -126,14 +128,33 @@ def _batches(variant: Any, recipe: Any, images: Any) -> Iterator[Any]:
     return training_batches(images, keep, recipe, variant.input, 0)
 
 
-def keras_fit(variant: Any, recipe: Any, images: Any, jit_compile: Any) -> Block:
+def as_shipped(model: Any) -> Any:
+    """The same network of Keras' own layers and TensorFlow's LRN, which Keras lacks, with the derivatives of both."""
+    import keras
+    import tensorflow as tf
+
+    from cnnprof_lib.measure import model as ours
+
+    def shipped(layer: Any) -> Any:
+        if isinstance(layer, ours.Conv2D):
+            return keras.layers.Conv2D.from_config(layer.get_config())
+        if isinstance(layer, ours.LocalResponseNormalization):
+            settings = (layer.depth_radius, layer.bias, layer.alpha, layer.beta)
+            return keras.layers.Lambda(lambda x: tf.nn.local_response_normalization(x, *settings), name=layer.name)
+        return layer.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=shipped)
+
+
+def keras_fit(variant: Any, recipe: Any, images: Any, *, shipped: bool = False, jit_compile: Any = "auto") -> Block:
     """`model.fit` as its guides write it: preprocessing layers in a tf.data pipeline that prefetches."""
     import keras
     import tensorflow as tf
 
     trainer = _trainer(variant, recipe)
+    network = as_shipped(trainer.model) if shipped else trainer.model
     averaging = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
-    trainer.model.compile(
+    network.compile(
         optimizer=type(trainer.optimizer).from_config(trainer.optimizer.get_config() | averaging),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
@@ -161,7 +182,7 @@ def keras_fit(variant: Any, recipe: Any, images: Any, jit_compile: Any) -> Block
 
     def block(steps: int) -> list[float]:
         clock = Clock()
-        trainer.model.fit(dataset, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
+        network.fit(dataset, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
         return list(np.diff(clock.ends))
 
     return block
