@@ -68,15 +68,16 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="cnnprof")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' layer, with derivatives that are convolutions too: on a CPU TensorFlow's own kernels for them are slower.
+    """Keras' layer, with derivatives that are convolutions too: TensorFlow's own for large ones are slower on a CPU.
 
-    Only in training, of stride 1 with the output as large as the input. It has Keras' name because weight files use it.
+    Only in training, of stride 1 with the output as large as the input, and from 5x5 on: 3x3 takes as long either way,
+    1x1 longer. It has Keras' name because weight files use it.
     """
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Convolves ``x`` of shape (batch, height, width, channels)."""
-        centred = self.padding == "same" and all(side % 2 for side in self.kernel_size)
-        if not (training and centred and self.strides == (1, 1)):
+        large = all(side >= 5 and side % 2 for side in self.kernel_size)
+        if not (training and large and self.padding == "same" and self.strides == (1, 1)):
             return super().call(x)
         y = tf.custom_gradient(_convolution)(x, tf.convert_to_tensor(self.kernel))
         return self.activation(tf.nn.bias_add(y, self.bias) if self.use_bias else y)
