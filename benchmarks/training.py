@@ -5,7 +5,7 @@
 Prints images per second, the ratio to `model.fit` with its 95% interval, and the share of cnnprof's step that is spent
 waiting for input. The kinds of training alternate in blocks, so that a drift of the machine falls on all alike. All do
 the same: crop, flip, colours, standardisation, optimiser, L2, moving average. `model.fit` is measured with the layers
-that Keras and TensorFlow have, as anyone would write the network, and with cnnprof's, whose derivatives are faster.
+that Keras and TensorFlow have, as anyone would write the network, and with cnnprof's, whose LRN is faster.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="steps in a block")
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()
-    runtimes.set_up("stock")
+    runtimes.set_up("training")
     runtimes.load_tensorflow()
     from cnnprof_lib.measure.data import load
     from cnnprof_lib.params import load_recipe
@@ -129,15 +129,13 @@ def _batches(variant: Any, recipe: Any, images: Any) -> Iterator[Any]:
 
 
 def as_shipped(model: Any) -> Any:
-    """The same network of Keras' own layers and TensorFlow's LRN, which Keras lacks, with the derivatives of both."""
+    """The same network with TensorFlow's LRN, which Keras lacks, and TensorFlow's derivative of it."""
     import keras
     import tensorflow as tf
 
     from cnnprof_lib.measure import model as ours
 
     def shipped(layer: Any) -> Any:
-        if isinstance(layer, ours.Conv2D):
-            return keras.layers.Conv2D.from_config(layer.get_config())
         if isinstance(layer, ours.LocalResponseNormalization):
             settings = (layer.depth_radius, layer.bias, layer.alpha, layer.beta)
             return keras.layers.Lambda(lambda x: tf.nn.local_response_normalization(x, *settings), name=layer.name)

@@ -76,10 +76,11 @@ def train(
         recipe = recipe.model_copy(update={"seed": seed})
 
     from .measure import data as images
-    from .measure.runtime import load_tensorflow
+    from .measure import runtime as runtimes
 
     dataset = images.load(source, progress=terminal.say)
-    load_tensorflow()
+    runtimes.set_up("training")
+    runtimes.load_tensorflow()
     from .measure.tensorboard import EventsFile
     from .measure.train import train as train_variant
 

@@ -52,7 +52,7 @@ def _tell_by(sender: Connection) -> None:
 
 def _train(request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
-    runtimes.set_up("stock")
+    runtimes.set_up("training")
     runtimes.load_tensorflow()
     from .prepare import load_dataset
     from .train import train

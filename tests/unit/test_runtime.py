@@ -11,11 +11,13 @@ from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.measure import runtime
 
 
-def test_unfused_turns_onednn_off_and_stock_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfused_turns_onednn_off_training_on_and_stock_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
     runtime.set_up("unfused")
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    runtime.set_up("training")
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     runtime.set_up("stock")
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
 
