@@ -66,42 +66,6 @@ class LocalResponseNormalization(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-@keras.saving.register_keras_serializable(package="cnnprof")
-class Conv2D(keras.layers.Conv2D):
-    """Keras' layer, with derivatives that are convolutions too: TensorFlow's own for large ones are slower on a CPU.
-
-    Only in training, of stride 1 with the output as large as the input, and from 5x5 on: 3x3 takes as long either way,
-    1x1 longer. It has Keras' name because weight files use it.
-    """
-
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Convolves ``x`` of shape (batch, height, width, channels)."""
-        large = all(side >= 5 and side % 2 for side in self.kernel_size)
-        if not (training and large and self.padding == "same" and self.strides == (1, 1)):
-            return super().call(x)
-        y = tf.custom_gradient(_convolution)(x, tf.convert_to_tensor(self.kernel))
-        return self.activation(tf.nn.bias_add(y, self.bias) if self.use_bias else y)
-
-
-def _convolution(
-    x: tf.Tensor, kernel: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    """The result and, of a gradient g of it, those of ``x`` and ``kernel``.
-
-    The former is g convolved with the kernel turned round, from filters to channels; the latter is ``x``, with the
-    borders that the padding saw, convolved with g as if it were a kernel, the images of the batch being the channels.
-    """
-    rows, columns = (side // 2 for side in kernel.shape[:2])
-
-    def gradient(g: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        of_x = tf.nn.conv2d(g, tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2]), 1, "SAME")
-        padded = tf.pad(x, [[0, 0], [rows, rows], [columns, columns], [0, 0]])
-        of_kernel = tf.nn.conv2d(tf.transpose(padded, [3, 1, 2, 0]), tf.transpose(g, [1, 2, 0, 3]), 1, "VALID")
-        return of_x, tf.transpose(of_kernel, [1, 2, 0, 3])
-
-    return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
-
-
 def build(variant: VariantSpec, seed: int, precision: str = "float32") -> keras.Model:
     """Builds the model of a variant, with initial weights drawn from ``seed``.
 
@@ -136,7 +100,7 @@ def _assemble(variant: VariantSpec) -> keras.Model:
 def _keras_layer(layer: spec.Layer) -> keras.layers.Layer:
     match layer:
         case spec.Conv():
-            return Conv2D(layer.filters, layer.kernel, **_window(layer), **_weights(layer, "kernel"))
+            return keras.layers.Conv2D(layer.filters, layer.kernel, **_window(layer), **_weights(layer, "kernel"))
         case spec.DepthwiseConv():
             keys = _window(layer) | _weights(layer, "depthwise")
             return keras.layers.DepthwiseConv2D(layer.kernel, depth_multiplier=layer.depth_multiplier, **keys)
