@@ -13,7 +13,7 @@ from ..thesis.claims import Claim, load_claims
 from ..training_records import TrainingRecord
 from . import choice, frames, recipes, training_rules
 from . import claim_rules as rules
-from .evidence import Evidence, Finding, NotTestable, Outcome
+from .evidence import Evidence, Finding, NotTestable, Outcome, labelled
 from .frames import Record
 
 REPRODUCED = "reproduced"
@@ -74,7 +74,7 @@ def judge(
 
     Args:
         records: Runs and failures, one per variant and runtime, as from `frames.load`.
-        trainings: How the weights came about, for the claims on accuracy and on training time.
+        trainings: How weights came about, for the claims on accuracy and on training time.
         executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
         lost: Losses of accuracy image by image, as from `choice.losses`; without them accuracies are compared apart.
         as_good: Variants with recipes that are as good on them as the thesis's, as from `recipes.as_good`.
@@ -101,13 +101,12 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     Raises:
         StoreError: something of it cannot be read.
     """
-    trainings = map(store.read_training, dict.fromkeys(map(frames.variant_name, records)))
     lost = choice.losses(choice.outcomes(store, frames.completed(records)))
-    everything = store.trainings()
-    as_good = recipes.as_good(recipes.compare(store, everything))
-    original = recipes.original_outcomes(store, everything, training_rules.published_steps())
+    trainings = store.trainings()
+    as_good = recipes.as_good(recipes.compare(store, trainings))
+    original = recipes.original_outcomes(store, trainings, training_rules.published_steps())
     executed = frames.executions(records, store)
-    return judge(records, [found for found in trainings if found], executed, lost, as_good, original)
+    return judge(records, trainings, executed, lost, as_good, original)
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:
@@ -117,9 +116,9 @@ def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:
         "claim": claim.claim,
         "source": claim.source,
         "published": "; ".join(f"{what} {number}" for what, number in claim.published.items()),
-        "ours": _joined([(label, found.ours) for _, label, found in findings]),
+        "ours": labelled([(label, found.ours) for _, label, found in findings]),
         "verdict": _verdict([(part, found.outcome) for part, _, found in findings]),
-        "reason": _joined([(label, found.why) for _, label, found in findings]),
+        "reason": labelled([(label, found.why) for _, label, found in findings]),
         "rule": claim.rule,
     }
 
@@ -141,15 +140,6 @@ def _found(rule: Callable[[], Finding]) -> Finding:
         return rule()
     except NotTestable as missing:
         return Finding(missing.ours, None, str(missing))
-
-
-def _joined(texts: Sequence[tuple[str, str]]) -> str:
-    """Texts after their labels; equal ones once, after all labels they belong to."""
-    labels: dict[str, list[str]] = {}
-    for label, text in texts:
-        if text:
-            labels.setdefault(text, []).append(label)
-    return "; ".join(f"{' and '.join(of)}: {text}" if any(of) else text for text, of in labels.items())
 
 
 def _verdict(outcomes: Sequence[tuple[str, Outcome | None]]) -> str:

@@ -57,7 +57,7 @@ class Evidence:
 
     Attributes:
         records: Runs and failures, one per variant and runtime, as from `frames.load`.
-        trainings: How the weights came about.
+        trainings: How weights came about: those that were profiled, and others.
         executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
         lost: Losses from `choice.losses`, image by image, which are known better than accuracies apart; may be None.
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
@@ -164,15 +164,14 @@ class Evidence:
         row = self.lost[self.lost["variant"] == variant].iloc[0]
         return Estimate(row["loss"], row["loss_low"], row["loss_high"])
 
-    def training(self, variant: str) -> TrainingRecord:
-        """How the weights of a variant came about.
+    def trainings_of(self, variant: str) -> list[TrainingRecord]:
+        """All trainings of a variant, in their order.
 
         Raises:
-            NotTestable: that is not stored.
+            NotTestable: there is none.
         """
-        for training in self.trainings:
-            if training.variant.name == variant:
-                return training
+        if found := [training for training in self.trainings if training.variant.name == variant]:
+            return found
         raise NotTestable(f"no training of {variant}")
 
     def training_of(self, weights_sha256: str) -> TrainingRecord | None:
@@ -194,6 +193,15 @@ def lies_in(estimate: Estimate, span: tuple[float, float]) -> bool | None:
     if span[0] <= estimate.low and estimate.high <= span[1]:
         return True
     return False if estimate.high < span[0] or span[1] < estimate.low else None
+
+
+def labelled(texts: Sequence[tuple[str, str]]) -> str:
+    """Texts after their labels; equal ones once, after all labels they belong to."""
+    labels: dict[str, list[str]] = {}
+    for label, text in texts:
+        if text:
+            labels.setdefault(text, []).append(label)
+    return "; ".join(f"{' and '.join(of)}: {text}" if any(of) else text for text, of in labels.items())
 
 
 def ratio_text(ratio: Estimate) -> str:

@@ -417,9 +417,33 @@ def test_training_time_in_hours_and_without_trainings() -> None:
     trainings[1] = make_training("stride5", recipe="fast")
     assert judged(8, [], trainings)["reason"] == "trained by recipe short and fast"
     trainings = [make_training(machine=make_machine()), make_training("stride5", machine=make_machine(cpu="Another"))]
-    assert judged(8, [], trainings)["reason"] == "trained on Another (2 cores) and Made-up CPU (2 cores)"
-    trainings[1] = make_training("stride5", step_s=(0.02,))
+    assert judged(8, [], trainings)["reason"] == (
+        "trained on Another, 2 cores, without oneDNN and Made-up CPU, 2 cores, without oneDNN"
+    )
+    trainings = [make_training(), make_training("stride5", step_s=(0.02,))]
     assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
+
+
+def test_training_time_is_told_of_every_machine_by_the_seed_that_was_least_disturbed() -> None:
+    other = make_machine(cpu="Another", logical_cores=1)
+    trainings = [
+        make_training(machine=make_machine()),
+        make_training(machine=make_machine(), seed=2, step_s=(0.9, 0.9)),
+        make_training(machine=other),
+        make_training("stride5", machine=make_machine(), step_s=(0.04, 0.04)),
+        make_training("stride5", machine=make_machine(), seed=2, step_s=(0.02, 0.02)),
+        make_training("stride5", machine=other, step_s=(0.1, 0.1)),
+    ]
+    row = judged(8, [], trainings)
+    assert row["ours"] == (
+        "Made-up CPU, 2 cores, without oneDNN: "
+        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000); "
+        "Another, 1 core, without oneDNN: "
+        "8.3 h and 2.8 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
+    )
+    assert row["verdict"] == DEPENDS
+    del trainings[2]
+    assert judged(8, [], trainings)["verdict"] == REPRODUCED
 
 
 def test_training_time_leaves_pauses_out_where_the_steps_were_timed() -> None:
