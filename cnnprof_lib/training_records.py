@@ -76,3 +76,14 @@ class TrainingRecord(Spec):
     def images_per_s(self) -> float | None:
         """Images trained on per second, by the median step."""
         return self.batch_size / self.step_s if self.step_s else None
+
+    @property
+    def machine_in_words(self) -> str:
+        """What times of trainings must have in common to be compared, in words: processor, cores, kernels.
+
+        Empty in older records. oneDNN tells processors apart that older records call by one name.
+        """
+        if self.machine is None:
+            return ""
+        cores = "1 core" if self.machine.logical_cores == 1 else f"{self.machine.logical_cores} cores"
+        return f"{self.machine.cpu}, {cores}, {'with' if self.machine.onednn else 'without'} oneDNN"

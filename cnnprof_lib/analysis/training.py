@@ -38,7 +38,7 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     """One row per training.
 
     Returns:
-        ``variant``, ``recipe``, ``seed``, ``steps``, ``machine`` (processor and cores; empty in older records),
+        ``variant``, ``recipe``, ``seed``, ``steps``, ``machine`` (`TrainingRecord.machine_in_words`),
         ``seconds`` (as measured, pauses included), ``step_s`` (median; NaN in older records), ``training_s`` (steps
         times the median step: what an undisturbed training takes), ``held_out_top1``, and ``top1`` with ``top1_low``
         and ``top1_high``, its 95% interval.
@@ -52,7 +52,7 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
                 "variant": record.variant.name,
                 "recipe": record.recipe,
                 "seed": record.seed,
-                "machine": _machine(record),
+                "machine": record.machine_in_words,
                 "steps": record.steps,
                 "seconds": record.seconds,
                 "step_s": step_s,
@@ -64,11 +64,6 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _machine(record: TrainingRecord) -> str:
-    machine = record.machine
-    return f"{machine.cpu}, cores: {machine.logical_cores}" if machine else ""
 
 
 def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:

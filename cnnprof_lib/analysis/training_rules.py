@@ -59,12 +59,7 @@ class _Place(NamedTuple):
 
 
 def _place(training: TrainingRecord) -> _Place:
-    machine = training.machine
-    if machine is None:
-        return _Place(training.recipe, training.batch_size, "")
-    cores = "1 core" if machine.logical_cores == 1 else f"{machine.logical_cores} cores"
-    kernels = "with" if machine.onednn else "without"
-    return _Place(training.recipe, training.batch_size, f"{machine.cpu}, {cores}, {kernels} oneDNN")
+    return _Place(training.recipe, training.batch_size, training.machine_in_words)
 
 
 def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[_Place, TrainingRecord]:
