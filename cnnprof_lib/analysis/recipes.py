@@ -135,7 +135,10 @@ def table(compared: pd.DataFrame) -> Styler:
         top1_range=[text if seeds > 1 else "" for text, seeds in zip(ranges, compared["seeds"], strict=True)],
         loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
     )
-    caption = "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images"
+    caption = (
+        "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images; "
+        "hours are of the fastest seed, on whatever machine that was trained"
+    )
     return styled(shown, _COLUMNS, caption=caption, key="recipes")
 
 
