@@ -76,7 +76,7 @@ def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
 
 
 def training_curves(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
-    """One line per training against the step: a colour per variant, dashes per recipe.
+    """One line per training against the step, on a log scale: a colour per variant, dashes per recipe.
 
     Args:
         data: As from `history`; trainings whose records do not hold the quantity are left out.
@@ -99,6 +99,8 @@ def training_curves(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes
         palette="colorblind",
         ax=ax,
     )
+    ax.set_xscale("log")  # recipes of 20,000 and of 100,000 steps can both be read
+    log_ticks(ax.xaxis)
     ax.set(xlabel="training step", ylabel=label)
     sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax

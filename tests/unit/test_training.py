@@ -57,6 +57,7 @@ def test_curves_are_one_per_training_a_colour_per_variant_and_dashes_per_recipe(
         "variant", "baseline", "stride5", "recipe", "thesis", "fast"
     ]  # fmt: skip
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("training step", "top-1 on the images held out [%]")
+    assert ax.get_xscale() == "log"
 
 
 def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
