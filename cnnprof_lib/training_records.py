@@ -86,4 +86,4 @@ class TrainingRecord(Spec):
         if self.machine is None:
             return ""
         cores = "1 core" if self.machine.logical_cores == 1 else f"{self.machine.logical_cores} cores"
-        return f"{self.machine.cpu}, {cores}, {'with' if self.machine.onednn else 'without'} oneDNN"
+        return f"{self.machine.cpu}, {cores}{'' if self.machine.onednn else ', oneDNN off'}"

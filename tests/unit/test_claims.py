@@ -418,7 +418,7 @@ def test_training_time_in_hours_and_without_trainings() -> None:
     assert judged(8, [], trainings)["reason"] == "trained by recipe short and fast"
     trainings = [make_training(machine=make_machine()), make_training("stride5", machine=make_machine(cpu="Another"))]
     assert judged(8, [], trainings)["reason"] == (
-        "trained on Another, 2 cores, without oneDNN and Made-up CPU, 2 cores, without oneDNN"
+        "trained on Another, 2 cores, oneDNN off and Made-up CPU, 2 cores, oneDNN off"
     )
     trainings = [make_training(), make_training("stride5", step_s=(0.02,))]
     assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
@@ -436,9 +436,9 @@ def test_training_time_is_told_of_every_machine_by_the_seed_that_was_least_distu
     ]
     row = judged(8, [], trainings)
     assert row["ours"] == (
-        "Made-up CPU, 2 cores, without oneDNN: "
+        "Made-up CPU, 2 cores, oneDNN off: "
         "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000); "
-        "Another, 1 core, without oneDNN: "
+        "Another, 1 core, oneDNN off: "
         "8.3 h and 2.8 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
     )
     assert row["verdict"] == DEPENDS

@@ -116,9 +116,9 @@ def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
     ]
     training.step_times(training.results(records), {}, ax=ax)
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
-        "recipe thesis, First, 2 cores, without oneDNN": [200, 10],
-        "recipe thesis, First, 1 core, without oneDNN": [20],
-        "recipe thesis, First, 2 cores, with oneDNN": [40],
+        "recipe thesis, First, 2 cores, oneDNN off": [200, 10],
+        "recipe thesis, First, 1 core, oneDNN off": [20],
+        "recipe thesis, First, 2 cores": [40],
     }
     assert sorted(text.get_text() for text in ax.texts) == [
         "10.00ms, 0.050 of the baseline's",
