@@ -13,7 +13,8 @@ CAPTIONS = {
     ),
     "accuracy": (
         "Left: accuracy against latency with 95% intervals; the steps are the efficient frontier of each runtime, and "
-        "a hollow point is dominated. Right: what is left of the baseline's latency"
+        "a hollow point is dominated. A latency here is the baseline's times the ratio to the right, so that points "
+        "compare although each was timed in processes of its own. Right: what is left of the baseline's latency"
     ),
     "ops": "What a profiled step of each variant is made of in {}: milliseconds to the left, shares to the right",
     "stride": "Latency and Conv2D's share of the ops' time against the stride of both convolutions, ours and published",

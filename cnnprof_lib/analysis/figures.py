@@ -19,7 +19,7 @@ from .. import units
 from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED
-from .frontier import dominated
+from .frontier import dominated, in_one_scale
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
 
@@ -123,7 +123,7 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
 
     The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
-    the accuracy was recorded with the weights, not measured.
+    the accuracy was recorded with the weights, not measured. Latencies are `frontier.in_one_scale`.
 
     Args:
         data: From `summary.overview`; runs without latency or accuracy are left out.
@@ -131,7 +131,7 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    data = data.dropna(subset=["latency_s", "top1"])
+    data = in_one_scale(data).dropna(subset=["latency_s", "top1"])
     if data.empty:
         ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .choice import paired_loss
+from .choice import BASELINE, paired_loss
 from .estimates import Estimate, difference_of_proportions
 from .evidence import is_below
 from .prose import code
@@ -12,11 +12,32 @@ from .prose import code
 _DOMINATED = "is dominated by"
 
 
+def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
+    """Latencies that can be set against each other, though each run was timed in a process of its own.
+
+    One process may be slower than another for no reason of the network's. So each latency becomes that of the baseline
+    in the same runtime, times the ratio to the baseline that the run measured within its own processes.
+
+    Args:
+        overview: From `summary.overview`.
+
+    Returns:
+        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
+        run of the baseline.
+    """
+    baselines = overview[overview["variant"] == BASELINE].groupby("runtime")["latency_s"].first()
+    scale_s = overview["runtime"].map(baselines)
+    ends = {
+        end: (scale_s * overview[f"ratio{end}"]).fillna(overview[f"latency_s{end}"]) for end in ("", "_low", "_high")
+    }
+    return overview.assign(**{f"latency_s{end}": seconds for end, seconds in ends.items()})
+
+
 def dominated(data: pd.DataFrame) -> pd.Series[bool]:
     """Which rows another one of the same runtime beats, by the values alone, whatever their intervals.
 
     Args:
-        data: Rows of `summary.overview` with a latency and an accuracy.
+        data: Rows of `in_one_scale` with a latency and an accuracy.
 
     Returns:
         True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
@@ -41,7 +62,7 @@ def frontier(overview: pd.DataFrame, outcomes: pd.DataFrame) -> str:
         outcomes: From `choice.outcomes`. Variants that are in it are compared image by image, others by their
             accuracies alone.
     """
-    known = overview.dropna(subset=["latency_s", "top1"])
+    known = in_one_scale(overview).dropna(subset=["latency_s", "top1"])
     found: dict[str, list[str]] = {}
     for runtime, rows in known.groupby("runtime", sort=False):
         if len(rows) > 1:

@@ -132,8 +132,13 @@ def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
 def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
     overview = summary.overview(
         [
-            make_record("baseline", plain_s=STEADY, accuracy=make_accuracy(8600)),
-            make_record("stride2", plain_s=((0.001, 0.001),) * 2, accuracy=make_accuracy(7960, measured=False)),
+            make_record("baseline", plain_s=STEADY, baseline_s=STEADY, accuracy=make_accuracy(8600)),
+            make_record(
+                "stride2",
+                plain_s=((0.001, 0.001),) * 2,
+                baseline_s=STEADY,
+                accuracy=make_accuracy(7960, measured=False),
+            ),
             make_record("stride3", plain_s=STEADY),
             make_failure("stride5"),
         ]
@@ -151,7 +156,8 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
 
 def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: Axes) -> None:
     def measured(name: str, seconds: float, correct: int) -> frames.Record:
-        return make_record(name, plain_s=((seconds,) * 2,) * 2, accuracy=make_accuracy(correct))
+        plain_s = ((seconds,) * 2,) * 2
+        return make_record(name, plain_s=plain_s, baseline_s=STEADY, accuracy=make_accuracy(correct))
 
     runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
     figures.accuracy_against_latency(summary.overview(runs), ax=ax)

@@ -39,6 +39,25 @@ def test_a_run_is_dominated_by_one_of_its_runtime_that_is_no_worse_in_both() -> 
     assert list(frontier.dominated(runs)) == [False, True, False, False, False]
 
 
+def test_a_variant_that_was_timed_in_a_slow_process_is_not_dominated_for_that() -> None:
+    overview = summary.overview(
+        [
+            make_record(name, plain_s=((s,) * 2,) * 2, baseline_s=((base_s,) * 2,) * 2, accuracy=make_accuracy(correct))
+            for name, s, base_s, correct in (("baseline", 0.01, 0.01, 8600), ("stride2", 0.018, 0.02, 8500))
+        ]
+    )
+    scaled = frontier.in_one_scale(overview)
+    assert list(overview["latency_s"]) == [0.01, 0.018]
+    assert list(scaled["latency_s"]) == pytest.approx([0.01, 0.009])
+    assert list(scaled["latency_s_high"]) == pytest.approx([0.01, 0.009])
+    assert not frontier.dominated(scaled).any()
+
+
+def test_without_the_baseline_latencies_stay_as_they_were_timed() -> None:
+    overview = overview_of(stride2=(0.2, 7900), stride3=(0.1, 7900))
+    assert list(frontier.in_one_scale(overview)["latency_s"]) == list(overview["latency_s"])
+
+
 @pytest.mark.parametrize(
     ("rival", "sentence"),
     [
