@@ -34,6 +34,7 @@ RECORD_BYTES = 1 + 3 * SIDE * SIDE  # a label, then the red, green and blue plan
 SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 CHUNK = 500  # images that one thread decodes at a time
+TOLD_EVERY = 5000  # images between two lines of progress
 AGAIN = "Download the archive again."
 RECOGNISED = (
     "Give cifar-10-binary.tar.gz, the folder unpacked from it, "
@@ -292,7 +293,8 @@ def _decode_images(
 
     with ThreadPool(os.cpu_count()) as pool:  # one thread decodes while another waits for the disk
         for done in pool.imap(decode_chunk, range(0, len(names), CHUNK)):
-            progress(f"Decoding {split} images: {done:,} of {len(names):,}")
+            if done % TOLD_EVERY == 0 or done == len(names):
+                progress(f"Decoding {split} images: {done:,} of {len(names):,}")
     return images
 
 

@@ -323,7 +323,8 @@ def test_source_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "CHUNK", 8)
+    monkeypatch.setattr(sources, "CHUNK", 4)
+    monkeypatch.setattr(sources, "TOLD_EVERY", 8)
     said: list[str] = []
     sources.decode(sources.recognise(make_zip(tmp_path / "a.zip")), said.append)
     assert said == [
