@@ -186,7 +186,7 @@ def make_training(
 ) -> training_records.TrainingRecord:
     """A training of reference weights, in as many equal stretches as ``step_s`` has seconds per step."""
     spec = load_variant(variant, PARAMS)
-    stretch = steps // len(step_s)
+    stretch = steps // max(len(step_s), 1)
     history = tuple(
         training_records.HistoryRow(
             step=stretch * (i + 1), loss=1.0, accuracy=0.6, learning_rate=0.01, images_per_s=BATCH / seconds

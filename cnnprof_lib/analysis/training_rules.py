@@ -64,8 +64,9 @@ def _place(training: TrainingRecord) -> _Place:
 
 def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[_Place, TrainingRecord]:
     """Of each place the training with the shortest median step, if its history has the rows that an interval needs."""
-    slowest_first = sorted(trainings, key=lambda training: -np.median(_step_s(training)))
-    return {_place(training): training for training in slowest_first if len(training.history) > 1}
+    timed = [training for training in trainings if len(training.history) > 1]
+    slowest_first = sorted(timed, key=lambda training: -np.median(_step_s(training)))
+    return {_place(training): training for training in slowest_first}
 
 
 def _step_s(training: TrainingRecord) -> list[float]:

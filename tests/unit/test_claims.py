@@ -420,8 +420,9 @@ def test_training_time_in_hours_and_without_trainings() -> None:
     assert judged(8, [], trainings)["reason"] == (
         "trained on Another, 2 cores, oneDNN off and Made-up CPU, 2 cores, oneDNN off"
     )
-    trainings = [make_training(), make_training("stride5", step_s=(0.02,))]
-    assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
+    for step_s in ((0.02,), ()):
+        trainings = [make_training(), make_training("stride5", step_s=step_s)]
+        assert judged(8, [], trainings)["reason"] == "a training's history has fewer than two rows"
 
 
 def test_training_time_is_told_of_every_machine_by_the_seed_that_was_least_disturbed() -> None:
