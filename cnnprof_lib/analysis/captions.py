@@ -23,8 +23,8 @@ CAPTIONS = {
     "roofline": "Each op of the baseline under the roofline of this machine, in {}",
     "training": "How accuracy grows with training",
     "training-time": (
-        "Median time of a training step, beside what the thesis's times of a whole training come to; "
-        "the lines of these are what its rounding leaves open"
+        "Median time of a training step by the recipes and machines that trained the baseline too, beside what the "
+        "thesis's times of a whole training come to; the lines of these are what its rounding leaves open"
     ),
     "network": (
         "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each "

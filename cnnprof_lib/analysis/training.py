@@ -66,6 +66,22 @@ def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def comparable(data: pd.DataFrame) -> pd.DataFrame:
+    """Timed trainings that can be set against the baseline's by the same recipe on the same machine.
+
+    Args:
+        data: As from `results`.
+
+    Returns:
+        The rows of the recipes and machines by which the baseline was trained and another variant too; all rows that
+        were timed where there is no such pair.
+    """
+    timed = data.dropna(subset=["step_s"])
+    groups = timed.groupby(["recipe", "machine"])["variant"]
+    paired = timed[groups.transform(lambda names: names.nunique() > 1 and BASELINE in set(names)).astype(bool)]
+    return timed if paired.empty else paired
+
+
 def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     """One row per training and checkpoint: ``variant``, ``recipe``, ``seed``, and what `HistoryRow` holds."""
     return pd.DataFrame(

@@ -107,6 +107,19 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
     assert ax.get_xlabel() == "time per training step [ms]"
 
 
+def test_comparable_are_trainings_on_a_machine_that_trained_the_baseline_too() -> None:
+    records = [
+        make_thesis_training("baseline", step_s=0.2),
+        make_thesis_training("stride5", step_s=0.01),
+        make_thesis_training("stride2", step_s=None),
+        make_thesis_training("baseline", step_s=0.1, machine=make_machine(logical_cores=1)),
+        make_thesis_training("stride5", recipe="fast", step_s=0.02),
+    ]
+    results = training.results(records)
+    assert list(training.comparable(results).index) == [0, 1]
+    assert list(training.comparable(results[2:]).index) == [3, 4]
+
+
 def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
     records = [
         make_thesis_training("baseline", step_s=0.2, machine=make_machine(cpu="First")),
