@@ -55,8 +55,9 @@ def train(
         reference: Whether the result becomes the variant's reference, or stands beside it under the recipe's key.
 
     Raises:
-        TrainingError: another process trains the same, the checkpoint belongs to another network or recipe,
-            the loss is no longer a number, or something cannot be written. Older results are intact.
+        TrainingError: another process trains the same, the checkpoint belongs to another network or recipe, a batch
+            is larger than the data, the loss is no longer a number, or something cannot be written. Older results are
+            intact.
     """
     folder = store.training_dir(variant.name, recipe.key)
     checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
@@ -72,6 +73,11 @@ class _Training:
     def __init__(self, variant: VariantSpec, recipe: RecipeSpec, data: DataSet, checkpoint: Checkpoint) -> None:
         self.variant, self.recipe, self.data, self.checkpoint = variant, recipe, data, checkpoint
         self.keep, self.held_out = held_out_split(data.train_labels, recipe.held_out)
+        if len(self.keep) < recipe.batch_size:
+            raise TrainingError(
+                f"recipe {recipe.name}, batch_size: must be at most {len(self.keep):,}, the training images of "
+                f"{data.name} that are not held out. Received: {recipe.batch_size:,}. Choose a smaller batch."
+            )
         self.scored = Classifier(models.build(variant, recipe.seed))
         self.trainer = Trainer(models.build(variant, recipe.seed, recipe.precision), recipe)
         self.progress = checkpoint.restore(self.trainer.state)
