@@ -77,8 +77,7 @@ def comparable(data: pd.DataFrame) -> pd.DataFrame:
         were timed where there is no such pair.
     """
     timed = data.dropna(subset=["step_s"])
-    groups = timed.groupby(["recipe", "machine"])["variant"]
-    paired = timed[groups.transform(lambda names: names.nunique() > 1 and BASELINE in set(names)).astype(bool)]
+    paired = timed.groupby(["recipe", "machine"]).filter(lambda rows: {BASELINE} < set(rows["variant"]))
     return timed if paired.empty else paired
 
 

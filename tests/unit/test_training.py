@@ -118,6 +118,7 @@ def test_comparable_are_trainings_on_a_machine_that_trained_the_baseline_too() -
     results = training.results(records)
     assert list(training.comparable(results).index) == [0, 1]
     assert list(training.comparable(results[2:]).index) == [3, 4]
+    assert training.comparable(results[2:3]).empty
 
 
 def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
