@@ -13,7 +13,7 @@ from .cli_options import OutputsOption, RuntimeOption, console
 from .errors import CnnprofError, VariantError
 from .project import Project, find_project
 from .records import FailureRecord
-from .settings import DEFAULT_RECIPE, GENERATED, Runtime
+from .settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
 from .variant import VariantSpec
 
 app = typer.Typer(
@@ -165,7 +165,7 @@ def run(
 @app.command()
 def check(
     runtime: RuntimeOption = "stock",
-    rounds: Annotated[int, typer.Option(min=2, help="How often the baseline is timed against itself.")] = 20,
+    rounds: Annotated[int, typer.Option(min=CHECK_ROUNDS, help="How often the baseline is timed against itself.")] = 20,
     source: DataOption = None,
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
@@ -183,7 +183,8 @@ def check(
 
     with terminal.CheckProgress(console, runtime, rounds) as progress:
         record = check_machine(runtime, rounds, project, images, progress.update)
-    console.print(terminal.check_text(runtime, resolution(record)), highlight=False, soft_wrap=True)
+    if found := resolution(record):
+        console.print(terminal.check_text(runtime, found), highlight=False, soft_wrap=True)
 
 
 @app.command()

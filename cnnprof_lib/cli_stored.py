@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import terminal
-from .cli_options import JsonOption, OutputsOption, RuntimeOption, console
+from .cli_options import BatchSizeOption, JsonOption, OutputsOption, RuntimeOption, ThreadsOption, console
 from .project import Project, find_project
 
 app = typer.Typer()
@@ -18,15 +18,18 @@ app = typer.Typer()
 def show(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
     runtime: RuntimeOption = "stock",
+    batch_size: BatchSizeOption = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """The newest run of a variant: latency, ops, layers, memory, accuracy."""
+    """The newest measurement of a variant, its processes pooled: latency, ops, layers, memory, accuracy."""
     from .analysis import summary
     from .analysis.check import resolutions
+    from .analysis.pool import pooled
 
     store = find_project(outputs=outputs).store
-    record = store.newest_run(name, runtime)
+    record = pooled(store.newest_runs(name, runtime, batch_size, threads))
     shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
     if as_json:
         print(json.dumps(shown, indent=1))
@@ -40,6 +43,8 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A")],
     after: Annotated[str, typer.Argument(metavar="B")],
     runtime: RuntimeOption = "stock",
+    batch_size: BatchSizeOption = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
@@ -47,11 +52,12 @@ def diff(
     from . import terminal_diff
     from .analysis import diff as differences
     from .analysis.check import resolutions
+    from .analysis.pool import pooled
 
     store = find_project(outputs=outputs).store
-    old, new = store.newest_run(before, runtime), store.newest_run(after, runtime)
-    fall = differences.waterfall(old, store.read_ops(old), new, store.read_ops(new))
-    shown = differences.show(fall, resolutions(store, [old, new]).get(runtime))
+    old, new = (pooled(store.newest_runs(name, runtime, batch_size, threads)) for name in (before, after))
+    resolution = resolutions(store, [old, new]).get(runtime)
+    shown = differences.show(differences.waterfall(old, store.read_ops(old), new, store.read_ops(new), resolution))
     if as_json:
         print(json.dumps(shown, indent=1))
         return

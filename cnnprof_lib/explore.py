@@ -261,8 +261,7 @@ class Explorer:
 
     def _waterfall(self) -> Call:
         fall = Call("runs.waterfall", self._runs.waterfall, (self.first.key, self.second.key))
-        resolution = Call("runs.resolution", self._runs.resolution, (self.second.key.runtime,))
-        return Call("waterfall", waterfall, (fall, resolution))
+        return Call("waterfall", waterfall, (fall,))
 
     def _plot(self) -> Call:
         return Call("figures.plot", figures.plot, (self._profile(self.first),), self._kind())

@@ -11,11 +11,24 @@ from .records import SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positiv
 from .settings import Runtime
 
 
+class PartRecord(Spec):
+    """The ops of one kind in one layer of two sessions: the median of the profiled steps, in seconds."""
+
+    layer: str
+    """Empty for ops around the network."""
+    op: str
+    first_s: NonNegative
+    second_s: NonNegative
+
+
 class PairRecord(Spec):
-    """Unprofiled steps of two sessions, in seconds, by block; the blocks alternate in random order."""
+    """Steps of two sessions of one network, in seconds; their blocks alternate in random order."""
 
     first_s: Blocks
+    """Unprofiled steps, by block."""
     second_s: Blocks
+    parts: tuple[PartRecord, ...] = ()
+    """Of the profiled steps; empty in checks of before 2026-11-27."""
 
 
 class CheckRecord(Spec):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from .layers import Fraction, NonNegativeFloat, PositiveInt, Spec
 
@@ -15,6 +16,9 @@ GENERATED = "generated"
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
 DEFAULT_RECIPE = "fast"
 """What trains a variant unless another file of ``params/recipes/`` is named."""
+
+CHECK_ROUNDS = 19
+"""Fewest rounds of a check: that a new ratio stays within the largest of 19 others has the odds 19 to 20, 95%."""
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -166,9 +170,16 @@ class PresetSpec(Spec):
     processes: PositiveInt = 1
     """Processes per variant and runtime; the variants' order is shuffled between rounds of processes."""
     check_rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds of the baseline against itself with which a report first finds out what the machine can tell apart, and
-    then what it can do at most; 0 leaves both to the commands `check` and `roofline`."""
+    """Rounds of the baseline against itself, `CHECK_ROUNDS` at least, with which a report first finds out what the
+    machine can tell apart, and then what it can do at most; 0 leaves both to the commands `check` and `roofline`."""
     seed: int
+
+    @model_validator(mode="after")
+    def _check_rounds_suffice(self) -> PresetSpec:
+        if 0 < self.check_rounds < CHECK_ROUNDS:
+            rule = {"key": "check_rounds", "rule": f"must be 0 or at least {CHECK_ROUNDS}", "value": self.check_rounds}
+            raise PydanticCustomError("rule", "{rule}", rule)
+        return self
 
     @property
     def steps(self) -> int:

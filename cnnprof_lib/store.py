@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AnyRun = RunRequest | RunRecord | FailureRecord
+Root = Literal["runs", "scaling"]
+"""The folders of runs: those under a preset's own conditions, and those under others."""
 
 WEIGHTS = "model.weights.h5"
 OUTCOMES = "outcomes.npz"
@@ -110,9 +112,14 @@ class Store:
         runs = [self.read_run(folder) for folder in self.run_dirs("scaling")]
         return [run for run in runs if isinstance(run, RunRecord)]
 
-    def run_dirs(self, root: Literal["runs", "scaling"] = "runs") -> list[Path]:
-        """The folders of all stored runs and failures below ``root``, oldest first."""
-        folders = (self.outputs / root).glob("*/*/*")
+    def run_dirs(self, root: Root = "runs", place: str = "*/*") -> list[Path]:
+        """The folders of all stored runs and failures below ``root``, oldest first.
+
+        Args:
+            root: Where to look.
+            place: Variant and runtime, as a pattern.
+        """
+        folders = (self.outputs / root).glob(f"{place}/*")
         return sorted((f for f in folders if f.is_dir() and not f.name.startswith(".")), key=lambda f: f.name)
 
     def latest(self) -> list[RunRecord | FailureRecord]:
@@ -122,18 +129,34 @@ class Store:
             by_place.setdefault(folder.parent, []).append(self.read_run(folder))
         return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
 
-    def newest_run(self, variant: str, runtime: Runtime) -> RunRecord:
-        """The newest complete run of one variant in one runtime.
+    def newest_runs(
+        self, variant: str, runtime: Runtime, batch_size: int | None = None, threads: int | None = None
+    ) -> list[RunRecord]:
+        """The complete runs of one variant in one runtime that the newest command made: one for each process.
+
+        Args:
+            variant: Name of the variant.
+            runtime: The runtime.
+            batch_size: Images per step; None for any.
+            threads: Threads TensorFlow was held to; None for any. With both None, runs under a preset's own conditions
+                go first, however old.
 
         Raises:
             StoreError: there is none.
         """
-        folder = self.outputs / "runs" / variant / runtime
-        for run in sorted((f for f in folder.glob("*") if not f.name.startswith(".")), reverse=True):
-            if (run / "record.json").is_file():
-                return read_spec(RunRecord, run / "record.json")
+        place = f"{variant}/{runtime}"
+        folders = [*self.run_dirs("scaling", place), *self.run_dirs("runs", place)]
+        if batch_size or threads:
+            folders.sort(key=lambda folder: folder.name)
+        runs = [run for run in map(self.read_run, folders) if isinstance(run, RunRecord)]
+        asked = [run for run in runs if batch_size in (None, run.batch_size) and threads in (None, run.threads)]
+        if asked:
+            return [run for run in asked if _conditions(run) == _conditions(asked[-1])]
+        there = sorted({f"--batch-size {run.batch_size} --threads {run.threads or 'any'}" for run in runs})
+        but = f" with that batch size and number of threads, but of {', '.join(there)}" if there else ""
         raise StoreError(
-            f"{folder}: holds no run of {variant} in runtime {runtime}. Measure one: cnnprof run {variant}"
+            f"{self.outputs / 'runs' / place}: holds no run of {variant} in runtime {runtime}{but}. "
+            f"Measure one: cnnprof run {variant}"
         )
 
     def read_run(self, folder: Path) -> RunRecord | FailureRecord:
@@ -305,6 +328,11 @@ class Store:
     def report_dir(self) -> Path:
         """The folder of the rendered report."""
         return self.outputs / "report"
+
+
+def _conditions(run: RunRecord) -> tuple[object, ...]:
+    """What processes of one measurement of a variant in a runtime share."""
+    return run.series, run.batch_size, run.threads
 
 
 def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:

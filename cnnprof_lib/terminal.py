@@ -83,9 +83,10 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     """A run for people, from the object that ``show --json`` prints."""
     latency, ratio = shown["latency_s"], shown["ratio_to_baseline"]
     yield Text(f"{shown['variant']}, runtime {shown['runtime']}, run {shown['run_id']}", style="bold")
+    held = f", threads: {shown['threads']}" if shown["threads"] else ""
     yield (
         f"latency {_interval(latency, units.seconds)} per step of {shown['batch_size']} images "
-        f"({latency['steps']} steps); ratio to baseline {_interval(ratio, '{:.3f}'.format)}"
+        f"({latency['steps']} steps{held}); ratio to baseline {_interval(ratio, '{:.3f}'.format)}"
     )
     yield (
         f"profiled steps take {shown['profiled_over_plain']:.3f} times as long; "
@@ -124,7 +125,8 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
 
 def _interval(value: dict[str, Any], form: Any) -> str:
     low, high = value["ci95"]
-    return f"{form(value['median'])} (95%: {form(low)} to {form(high)})"
+    interval = "too few blocks for an interval" if low is None else f"95%: {form(low)} to {form(high)}"
+    return f"{form(value['median'])} ({interval})"
 
 
 def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
@@ -152,7 +154,8 @@ def check_text(runtime: str, found: Resolution) -> str:
     """What the baseline against itself says, in a line."""
     return (
         f"{runtime}: {found.excluding} of {len(found.rounds)} intervals of the baseline against itself exclude 1 "
-        f"(median width {found.width:.3f}); ratios below {found.smallest_ratio:.3f} are not distinguishable here"
+        f"(median width {found.width:.3f}); ratios below {found.smallest_ratio:.3f} are not distinguishable here, "
+        f"in one layer below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (all else)"
     )
 
 

@@ -28,7 +28,7 @@ def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
     if shown["distinguishable"] is False:
         yield Text(f"This is {INDISTINCT}: two copies of the baseline differ as much.", style="yellow")
     yield _steps_table(shown)
-    yield Text("Dim rows: the interval holds 0, so no change can be told.")
+    yield Text("Dim rows: the interval holds 0 or is unknown, so no change can be told.")
     if abs(shown["drift"] - 1) >= NOTABLE_DRIFT:
         yield Text(
             f"Warning: the baseline took {shown['drift']:.3f} times as long in the process of {after['variant']} "
@@ -50,9 +50,8 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
         name = "" if step["layer"] == layer else escape(step["layer"])
         layer = step["layer"]
         cause = "" if step["cause"] == layer else step["cause"]
-        low, high = step["ci95"]
         numbers = signed_seconds(step["change_s"]), _interval(step, signed_seconds), _seconds(reached_s)
-        table.add_row(name, cause, *numbers, style="dim" if low <= 0 <= high else None)
+        table.add_row(name, cause, *numbers, style=None if _is_told(*step["ci95"]) else "dim")
     table.add_row(*_latency(shown["after"]))
     return table
 
@@ -62,9 +61,14 @@ def _latency(run: Mapping[str, Any]) -> tuple[str, ...]:
     return escape(run["variant"]), "", "", _interval(latency, _seconds), _seconds(latency["median"])
 
 
+def _is_told(low: float | None, high: float | None) -> bool:
+    """Whether a change is known to be one."""
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
 def _interval(value: Mapping[str, Any], form: Callable[[float], str]) -> str:
     low, high = value["ci95"]
-    return f"{form(low)} to {form(high)}"
+    return "unknown" if low is None else f"{form(low)} to {form(high)}"
 
 
 def _seconds(value_s: float) -> str:

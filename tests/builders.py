@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cnnprof_lib import machine_records, records, training_records
+from cnnprof_lib.analysis.check import Resolution
+from cnnprof_lib.analysis.estimates import FEWEST
 from cnnprof_lib.params import load_recipe, load_variant
-from cnnprof_lib.settings import Runtime
+from cnnprof_lib.settings import CHECK_ROUNDS, Runtime
 from cnnprof_lib.store import Store
 from cnnprof_lib.variant import VariantSpec
 
@@ -89,7 +91,7 @@ def make_record(
     spec = load_variant(variant, PARAMS) if isinstance(variant, str) else variant
     nodes = make_nodes(spec, runtime) if nodes is None else nodes
     step_s = _busy_s(nodes) + unattributed_s
-    plain_s = plain_s or ((step_s, step_s), (step_s, step_s))
+    plain_s = plain_s or ((step_s, step_s),) * FEWEST
     base_s = _busy_s(make_nodes(load_variant("baseline", PARAMS), runtime)) + unattributed_s
     fields = {
         "run_id": run_id,
@@ -182,7 +184,7 @@ def make_accuracy(correct: int = 8600, images: int = 10_000, *, measured: bool =
 
 
 def make_training(
-    variant: str = "baseline", *, steps: int = 4000, step_s: Sequence[float] = (0.3, 0.3), **changes: Any
+    variant: str = "baseline", *, steps: int = 4000, step_s: Sequence[float] = (0.3,) * 6, **changes: Any
 ) -> training_records.TrainingRecord:
     """A training of reference weights, in as many equal stretches as ``step_s`` has seconds per step."""
     spec = load_variant(variant, PARAMS)
@@ -319,18 +321,21 @@ def write_run(store: Store, record: records.RunRecord) -> Path:
 def make_check(
     *ratios: float, noise: float = 0.0, machine: records.MachineRecord | None = None
 ) -> machine_records.CheckRecord:
-    """A check in ``stock``: rounds whose first session takes ``ratio`` times as long as the second.
+    """A check in ``stock``: rounds whose first session takes ``ratio`` times as long as the second, in all its parts.
 
     Args:
-        ratios: One for each round; two rounds without a difference unless given.
+        ratios: One for each round; as few rounds as may be, without a difference, unless given.
         noise: Standard deviation of the first session's blocks.
         machine: Where it took place.
     """
     rng = np.random.default_rng(0)
     rounds = []
-    for ratio in ratios or (1.0, 1.0):
+    for ratio in ratios or (1.0,) * CHECK_ROUNDS:
         first_s = tuple((ratio * float(1 + noise * rng.standard_normal()),) for _ in range(8))
-        rounds.append(machine_records.PairRecord(first_s=first_s, second_s=((1.0,),) * len(first_s)))
+        parts = tuple(
+            machine_records.PartRecord(layer="conv1", op=op, first_s=ratio, second_s=1.0) for op in ("Conv2D", "Relu")
+        )
+        rounds.append(machine_records.PairRecord(first_s=first_s, second_s=((1.0,),) * len(first_s), parts=parts))
     return machine_records.CheckRecord(
         created="2026-11-24T00:00:00+00:00",
         runtime="stock",
@@ -338,6 +343,12 @@ def make_check(
         machine=machine or make_machine("stock"),
         rounds=tuple(rounds),
     )
+
+
+def make_resolution(smallest_ratio: float, **changes: Any) -> Resolution:
+    """A check without rounds, whose layers differ no more than whole steps."""
+    fields = {"rounds": (), "excluding": 0, "width": 0.01, "kernel_ratio": smallest_ratio, "side_ratio": smallest_ratio}
+    return Resolution(**{**fields, "smallest_ratio": smallest_ratio, **changes})
 
 
 def make_roofline(**changes: Any) -> machine_records.RooflineRecord:

@@ -31,10 +31,12 @@ def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtim
             )
             continue
         lines.append(
-            f"- `{runtime}`: timed against itself {len(found.rounds)} times, each time in two new sessions, the "
-            f"baseline shows ratios of up to {found.smallest_ratio:.3f}, or its inverse, in 95% of them. A ratio "
-            f"nearer to 1 than that is {INDISTINCT}. In {found.excluding} rounds the 95% interval, {found.width:.3f} "
-            "wide (median), leaves out 1: it covers the noise between blocks, not that of a new session."
+            f"- `{runtime}`: the baseline was timed against itself {len(found.rounds)} times, each time in two new "
+            f"sessions. 95% of the ratios lie within {found.smallest_ratio:.3f} and its inverse. A ratio nearer to 1 "
+            f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
+            f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
+            f"(median), and {found.excluding} of {len(found.rounds)} leave out 1. They know the noise between blocks "
+            "but not that of a new session. So every interval over blocks is widened by these ratios."
         )
     return "\n".join(lines)
 

@@ -110,7 +110,7 @@ def scaling(table: pd.DataFrame) -> Styler:
     """Latency by batch size and threads, from `scaling.scaling_table`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
     hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
-    return styled(shown, _SCALING, hidden=hidden, caption="Latency by batch size and number of threads")
+    return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
 
 
 def roofline(table: pd.DataFrame) -> Styler:

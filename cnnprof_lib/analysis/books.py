@@ -61,11 +61,10 @@ def books(
             "live_peak_bytes": run.memory.live_peak_bytes,
             "live_peak_share": run.memory.live_peak_bytes / _step_bytes(run) if _step_bytes(run) else None,
         }
-        if run.runtime in resolutions:
-            ratio = resolutions[run.runtime].smallest_ratio
-            row |= {"aa_low": 1 / ratio, "aa_high": ratio}
+        if resolution := resolutions.get(run.runtime):
+            row |= {"aa_low": 1 / resolution.smallest_ratio, "aa_high": resolution.smallest_ratio}
         elif run.variant.name == "baseline":
-            _, row["aa_low"], row["aa_high"] = ratio_to_baseline(run)
+            _, row["aa_low"], row["aa_high"] = ratio_to_baseline(run, resolution)
         opinion = seconds.get((run.variant.name, run.runtime))
         if opinion and of_machine(opinion.machine) == of_machine(run.machine):
             row["xprof_pp"] = opinion.largest_difference_pp

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
-from ..machine_records import CheckRecord
+from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..records import RunRecord
-from ..settings import Runtime
+from ..settings import CHECK_ROUNDS, Runtime
 from ..store import Store
 from .conditions import of_machine
 from .estimates import CONFIDENCE, Estimate, ratio_of_blocks
 
+MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+"""Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
+NOTABLE_SHARE = 0.01
+"""Own choice: from this share of the step on a part shows how far parts of its kind differ between sessions."""
+
 
 @dataclass(frozen=True)
 class Resolution:
-    """The outcome of a check.
+    """The outcome of a check. A *reach* is the ratio above 1 that 95% of new ones stay within, or within its inverse.
 
     Attributes:
         rounds: The ratio of each round, whose true value is 1, with its 95% interval.
         excluding: Rounds whose interval excludes 1; 1 in 20 is what 95% intervals promise.
         width: Median width of the intervals.
-        smallest_ratio: Above 1, the ratio that 95% of the rounds stay within, or within its inverse. A measured
-            ratio nearer to 1 is what this machine shows for two networks that are the same.
+        smallest_ratio: The reach of the rounds' ratios. A measured ratio nearer to 1 is what this machine shows for two
+            networks that are the same.
+        kernel_ratio: The reach of the time of one layer's multiply-adds, in profiled steps.
+        side_ratio: The reach of the time of everything else in one layer.
     """
 
     rounds: tuple[Estimate, ...]
     excluding: int
     width: float
     smallest_ratio: float
+    kernel_ratio: float
+    side_ratio: float
 
     def __str__(self) -> str:
         """One clause: what the baseline against itself shows."""
@@ -45,14 +57,35 @@ INDISTINCT = "not distinguishable here"
 """Said of a ratio that two networks that are the same could show."""
 
 
-def resolution(record: CheckRecord) -> Resolution:
-    """Judges a check."""
+def resolution(record: CheckRecord) -> Resolution | None:
+    """Judges a check; None where it has too few rounds, or none of the profiled steps that newer ones have."""
+    if len(record.rounds) < CHECK_ROUNDS or not all(pair.parts for pair in record.rounds):
+        return None
     rounds = tuple(ratio_of_blocks(pair.first_s, pair.second_s) for pair in record.rounds)
-    excluding = sum(not (estimate.low <= 1 <= estimate.high) for estimate in rounds)
+    excluding = sum(estimate.low > 1 or estimate.high < 1 for estimate in rounds)
     width = float(np.median([estimate.high - estimate.low for estimate in rounds]))
-    deviations = np.abs(np.log([estimate.value for estimate in rounds]))
-    smallest_ratio = float(np.exp(np.quantile(deviations, CONFIDENCE)))
-    return Resolution(rounds, excluding, width, smallest_ratio)
+    parts = pd.DataFrame([part.model_dump() for pair in record.rounds for part in _notable(pair)])
+    deviations = (parts["first_s"] / parts["second_s"]).groupby(parts["op"].isin(MAC_OPS))
+    kernels, side = (reach(deviations.get_group(own)) if own in deviations.groups else 1.0 for own in (True, False))
+    return Resolution(rounds, excluding, width, reach([estimate.value for estimate in rounds]), kernels, side)
+
+
+def _notable(pair: PairRecord) -> list[PartRecord]:
+    """Parts so long that sessions differ in them by a share of their time, not by single microseconds."""
+    least_s = NOTABLE_SHARE * sum(part.second_s for part in pair.parts)
+    return [part for part in pair.parts if min(part.first_s, part.second_s) > least_s]
+
+
+def reach(ratios: ArrayLike) -> float:
+    """The ratio above 1 that 95% of new ratios stay within, or within its inverse, going by ``ratios``.
+
+    It is the value that a new one of the same distribution, whatever it is, exceeds in at most 5% of cases: of n
+    deviations from 1, sorted, the one at ceil(0.95 (n + 1)). Source: Wilks, "Determination of sample sizes for setting
+    tolerance limits", Annals of Mathematical Statistics 12, 1941.
+    """
+    deviations = np.sort(np.abs(np.log(ratios)))
+    place = min(math.ceil(CONFIDENCE * (len(deviations) + 1)), len(deviations))
+    return float(np.exp(deviations[place - 1]))
 
 
 def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[Runtime, Resolution]:
@@ -63,4 +96,4 @@ def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[Runtime, Resolu
         machines = [of_machine(run.machine) for run in runs if run.runtime == runtime]
         if check and all(machine == of_machine(check.machine) for machine in machines):
             found[runtime] = resolution(check)
-    return found
+    return {runtime: judged for runtime, judged in found.items() if judged}

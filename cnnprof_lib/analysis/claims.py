@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..settings import Runtime
 from ..store import Store
 from ..thesis.claims import Claim, load_claims
 from ..training_records import TrainingRecord
-from . import choice, frames, recipes, training_rules
+from . import check, choice, frames, recipes, training_rules
 from . import claim_rules as rules
+from .check import Resolution
 from .evidence import Evidence, Finding, NotTestable, Outcome, labelled
 from .frames import Record
 
@@ -69,6 +71,7 @@ def judge(
     lost: pd.DataFrame | None = None,
     as_good: frozenset[tuple[str, str]] = frozenset(),
     original: pd.DataFrame | None = None,
+    resolutions: Mapping[Runtime, Resolution] | None = None,
 ) -> pd.DataFrame:
     """Judges every claim of the thesis.
 
@@ -80,13 +83,14 @@ def judge(
         as_good: Variants with recipes that are as good on them as the thesis's, as from `recipes.as_good`.
         original: Outcomes under weights of the thesis's recipe, as from `recipes.original_outcomes`, which are what
             accuracy is judged by where all variants of a claim have them.
+        resolutions: What the machine can tell apart in each runtime, as from `check.resolutions`.
 
     Returns:
         One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
         ``published`` numbers; ``ours``, with 95% intervals in brackets; ``verdict`` (`REPRODUCED`, `CONTRADICTED`,
         `DEPENDS` or `NOT_TESTABLE`); ``reason``, what decided; ``rule``. All but the number are texts.
     """
-    evidence = Evidence(records, trainings, executed, lost, as_good, original)
+    evidence = Evidence(records, trainings, executed, lost, as_good, original, resolutions or {})
     rows = [_judged(claim, evidence) for claim in load_claims()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -101,12 +105,13 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     Raises:
         StoreError: something of it cannot be read.
     """
-    lost = choice.losses(choice.outcomes(store, frames.completed(records)))
+    runs = frames.completed(records)
+    lost = choice.losses(choice.outcomes(store, runs))
     trainings = store.trainings()
     as_good = recipes.as_good(recipes.compare(store, trainings))
     original = recipes.original_outcomes(store, trainings, training_rules.published_steps())
     executed = frames.executions(records, store)
-    return judge(records, trainings, executed, lost, as_good, original)
+    return judge(records, trainings, executed, lost, as_good, original, check.resolutions(store, runs))
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:

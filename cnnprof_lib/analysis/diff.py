@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..errors import MeasureError
 from ..records import BALANCE_TOLERANCE_S, RunRecord
-from .check import Resolution
+from .check import MAC_OPS, Resolution
 from .conditions import unlike
-from .estimates import BOOTSTRAP_SEED, CONFIDENCE, Blocks, block_medians
+from .estimates import Blocks, are_units, block_medians, bootstrap, by_unit, ends, unit_of_block
 from .frames import NO_LAYER, UNATTRIBUTED
 
 MACS = "MACs"
@@ -39,19 +38,24 @@ LATENCY = "latency"
 DIFFERENCE = "difference"
 """Cause of the last row: one latency less the other, with its own interval."""
 
-MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
-"""Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
-
+LEAST_S = 1e-6
+"""No change of a layer below it can be told: ``tf.compat.v1.profiler`` itself counts in whole microseconds."""
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
 _BASELINE = "baseline"
 _SUM_TOLERANCE_S = 1e-9
 
 _Floats = NDArray[np.float64]
-_Rounds = NDArray[np.int64]
+_Units = NDArray[np.int64]
 
 
-def waterfall(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> pd.DataFrame:
+def waterfall(
+    before: RunRecord,
+    before_ops: pd.DataFrame,
+    after: RunRecord,
+    after_ops: pd.DataFrame,
+    resolution: Resolution | None = None,
+) -> pd.DataFrame:
     """Steps from the latency of one run to that of another.
 
     A layer's own kernels (`MAC_OPS`) change by `MACS`, the MACs it has more or less at its rate of before, and by
@@ -65,18 +69,20 @@ def waterfall(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, aft
         before_ops: Its node executions, as `Store.read_ops` returns them.
         after: The run to arrive at, its times as they are.
         after_ops: Its node executions.
+        resolution: What the machine can tell apart, of whole steps and of layers; None where it was not checked.
 
     Returns:
         ``layer``, ``cause``, ``change_s`` with ``change_s_low`` and ``change_s_high``, seconds per step of one batch.
         The first row is the latency of ``before`` (``layer`` is the variant); then the steps: layers in the network's
         order, `NO_LAYER`, `UNATTRIBUTED`, `TRACING`; then the latency of ``after``, and last the `DIFFERENCE`, which
         the steps sum to. Each row carries ``before``, ``after`` and their ``run_id``, ``runtime``, ``batch_size``,
-        ``drift``. The intervals are 95%, bootstrapped over the rounds of each run: a round's blocks share the state
-        of the machine and are drawn together.
+        ``drift`` and ``smallest_ratio`` of the resolution. The intervals are 95%, bootstrapped over the rounds of each
+        run, whose blocks share the state of the machine, or over its processes if these `are_units`. Where rounds are
+        drawn, what two sessions of one network differ by, in each layer and as a whole, widens them. They are missing
+        where a run has too few of either.
 
     Raises:
         MeasureError: the runs were not made alike, or ops and record do not belong together.
-        ValueError: a run has a single round, which has no interval.
     """
     _refuse_unlike(before, after)
     layers = _layers(before, before_ops, after, after_ops)
@@ -85,24 +91,20 @@ def waterfall(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, aft
     costs = [{cost.name: cost.macs for cost in record.variant.costs()} for record in (before, after)]
     macs = np.array([[float(by_name.get(layer, 0)) for layer in layers] for by_name in costs])
 
-    def rows(old_rounds: _Rounds, new_rounds: _Rounds, axis: int = -1) -> _Floats:
-        return _changes(old.level(old_rounds), new.level(new_rounds), macs).T
+    def rows(old_units: _Units, new_units: _Units, axis: int = -1) -> _Floats:
+        return _changes(old.level(old_units), new.level(new_units), macs).T
 
     every = np.arange(len(old.plain_s)), np.arange(len(new.plain_s))
-    interval = stats.bootstrap(
-        every,
-        rows,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",  # the default (BCa) is undefined where the values are all alike
-        rng=BOOTSTRAP_SEED,
-    ).confidence_interval
+    change_s = rows(every[0][None], every[1][None])[:, 0]
+    low_s, high_s = bootstrap(every, rows, resamples=RESAMPLES)
+    if resolution and not all(are_units(record.latency.processes) for record in (before, after)):
+        reach_s = _reach(old.level(every[0][None]), new.level(every[1][None]), macs, resolution)[0]
+        low_s, high_s = change_s - np.hypot(change_s - low_s, reach_s), change_s + np.hypot(high_s - change_s, reach_s)
     labels = _labels(before, after, layers, macs, old.side_s.sum(axis=0) + new.side_s.sum(axis=0))
     table = pd.DataFrame(labels, columns=["layer", "cause", "happens"]).assign(
-        change_s=rows(every[0][None], every[1][None])[:, 0],
-        change_s_low=interval.low,
-        change_s_high=interval.high,
+        change_s=change_s,
+        change_s_low=low_s,
+        change_s_high=high_s,
         before=before.variant.name,
         before_run_id=before.run_id,
         after=after.variant.name,
@@ -110,6 +112,7 @@ def waterfall(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, aft
         runtime=after.runtime,
         batch_size=after.batch_size,
         drift=np.median(new.baseline_s) / np.median(old.baseline_s),
+        smallest_ratio=resolution.smallest_ratio if resolution else np.nan,
     )
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
 
@@ -141,13 +144,14 @@ def ratio(table: pd.DataFrame) -> float:
     return float(after_s / before_s)
 
 
-def show(table: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
-    """The object `cnnprof diff --json` prints, of a `waterfall`: plain dicts, lists, numbers and text.
+def is_distinct(table: pd.DataFrame) -> bool | None:
+    """Whether the latencies of a `waterfall` differ by more than the machine's own noise; None where it is unknown."""
+    smallest = table["smallest_ratio"].iloc[0]
+    return None if np.isnan(smallest) else bool(abs(np.log(ratio(table))) > np.log(smallest))
 
-    Args:
-        table: From `waterfall`.
-        resolution: What the machine can tell apart; None where it was not checked.
-    """
+
+def show(table: pd.DataFrame) -> dict[str, Any]:
+    """The object `cnnprof diff --json` prints, of a `waterfall`: plain dicts, lists, numbers and text."""
     rows: list[dict[Any, Any]] = table.astype(object).to_dict("records")
     first, *between, last, difference = rows
     return {
@@ -157,13 +161,13 @@ def show(table: pd.DataFrame, resolution: Resolution | None = None) -> dict[str,
         "batch_size": first["batch_size"],
         "drift": first["drift"],
         "difference_s": _shown(difference, "value"),
-        "distinguishable": resolution.distinguishes(ratio(table)) if resolution else None,
+        "distinguishable": is_distinct(table),
         "steps": [{"layer": row["layer"], "cause": row["cause"], **_shown(row, "change_s")} for row in between],
     }
 
 
 def _shown(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: row["change_s"], "ci95": [row["change_s_low"], row["change_s_high"]]}
+    return {name: row["change_s"], "ci95": ends(row["change_s_low"], row["change_s_high"])}
 
 
 def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
@@ -197,37 +201,43 @@ class _Level(NamedTuple):
     latency_s: _Floats
     baseline_s: _Floats
 
+    @property
+    def unattributed_s(self) -> _Floats:
+        """What of a traced step no kernel took."""
+        kernels_s: _Floats = (self.kernel_s + self.side_s).sum(axis=1, keepdims=True)
+        return self.traced_s - kernels_s
+
 
 @dataclass(frozen=True)
 class _Timed:
-    """A run's times in seconds: of each profiled step, and the median unprofiled step of each round."""
+    """A run's times in seconds: of each profiled step, and the median unprofiled step of each unit that is drawn."""
 
     kernel_s: _Floats  # (steps, layers)
     side_s: _Floats  # (steps, layers)
     step_s: _Floats
-    round_of_step: _Rounds
-    plain_s: _Floats
-    baseline_s: _Floats
+    unit_of_step: _Units
+    plain_s: _Floats  # (units,)
+    baseline_s: _Floats  # (units,)
 
-    def level(self, rounds: _Rounds) -> _Level:
-        """What a step takes in the drawn rounds, an array of (resamples, rounds)."""
-        weights = self._middle_half(rounds)
+    def level(self, units: _Units) -> _Level:
+        """What a step takes in the drawn units, an array of (resamples, units)."""
+        weights = self._middle_half(units)
         # Not `@`, whose many threads wait for each other for seconds where the processor is busy.
         return _Level(
             kernel_s=np.einsum("rs,sl->rl", weights, self.kernel_s),
             side_s=np.einsum("rs,sl->rl", weights, self.side_s),
             traced_s=np.einsum("rs,s->r", weights, self.step_s)[:, None],
-            latency_s=np.median(self.plain_s[rounds], axis=1, keepdims=True),
-            baseline_s=np.median(self.baseline_s[rounds], axis=1, keepdims=True),
+            latency_s=np.median(self.plain_s[units], axis=1, keepdims=True),
+            baseline_s=np.median(self.baseline_s[units], axis=1, keepdims=True),
         )
 
-    def _middle_half(self, rounds: _Rounds) -> _Floats:
+    def _middle_half(self, units: _Units) -> _Floats:
         """Weights of the steps in the mean over the middle half of those drawn; (resamples, steps), rows sum to 1."""
-        resamples, total = len(rounds), len(self.plain_s)
-        places = rounds + total * np.arange(resamples)[:, None]
+        resamples, total = len(units), len(self.plain_s)
+        places = units + total * np.arange(resamples)[:, None]
         drawn = np.bincount(places.ravel(), minlength=resamples * total).reshape(resamples, total)
         order = np.argsort(self.step_s, kind="stable")
-        times = drawn[:, self.round_of_step[order]]  # how often each step was drawn, the shortest step first
+        times = drawn[:, self.unit_of_step[order]]  # how often each step was drawn, the shortest step first
         upto = times.cumsum(axis=1)
         low, high = upto[:, -1:] / 4, upto[:, -1:] * 3 / 4
         weights = np.empty(times.shape)
@@ -253,8 +263,11 @@ def _timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], bas
             f"{record.variant.name} ({record.run_id}): its ops leave {unattributed_s:.6f} s of a step unattributed, "
             f"but its record {record.unattributed_s:.6f} s. Pass the ops of the same run."
         )
-    rounds = np.repeat(np.arange(len(latency.profiled_s)), [len(block) for block in latency.profiled_s])
-    return _Timed(kernel_s, side_s, step_s, rounds, block_medians(latency.plain_s), block_medians(baseline_s))
+    processes = latency.processes
+    unit_of_round = unit_of_block(len(latency.profiled_s), processes)
+    unit_of_step = np.repeat(unit_of_round, [len(block) for block in latency.profiled_s])
+    plain, baseline = (by_unit(block_medians(blocks), processes) for blocks in (latency.plain_s, baseline_s))
+    return _Timed(kernel_s, side_s, step_s, unit_of_step, plain, baseline)
 
 
 def _seconds_by_layer(executed: pd.DataFrame, total: int, layers: Sequence[str]) -> _Floats:
@@ -266,15 +279,40 @@ def _seconds_by_layer(executed: pd.DataFrame, total: int, layers: Sequence[str])
 
 def _changes(old: _Level, new: _Level, macs: _Floats) -> _Floats:
     """Rows in the order of `_labels`, (resamples, rows), with ``old`` brought to the conditions of ``new``."""
-    old = _Level(*(times_s * (new.baseline_s / old.baseline_s) for times_s in old))
+    old, by_macs = _brought(old, new, macs)
     change = _Level(*(new_s - old_s for new_s, old_s in zip(new, old, strict=True)))
-    comparable = macs.all(axis=0)
-    more = np.divide(macs[1] - macs[0], macs[0], out=np.zeros_like(macs[0]), where=comparable)
-    by_macs = np.where(comparable, old.kernel_s * more, change.kernel_s)
-    by_layer = np.stack([by_macs, change.kernel_s - by_macs, change.side_s], axis=-1).reshape(len(by_macs), -1)
-    unattributed = change.traced_s - (change.kernel_s + change.side_s).sum(axis=1, keepdims=True)
+    by_layer = _layer_rows(by_macs, change.kernel_s - by_macs, change.side_s)
+    unattributed = new.unattributed_s - old.unattributed_s
     tracing = change.latency_s - change.traced_s
     return np.hstack([old.latency_s, by_layer, unattributed, tracing, new.latency_s, change.latency_s])
+
+
+def _reach(old: _Level, new: _Level, macs: _Floats, resolution: Resolution) -> _Floats:
+    """How far two sessions of one network may differ in each row of `_changes`, going by what the machine showed.
+
+    Tracing is taken out of steps of one session, whose state it shares; a latency is one session's.
+    """
+    old, by_macs = _brought(old, new, macs)
+    kernel, side, whole = (r - 1 for r in (resolution.kernel_ratio, resolution.side_ratio, resolution.smallest_ratio))
+    rate_s = kernel * np.maximum(old.kernel_s + by_macs, new.kernel_s)
+    by_layer = _layer_rows(kernel * np.abs(by_macs), rate_s, side * np.maximum(old.side_s, new.side_s))
+    unattributed = side * np.maximum(old.unattributed_s, new.unattributed_s)
+    none = np.zeros_like(old.latency_s)
+    difference = whole * np.maximum(old.latency_s, new.latency_s)
+    return np.hstack([none, np.hypot(by_layer, LEAST_S), unattributed, none, none, difference])
+
+
+def _brought(old: _Level, new: _Level, macs: _Floats) -> tuple[_Level, _Floats]:
+    """``old`` at the conditions of ``new``, and what each layer's kernels change by for their MACs alone."""
+    old = _Level(*(times_s * (new.baseline_s / old.baseline_s) for times_s in old))
+    comparable = macs.all(axis=0)
+    more = np.divide(macs[1] - macs[0], macs[0], out=np.zeros_like(macs[0]), where=comparable)
+    return old, np.where(comparable, old.kernel_s * more, new.kernel_s - old.kernel_s)
+
+
+def _layer_rows(by_macs: _Floats, by_rate: _Floats, aside: _Floats) -> _Floats:
+    """Three rows for each layer, (resamples, 3 layers)."""
+    return np.stack([by_macs, by_rate, aside], axis=-1).reshape(len(by_macs), -1)
 
 
 def _labels(

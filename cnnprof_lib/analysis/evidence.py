@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from ..records import RunRecord
 from ..settings import Runtime
 from ..training_records import TrainingRecord
 from . import frames
-from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums
+from .check import Resolution
+from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block
 from .frames import UNATTRIBUTED, Record
 from .summary import op_table, ratio_to_baseline
 
@@ -63,6 +64,7 @@ class Evidence:
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
         original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`; may be
             None.
+        resolutions: What the machine can tell apart in each runtime, from `check.resolutions`.
     """
 
     records: Sequence[Record]
@@ -71,6 +73,7 @@ class Evidence:
     lost: pd.DataFrame | None = None
     as_good: frozenset[tuple[str, str]] = frozenset()
     original: pd.DataFrame | None = None
+    resolutions: Mapping[Runtime, Resolution] = field(default_factory=dict)
     _tables: dict[int, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -90,8 +93,15 @@ class Evidence:
         raise NotTestable(f"the run of {variant} failed" if there else f"no run of {variant}")
 
     def ratio(self, variant: str, runtime: Runtime) -> Estimate:
-        """Latency over that of the baseline in the same process."""
-        return ratio_to_baseline(self.run(variant, runtime))
+        """Latency over that of the baseline in the same process.
+
+        Raises:
+            NotTestable: the run is missing, or too short for an interval.
+        """
+        ratio = ratio_to_baseline(self.run(variant, runtime), self.resolutions.get(runtime))
+        if np.isnan(ratio.low):
+            raise NotTestable(f"{variant} was timed in too few blocks for an interval", f"{ratio.value:.3f}")
+        return ratio
 
     def own_share(self, variant: str, runtime: Runtime, op: str) -> Estimate:
         """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions.
@@ -124,8 +134,7 @@ class Evidence:
         if rows.empty:
             return None
         blocks, processes = run.latency.profiled_s, run.latency.processes
-        group_of_block = np.repeat(range(len(processes)), processes) if len(processes) > 1 else np.arange(len(blocks))
-        group_of_step = np.repeat(group_of_block, list(map(len, blocks)))
+        group_of_step = np.repeat(unit_of_block(len(blocks), processes), list(map(len, blocks)))
         groups = group_of_step[rows["step"].to_numpy()]
         seconds = rows.pivot_table(index=groups, columns="op", values="self_ns", aggfunc="sum", fill_value=0.0)
         return seconds * 1e-9

@@ -186,7 +186,7 @@ def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         y = [variants.index(name) + 0.3 * (place - (len(runtimes) - 1) / 2) for name in rows["variant"]]
         errors = _distances(rows, "ratio", 1)
         ax.errorbar(rows["ratio"], y, xerr=errors, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
-        for ratio, end, height in zip(rows["ratio"], rows["ratio_high"], y, strict=True):
+        for ratio, end, height in zip(rows["ratio"], rows["ratio_high"].fillna(rows["ratio"]), y, strict=True):
             label_right(ax, f"{ratio:.2f}", (end, height))
     if not np.isnan(smallest := data["smallest_ratio"].max()):
         ax.axvspan(1 / smallest, smallest, color="#dddddd", zorder=0, label=INDISTINCT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from .choice import BASELINE, paired_loss
@@ -103,7 +104,7 @@ def _is_faster(rival: str, name: str, rows: pd.DataFrame) -> bool | None:
     """None where it cannot be told."""
     ratios = [Estimate(*rows.loc[who, ["ratio", "ratio_low", "ratio_high"]].astype(float)) for who in (rival, name)]
     between, smallest = ratios[1].value / ratios[0].value, rows["smallest_ratio"].max()
-    if 1 / smallest <= between <= smallest:
+    if 1 / smallest <= between <= smallest or any(np.isnan(ratio.low) for ratio in ratios):
         return None
     return is_below(*ratios)
 

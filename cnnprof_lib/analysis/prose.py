@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -38,6 +39,8 @@ CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_ov
 
 def introduction(records: Sequence[Record]) -> str:
     """What was measured, in one paragraph."""
+    if not records:
+        return "All stored runs are of other batch sizes or numbers of threads: [Table](#T_scaling) shows them."
     runs = frames.completed(records)
     names = list(dict.fromkeys(frames.variant_name(record) for record in records))
     runtimes = list(dict.fromkeys(record.runtime for record in records))
@@ -93,7 +96,7 @@ def findings(overview: pd.DataFrame) -> str:
         line = (
             f"`{runtime}`: the baseline takes {units.seconds(base_row['latency_s'])} per step. Fastest is "
             f"{code(fastest['variant'])} with {units.seconds(fastest['latency_s'])}, {fastest['ratio']:.3f} of the "
-            f"baseline's latency (95% interval {fastest['ratio_low']:.3f} to {fastest['ratio_high']:.3f})"
+            f"baseline's latency ({_interval(fastest['ratio_low'], fastest['ratio_high'], '{:.3f}'.format)})"
         )
         if pd.notna(fastest["top1"]) and pd.notna(base_row["top1"]):
             line += f", at {units.percent(fastest['top1'], 1)} top-1 instead of {units.percent(base_row['top1'], 1)}"
@@ -154,11 +157,15 @@ def run(record: RunRecord) -> str:
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} (95% interval "
-        f"{units.seconds(latency.low)} to {units.seconds(latency.high)}) unprofiled, "
+        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} "
+        f"({_interval(latency.low, latency.high, units.seconds)}) unprofiled, "
         f"{profiling.value:.2f} times that under the profiler. Of the profiled step, {_listed(shares)}; "
         f"{units.percent(summary.unattributed_share(record), 1)} is unattributed."
     )
+
+
+def _interval(low: float, high: float, form: Callable[[float], str]) -> str:
+    return "too few blocks for an interval" if math.isnan(low) else f"95% interval {form(low)} to {form(high)}"
 
 
 def failure(record: FailureRecord) -> str:

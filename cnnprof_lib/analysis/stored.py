@@ -135,7 +135,9 @@ class StoredRuns:
         """
         old, new = self.run(*before), self.run(*after)
         return self._once(
-            lambda: diff.waterfall(old, self._store.read_ops(old), new, self._store.read_ops(new)),
+            lambda: diff.waterfall(
+                old, self._store.read_ops(old), new, self._store.read_ops(new), self.resolution(new.runtime)
+            ),
             "waterfall",
             *key_of(old),
             *key_of(new),

@@ -19,7 +19,7 @@ from ..traffic import FLOAT32_BYTES
 from ..variant import LayerCost, VariantSpec
 from . import frames
 from .check import INDISTINCT, Resolution
-from .estimates import Estimate, median_of_blocks, process_spread, proportion, ratio_of_blocks, spread
+from .estimates import Estimate, are_units, ends, median_of_blocks, process_spread, proportion, ratio_of_blocks, spread
 from .frames import UNATTRIBUTED, Record
 from .warnings import warnings
 
@@ -153,7 +153,7 @@ def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution
     columns = [column for name in intervals for column in _interval(name)]
     columns += ["profiled_s", "spread", "process_spread", "unattributed_share"]
     table["warnings"] = ["; ".join(warnings(r)) if isinstance(r, RunRecord) else "" for r in records]
-    rows = [_estimates(record) if isinstance(record, RunRecord) else {} for record in records]
+    rows = [_estimates(r, resolutions.get(r.runtime)) if isinstance(r, RunRecord) else {} for r in records]
     estimated = pd.DataFrame(rows, columns=columns, index=table.index, dtype=float)
     table["smallest_ratio"] = [
         resolutions[r.runtime].smallest_ratio if r.runtime in resolutions else math.nan for r in records
@@ -166,11 +166,11 @@ def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution
     return pd.concat([table, estimated], axis=1)
 
 
-def _estimates(record: RunRecord) -> dict[str, float]:
+def _estimates(record: RunRecord, resolution: Resolution | None) -> dict[str, float]:
     timed = record.latency
     row = {
         **dict(zip(_interval("latency_s"), latency(record), strict=True)),
-        **dict(zip(_interval("ratio"), ratio_to_baseline(record), strict=True)),
+        **dict(zip(_interval("ratio"), ratio_to_baseline(record, resolution), strict=True)),
         **dict(zip(_interval("profiled_over_plain"), profiled_over_plain(record), strict=True)),
         "profiled_s": median_of_blocks(timed.profiled_s, timed.processes).value,
         "spread": spread(timed.plain_s),
@@ -192,10 +192,17 @@ def latency(record: RunRecord) -> Estimate:
     return median_of_blocks(record.latency.plain_s, record.latency.processes)
 
 
-def ratio_to_baseline(record: RunRecord) -> Estimate:
-    """Unprofiled step over the baseline's in the same process, by paired blocks."""
+def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estimate:
+    """Unprofiled step over the baseline's in the same process, by paired blocks.
+
+    Args:
+        record: The run.
+        resolution: What the machine can tell apart. Where the interval is over blocks it is widened by that, for blocks
+            do not know how far two sessions of one network differ; None where it was not checked.
+    """
     timed = record.latency
-    return ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
+    ratio = ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
+    return ratio if resolution is None or are_units(timed.processes) else ratio.widened(resolution.smallest_ratio)
 
 
 def profiled_over_plain(record: RunRecord) -> Estimate:
@@ -222,7 +229,7 @@ def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | Non
         ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers``,
         only the network's own, in its order.
     """
-    step, ratio = latency(record), ratio_to_baseline(record)
+    step, ratio = latency(record), ratio_to_baseline(record, resolution)
     ops = op_table(record)
     ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
     layers = layer_table(record, executed)
@@ -238,14 +245,15 @@ def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | Non
         "parameters": record.parameters,
         "macs_per_image": record.macs_per_image,
         "batch_size": record.batch_size,
+        "threads": record.threads,
         "latency_s": {
             "median": step.value,
-            "ci95": [step.low, step.high],
+            "ci95": ends(*step[1:]),
             "steps": sum(len(block) for block in record.latency.plain_s),
         },
         "profiled_over_plain": profiled_over_plain(record).value,
         "unattributed_share": unattributed_share(record),
-        "ratio_to_baseline": {"median": ratio.value, "ci95": [ratio.low, ratio.high]},
+        "ratio_to_baseline": {"median": ratio.value, "ci95": ends(*ratio[1:])},
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
         "layers": _plain_rows(layers[["layer", "time_s", "time_share", "macs", "output_bytes"]]),
         "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),

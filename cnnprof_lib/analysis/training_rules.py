@@ -11,7 +11,7 @@ from ..thesis.claims import Claim, Number, load_claims
 from ..training_records import TrainingRecord
 from . import choice
 from .claim_rules import STRIDES, sized
-from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_medians
+from .estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from .evidence import Evidence, Finding, NotTestable, Outcome, labelled, points_text, ratio_text, share_text
 
 _TRAINING_TIME = 8
@@ -64,7 +64,7 @@ def _place(training: TrainingRecord) -> _Place:
 
 def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[_Place, TrainingRecord]:
     """Of each place the training with the shortest median step, if its history has the rows that an interval needs."""
-    timed = [training for training in trainings if len(training.history) > 1]
+    timed = [training for training in trainings if len(training.history) >= FEWEST]
     slowest_first = sorted(timed, key=lambda training: -np.median(_step_s(training)))
     return {_place(training): training for training in slowest_first}
 
@@ -82,7 +82,7 @@ def _what_is_unlike(first: TrainingRecord, second: TrainingRecord) -> str:
         return f"trained by recipe {one.recipe} and {other.recipe}"
     if one.machine != other.machine:
         return f"trained on {' and '.join(sorted((one.machine, other.machine)))}"
-    return "a training's history has fewer than two rows"
+    return f"a training's history has fewer than {FEWEST} rows"
 
 
 def _training_time_ratio(claim: Claim, base: TrainingRecord, stride5: TrainingRecord) -> Finding:

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from .. import units
-from .check import INDISTINCT, Resolution
-from .diff import LATENCY, MACS, RATE, SIDE, TRACING, ratio, steps
+from .check import INDISTINCT
+from .diff import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
 from .frames import UNATTRIBUTED
 from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right
 
@@ -33,12 +33,11 @@ CAUSE_LOOKS: dict[str, dict[str, Any]] = {
 """What each cause is called and how it is drawn: the two shades of blue are a layer's own kernels."""
 
 
-def waterfall(data: pd.DataFrame, resolution: Resolution | None = None, *, ax: Axes | None = None) -> Axes:
+def waterfall(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bars from the latency of one run to that of another: a step per layer and cause, with 95% intervals.
 
     Args:
         data: From `diff.waterfall`.
-        resolution: What the machine can tell apart; None where it was not checked.
         ax: Where to draw; some 0.25 inches of height for each row of ``data`` keep its texts apart.
     """
     ax = ax or plt.gca()
@@ -52,8 +51,8 @@ def waterfall(data: pd.DataFrame, resolution: Resolution | None = None, *, ax: A
     for cause, look in looks.items():
         of_cause = (rows["cause"] == cause).to_numpy()
         ax.barh(y[of_cause], change[of_cause], 0.9, left=start[of_cause], **look, **_EDGE)
-    # No less than 0, in floating point either, where all steps are alike.
-    below, above = np.maximum(change - low, 0.0), np.maximum(high - change, 0.0)
+    # No less than 0, in floating point either, where all steps are alike; none where an interval is missing.
+    below, above = (np.maximum(np.nan_to_num(length), 0.0) for length in (change - low, high - change))
     ax.errorbar(end, y, xerr=[below, above], linestyle="none", color="black", linewidth=1, capsize=2)
     ax.vlines(end[:-1], y[:-1], y[1:], color="#555555", linewidth=0.6)
     for value_ms, cause, x, height in zip(change, rows["cause"], np.maximum(start, end + above), y, strict=True):
@@ -64,7 +63,7 @@ def waterfall(data: pd.DataFrame, resolution: Resolution | None = None, *, ax: A
     ax.margins(x=0.12)
     ax.set_xlim(left=min(0.0, 1.1 * (end - below).min()))
     ax.grid(visible=False, axis="y")
-    ax.set(xlabel="time per step [ms]", ylabel="", title=_title(data, resolution))
+    ax.set(xlabel="time per step [ms]", ylabel="", title=_title(data))
     drawn = [look for cause, look in CAUSE_LOOKS.items() if (rows["cause"] == cause).any()]
     ax.legend(handles=[Patch(**look, **_EDGE) for look in drawn], loc="lower right")
     return ax
@@ -83,13 +82,13 @@ def _places(layers: pd.Series[Any]) -> tuple[NDArray[np.float64], list[str], lis
     return np.array(heights), names, centres
 
 
-def _title(data: pd.DataFrame, resolution: Resolution | None) -> str:
+def _title(data: pd.DataFrame) -> str:
     """What is gained or lost between the two runs, if that can be told."""
     first, last = data.iloc[0], data.iloc[-1]
     before, after, runtime = first["before"], first["after"], first["runtime"]
-    if last["change_s_low"] <= 0 <= last["change_s_high"]:
+    if not (last["change_s_low"] > 0 or last["change_s_high"] < 0):  # nor where the interval is missing
         return f"No difference between {before} and {after} can be told, {runtime}"
-    if resolution and not resolution.distinguishes(ratio(data)):
+    if is_distinct(data) is False:
         return f"The difference between {before} and {after} is {INDISTINCT}, {runtime}"
     text = units.seconds(abs(last["change_s"]))
     if last["change_s"] < 0:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..machine_records import CheckRecord, PairRecord
+from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..params import load_preset, load_variant
 from ..project import Project
-from ..settings import Runtime
+from ..settings import PresetSpec, Runtime
 from ..stamps import utc_now
-from . import machine
+from . import machine, ops
 from . import runtime as runtimes
 from .latency import TimedStep, time_blocks
-from .prepare import load_dataset, prepare_images, prepare_network
+from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
 from .run import BASELINE
-from .session import NetworkSession
+from .session import NetworkSession, TracedStep
 
 PRESET = "check"
+_SIDES = ("first", "second")
 
 
 def check(
@@ -43,17 +44,7 @@ def check(
     network = prepare_network(baseline, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
     pairs = []
     for done in range(1, rounds + 1):
-        first, second = (NetworkSession(network.frozen, runtime, images.pixels, images.labels) for _ in range(2))
-        times = time_blocks(
-            {"first": TimedStep(first.step, first.prepare), "second": TimedStep(second.step, second.prepare)},
-            blocks=preset.blocks,
-            steps_per_block=preset.steps_per_block,
-            warmup_steps=preset.warmup_steps,
-            rng=np.random.default_rng([preset.seed, done]),
-        )
-        first.close()
-        second.close()
-        pairs.append(PairRecord(first_s=times["first"], second_s=times["second"]))
+        pairs.append(_round(network, runtime, images, preset, np.random.default_rng([preset.seed, done])))
         on_round(done)
     record = CheckRecord(
         created=utc_now(),
@@ -64,3 +55,38 @@ def check(
     )
     project.store.write_check(record)
     return record
+
+
+def _round(
+    network: Network, runtime: Runtime, images: Images, preset: PresetSpec, rng: np.random.Generator
+) -> PairRecord:
+    """Times two new sessions of one network against each other, unprofiled and profiled."""
+    sessions = {side: NetworkSession(network.frozen, runtime, images.pixels, images.labels) for side in _SIDES}
+    traced: dict[str, list[TracedStep]] = {side: [] for side in _SIDES}
+    kinds: dict[str, TimedStep] = {}
+    for side, session in sessions.items():
+        kinds[side] = TimedStep(session.step, session.prepare)
+        kinds[f"{side}, traced"] = TimedStep(session.traced_step, session.prepare, traced[side].append)
+    times = time_blocks(
+        kinds,
+        blocks=preset.blocks,
+        steps_per_block=preset.steps_per_block,
+        warmup_steps=preset.warmup_steps,
+        rng=rng,
+    )
+    for session in sessions.values():
+        session.close()
+    layer_of = ops.remembered(network.frozen.layer_of)
+    first, second = (_parts(traced[side], layer_of) for side in _SIDES)
+    parts = [
+        PartRecord(layer=layer, op=op, first_s=first[layer, op], second_s=second[layer, op]) for layer, op in first
+    ]
+    return PairRecord(first_s=times["first"], second_s=times["second"], parts=tuple(parts))
+
+
+def _parts(steps: Sequence[TracedStep], layer_of: Callable[[str], str]) -> dict[tuple[str, str], float]:
+    """Median time of each layer's ops per step, in seconds."""
+    rows = ops.node_rows([ops.parse(step.serialized) for step in steps], [step.called_ns for step in steps], layer_of)
+    seconds = rows.groupby(["layer", "op", "step"])["self_ns"].sum() / 1e9
+    medians = seconds.groupby(["layer", "op"]).median().reset_index()
+    return {(layer, op): time_s for layer, op, time_s in medians.itertuples(index=False)}

@@ -95,7 +95,7 @@ def test_run_report_and_show_with_one_variant_that_fails(project: Path) -> None:
 def test_accuracy_is_measured_on_all_real_test_images(project: Path) -> None:
     status, _, err = run(project, "run", "smoke", "--preset", "smoke", "--runtime", "stock", "--data", REAL_IMAGES)
     assert (status, err.replace("Decoding", "")) == (0, err.replace("Decoding", ""))
-    record = Store(project / "outputs").newest_run("smoke", "stock")
+    (record,) = Store(project / "outputs").newest_runs("smoke", "stock")
     training = Store(project / "outputs").read_training("smoke")
     assert record.accuracy is not None
     assert training is not None
@@ -205,5 +205,5 @@ def test_a_killed_run_leaves_no_record_and_the_next_succeeds(project: Path, seco
     if seconds == 2.0:  # once is enough for the run that follows
         status, _, err = run(project, "run", "smoke", "--preset", "smoke", "--runtime", "unfused", "--generated")
         assert (status, err) == (0, "")
-        assert store.newest_run("smoke", "unfused").variant.name == "smoke"
+        assert store.newest_runs("smoke", "unfused")[0].variant.name == "smoke"
         assert not list((project / "outputs/runs").rglob(".partial-*"))

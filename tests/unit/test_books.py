@@ -6,19 +6,18 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
-from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.scaling import scaling_table
 from cnnprof_lib.machine_records import ComparisonRecord, OpShares
 from cnnprof_lib.records import RunRecord
-from tests.builders import Node, make_failure, make_machine, make_record, make_roofline
+from tests.builders import Node, make_failure, make_machine, make_record, make_resolution, make_roofline
 
 NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))
-CHECKED = Resolution(rounds=(), excluding=3, width=0.01, smallest_ratio=1.25)
+CHECKED = make_resolution(1.25, excluding=3)
 
 
 def run(variant: str = "baseline", runtime: str = "unfused", **changes: object) -> RunRecord:
     """A profiled step of 10 ms, of which 2 ms are no kernel's, against 8 ms unprofiled."""
-    timed = {"plain_s": ((8e-3,), (8e-3,)), "baseline_s": ((8e-3,), (8e-3,))}
+    timed = {"plain_s": ((8e-3,),) * 6, "baseline_s": ((8e-3,),) * 6}
     return make_record(variant, runtime, nodes=NODES, unattributed_s=2e-3, **{**timed, **changes})  # type: ignore[arg-type]
 
 
@@ -125,18 +124,19 @@ def test_memory_adds_up_and_is_explained() -> None:
 
 def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
     assert balance_prose.checked({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
-        "- `unfused`: timed against itself 0 times, each time in two new sessions, the baseline shows ratios of up to "
-        "1.250, or its inverse, in 95% of them. A ratio nearer to 1 than that is not distinguishable here. In 3 rounds "
-        "the 95% interval, 0.010 wide (median), leaves out 1: it covers the noise between blocks, not that of a new "
-        "session.",
+        "- `unfused`: the baseline was timed against itself 0 times, each time in two new sessions. 95% of the ratios "
+        "lie within 1.250 and its inverse. A ratio nearer to 1 is not distinguishable here. One layer's multiply-adds "
+        "differ by up to 1.250, its other operations by up to 1.250. The intervals over blocks are 0.010 wide "
+        "(median), and 3 of 0 leave out 1. They know the noise between blocks but not that of a new session. So every "
+        "interval over blocks is widened by these ratios.",
         "- `stock`: the baseline was not timed against itself on this machine, so no ratio is called not "
         "distinguishable here. `cnnprof check --runtime stock` does it, and `make render` then uses it.",
     ]
 
 
 def ranked(plain_ms: float, profiled_ms: float, variant: str) -> RunRecord:
-    record = make_record(variant, plain_s=((plain_ms / 1e3,),) * 2, baseline_s=((0.04,),) * 2)
-    timed = record.latency.model_copy(update={"profiled_s": ((profiled_ms / 1e3,),) * 2})
+    record = make_record(variant, plain_s=((plain_ms / 1e3,),) * 6, baseline_s=((0.04,),) * 6)
+    timed = record.latency.model_copy(update={"profiled_s": ((profiled_ms / 1e3,),) * 6})
     return record.model_copy(update={"latency": timed})
 
 
@@ -157,7 +157,7 @@ def test_a_changed_order_is_said() -> None:
 
 
 def scaled(step_ms: float, batch_size: int, threads: int | None, run_id: str = "a") -> RunRecord:
-    timed = {"plain_s": ((step_ms / 1e3,),) * 2, "baseline_s": ((step_ms / 1e3,),) * 2}
+    timed = {"plain_s": ((step_ms / 1e3,),) * 6, "baseline_s": ((step_ms / 1e3,),) * 6}
     return make_record(batch_size=batch_size, threads=threads, run_id=run_id, purpose="scaling", **timed)  # type: ignore[arg-type]
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from cnnprof_lib.analysis.check import resolution, resolutions
+from cnnprof_lib.analysis.check import reach, resolution, resolutions
+from cnnprof_lib.machine_records import PartRecord
 from cnnprof_lib.store import Store
 from tests.builders import make_check, make_machine, make_record
 
 
 def test_rounds_that_are_all_alike_tell_everything_apart() -> None:
-    found = resolution(make_check(1.0, 1.0, 1.0))
+    found = resolution(make_check(*[1.0] * 19))
+    assert found is not None
     assert (found.excluding, found.width, found.smallest_ratio) == (0, 0.0, 1.0)
     assert found.distinguishes(1.001)
 
@@ -33,11 +35,38 @@ def test_noise_between_blocks_widens_the_intervals() -> None:
     assert quiet.smallest_ratio < loud.smallest_ratio
 
 
+def test_a_check_of_too_few_rounds_or_without_layers_says_nothing() -> None:
+    assert resolution(make_check(*[1.0] * 18)) is None
+    rounds = [pair.model_copy(update={"parts": ()}) for pair in make_check().rounds]
+    assert resolution(make_check().model_copy(update={"rounds": tuple(rounds)})) is None
+
+
+@pytest.mark.parametrize(("count", "place"), [(19, 19), (20, 20), (39, 38), (40, 39), (100, 96)])
+def test_a_new_ratio_is_beyond_the_reach_in_one_case_of_twenty(count: int, place: int) -> None:
+    """Of n + 1 equally likely places a new one is beyond the k-th in n + 1 - k cases."""
+    ratios = [1 + 0.01 * i for i in range(1, count + 1)]
+    assert reach(ratios[::-1]) == pytest.approx(ratios[place - 1])
+    assert (count + 1 - place) / (count + 1) <= 0.05
+
+
+def test_layers_are_judged_apart_from_whole_steps_and_kernels_from_the_rest() -> None:
+    check = make_check()
+    pair = check.rounds[0]
+    parts = (
+        PartRecord(layer="conv1", op="Conv2D", first_s=1.02, second_s=1.0),
+        PartRecord(layer="conv1", op="Relu", first_s=0.5, second_s=0.55),
+        PartRecord(layer="", op="QueueDequeueManyV2", first_s=0.004, second_s=0.008),  # a few per mille of the step
+    )
+    found = resolution(check.model_copy(update={"rounds": (pair.model_copy(update={"parts": parts}),) * 19}))
+    assert found is not None
+    assert (found.smallest_ratio, found.kernel_ratio, found.side_ratio) == pytest.approx((1.0, 1.02, 1.1))
+
+
 def test_a_check_counts_on_its_own_machine_only(tmp_path: Path) -> None:
     store = Store(tmp_path)
     runs = [make_record("baseline", runtime) for runtime in ("unfused", "stock")]
     assert resolutions(store, runs) == {}
-    check = make_check(1.0, 1.02, 0.98)
+    check = make_check(*[1.0] * 17, 1.02, 0.98)
     store.write_check(check)
     assert resolutions(store, runs) == {"stock": resolution(check)}
     moved = make_record("stride2", "stock", machine=make_machine("stock", cpu="Another CPU"))
@@ -45,6 +74,4 @@ def test_a_check_counts_on_its_own_machine_only(tmp_path: Path) -> None:
 
 
 def test_the_outcome_in_a_clause() -> None:
-    assert (
-        str(resolution(make_check(1.02, 1.02, 1.02))) == "two copies of the baseline differ by a ratio of up to 1.020"
-    )
+    assert str(resolution(make_check(*[1.02] * 19))) == "two copies of the baseline differ by a ratio of up to 1.020"

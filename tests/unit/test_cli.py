@@ -6,17 +6,21 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cnnprof_lib import cli, report
+from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.export import pdf
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, RunRequest
 from cnnprof_lib.store import Store
 from tests.builders import (
+    RUN_ID,
     make_accuracy,
     make_check,
     make_machine,
@@ -74,7 +78,7 @@ def test_show_prints_the_promised_keys(
     Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    promised = """variant runtime run_id parameters macs_per_image batch_size latency_s profiled_over_plain
+    promised = """variant runtime run_id parameters macs_per_image batch_size threads latency_s profiled_over_plain
         unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
@@ -86,6 +90,64 @@ def test_show_prints_the_promised_keys(
     text = capsys.readouterr().out
     assert "stride2, runtime stock" in text
     assert "top-1 86.00%" in text
+
+
+def write_processes(variant: str, ratios: Sequence[float], series: str = RUN_ID, **changes: Any) -> None:
+    """A run for each ratio to the baseline, as one command makes them in processes of their own."""
+    for number, ratio in enumerate(ratios):
+        timed = {"plain_s": ((0.01 * ratio,) * 2,) * 6, "baseline_s": ((0.01,) * 2,) * 6}
+        run_id = f"{series}-{number:02d}"
+        record = make_record(variant, "stock", run_id=run_id, series=series, **timed, **changes)
+        Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert command(monkeypatch, *arguments, "--json") == 0
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return shown
+
+
+def test_one_measurement_in_several_processes_has_one_answer_everywhere(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last process shows 0.99; the seven together, as the report has it, 1.0."""
+    write_processes("baseline", [1.0] * 7)
+    write_processes("stride2", [1.003, 1.002, 1.001, 1.0, 0.998, 0.997, 0.99])
+    shown = answer(monkeypatch, capsys, "show", "stride2")
+    (row,) = summary.overview(frames.load(Store(Path("outputs")))).query("variant == 'stride2'").to_dict("records")
+    assert shown["ratio_to_baseline"]["median"] == row["ratio"] == pytest.approx(1.0)
+    assert shown["ratio_to_baseline"]["ci95"] == [row["ratio_low"], row["ratio_high"]] == pytest.approx([0.99, 1.003])
+    assert (shown["run_id"], shown["latency_s"]["steps"]) == (RUN_ID, 84)
+    difference = answer(monkeypatch, capsys, "diff", "baseline", "stride2")
+    assert difference["after"]["latency_s"]["median"] == shown["latency_s"]["median"] == pytest.approx(0.01)
+    assert difference["after"]["run_id"] == RUN_ID
+
+
+def test_runs_of_another_batch_size_or_number_of_threads_can_be_shown(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for batch_size, threads in ((1, 1), (1, 2), (64, 2)):
+        conditions = {"batch_size": batch_size, "threads": threads, "purpose": "scaling"}
+        write_processes("stride2", [0.5], series=f"{RUN_ID}-{batch_size}-{threads}", **conditions)
+    shown = answer(monkeypatch, capsys, "show", "stride2", "--batch-size", "1", "--threads", "1")
+    assert (shown["batch_size"], shown["threads"]) == (1, 1)
+    assert answer(monkeypatch, capsys, "show", "stride2")["batch_size"] == 64  # the newest, where there are no others
+    assert answer(monkeypatch, capsys, "diff", "stride2", "stride2", "--batch-size", "1")["batch_size"] == 1
+    assert command(monkeypatch, "show", "stride2", "--batch-size", "8") == 1
+    assert capsys.readouterr().err == (
+        "outputs/runs/stride2/stock: holds no run of stride2 in runtime stock with that batch size and number of "
+        "threads, but of --batch-size 1 --threads 1, --batch-size 1 --threads 2, --batch-size 64 --threads 2. "
+        "Measure one: cnnprof run stride2\n"
+    )
+    write_processes("stride2", [0.5])
+    assert answer(monkeypatch, capsys, "show", "stride2")["batch_size"] == 128
+
+
+def test_a_check_of_few_rounds_is_wrong_usage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "check", "--rounds", "2") == 2
+    assert "greater than or equal to 19" in capsys.readouterr().err
 
 
 ERRORS = {

@@ -24,7 +24,7 @@ NODES = (
     Node("Identity", "", 0.0005),
 )
 FUSED = (Node("Conv2D", "conv1", 0.003, 2_000_000, kernel="_FusedConv2D"),)
-STEADY = ((0.010, 0.010), (0.010, 0.010))
+STEADY = ((0.010, 0.010),) * 6
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_op_bars_sets_the_runtimes_side_by_side(ax: Axes) -> None:
 def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
     ax: Axes, draw: Callable[..., Axes], unfused: list[float], published: list[float]
 ) -> None:
-    half = ((0.005, 0.005), (0.005, 0.005))
+    half = ((0.005, 0.005),) * 6
     records = [make_record("baseline", nodes=NODES, plain_s=STEADY), make_record("stride2", nodes=NODES, plain_s=half)]
     draw(compare.stride_table(records), ax=ax)
     drawn = {line.get_label(): line for line in ax.lines}
@@ -135,7 +135,7 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
             make_record("baseline", plain_s=STEADY, baseline_s=STEADY, accuracy=make_accuracy(8600)),
             make_record(
                 "stride2",
-                plain_s=((0.001, 0.001),) * 2,
+                plain_s=((0.001, 0.001),) * 6,
                 baseline_s=STEADY,
                 accuracy=make_accuracy(7960, measured=False),
             ),
@@ -156,7 +156,7 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
 
 def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: Axes) -> None:
     def measured(name: str, seconds: float, correct: int) -> frames.Record:
-        plain_s = ((seconds,) * 2,) * 2
+        plain_s = ((seconds,) * 2,) * 6
         return make_record(name, plain_s=plain_s, baseline_s=STEADY, accuracy=make_accuracy(correct))
 
     runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
@@ -190,12 +190,12 @@ def test_names_of_neighbouring_points_cover_neither_points_nor_names(ax: Axes) -
 
 
 def test_ratio_to_baseline_draws_value_and_interval(ax: Axes) -> None:
-    plain_s = tuple((0.010 + 0.001 * i,) * 2 for i in range(5))
+    plain_s = tuple((0.010 + 0.001 * i,) * 2 for i in range(-1, 6))
     overview = summary.overview(
         [
             make_record("baseline", plain_s=STEADY, baseline_s=STEADY),
-            make_record("stride2", plain_s=plain_s, baseline_s=((0.024, 0.024),) * 5),
-            make_record("stride2", "stock", plain_s=STEADY, baseline_s=((0.020, 0.020),) * 2),
+            make_record("stride2", plain_s=plain_s, baseline_s=((0.024, 0.024),) * 7),
+            make_record("stride2", "stock", plain_s=STEADY, baseline_s=((0.020, 0.020),) * 6),
             make_failure("stride3"),
         ]
     )

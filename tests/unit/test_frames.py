@@ -139,7 +139,7 @@ def test_profiles_and_executions_of_all_runs_stack(tmp_path: Path) -> None:
         write_run(store, record)
     profiles, executions = frames.profiles(records, store), frames.executions(records, store)
     assert list(profiles["variant"].unique()) == ["baseline", "stride2"]
-    assert executions.groupby("variant")["step"].nunique().to_dict() == {"baseline": 4, "stride2": 4}
+    assert executions.groupby("variant")["step"].nunique().to_dict() == {"baseline": 12, "stride2": 12}
 
 
 def test_frames_of_failures_alone_have_their_columns(tmp_path: Path) -> None:

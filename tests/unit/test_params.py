@@ -230,3 +230,12 @@ def test_a_wrong_recipe_is_one_line(params: Path, change: tuple[str, str]) -> No
     with pytest.raises(VariantError) as caught:
         load_recipe("long", params)
     assert str(caught.value) == f"params/recipes/long.yaml: {RECIPES[change]}"
+
+
+def test_a_preset_checks_often_enough_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    text = (PARAMS / "presets" / "quick.yaml").read_text()
+    (tmp_path / "presets" / "hasty.yaml").write_text(text.replace("check_rounds: 20", "check_rounds: 2"))
+    with pytest.raises(VariantError) as caught:
+        load_preset("hasty", tmp_path)
+    assert str(caught.value) == f"{tmp_path}/presets/hasty.yaml: `check_rounds` must be 0 or at least 19. Received: 2."

@@ -35,7 +35,7 @@ def test_a_run_comes_back_as_it_was(store: Store) -> None:
     record = make_record("stride2", "stock")
     folder = store.write_run(record, make_ops(record), "the profiler's text", b"trace")
     assert store.read_run(folder) == record
-    assert store.newest_run("stride2", "stock") == record
+    assert store.newest_runs("stride2", "stock") == [record]
     assert store.read_ops(record).equals(make_ops(record))
     assert store.read_profiler_text(record) == "the profiler's text"
 
@@ -55,12 +55,13 @@ def test_latest_has_the_newest_of_each_variant_and_runtime(store: Store) -> None
 def test_a_failure_does_not_hide_the_last_complete_run_from_show(store: Store) -> None:
     write(store, run_id="20260101T000000Z-0000")
     store.write_failure(make_failure("baseline", run_id="20260102T000000Z-0000"))
-    assert store.newest_run("baseline", "unfused").run_id == "20260101T000000Z-0000"
+    (run,) = store.newest_runs("baseline", "unfused")
+    assert run.run_id == "20260101T000000Z-0000"
 
 
 def test_no_run_is_one_line(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
-        store.newest_run("baseline", "stock")
+        store.newest_runs("baseline", "stock")
     assert str(caught.value) == (
         "outputs/runs/baseline/stock: holds no run of baseline in runtime stock. Measure one: cnnprof run baseline"
     )
@@ -120,7 +121,7 @@ def test_another_schema_version_is_named(store: Store) -> None:
 
 def test_a_half_deleted_run_is_one_line(store: Store) -> None:
     folder = write(store)
-    record = store.newest_run("baseline", "unfused")
+    (record,) = store.newest_runs("baseline", "unfused")
     (folder / "ops.parquet").write_bytes(b"PAR1")
     with pytest.raises(StoreError) as caught:
         store.read_ops(record)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 from cnnprof_lib.analysis import compare, estimates, summary
-from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.params import load_variant
 from tests.builders import (
     PARAMS,
@@ -16,6 +17,7 @@ from tests.builders import (
     make_failure,
     make_ops,
     make_record,
+    make_resolution,
 )
 
 # Ops take 10 ms, the profiled step 12.5 ms.
@@ -124,7 +126,7 @@ def test_architecture_and_shapes_come_from_the_variant() -> None:
 
 
 def test_a_steady_run_has_an_interval_of_no_width() -> None:
-    assert estimates.median_of_blocks([[0.01, 0.03, 0.02]] * 5) == (0.02, 0.02, 0.02)
+    assert estimates.median_of_blocks([[0.01, 0.03, 0.02]] * 6) == (0.02, 0.02, 0.02)
 
 
 def test_the_interval_holds_the_value_and_is_the_same_every_time() -> None:
@@ -135,8 +137,47 @@ def test_the_interval_holds_the_value_and_is_the_same_every_time() -> None:
     assert estimates.median_of_blocks(blocks) == estimate
 
 
+@pytest.mark.parametrize(("count", "low", "high"), [(6, 1, 6), (7, 1, 7), (9, 2, 8), (20, 6, 15), (40, 14, 27)])
+def test_the_interval_of_a_median_lies_between_two_of_the_values(count: int, low: int, high: int) -> None:
+    """The places in tables of the sign test, as in Conover's."""
+    assert estimates.median_of_blocks([[value] for value in range(1, count + 1)])[1:] == (low, high)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_too_few_blocks_have_no_interval(count: int) -> None:
+    value, low, high = estimates.median_of_blocks([[0.01]] * count)
+    assert value == 0.01
+    assert math.isnan(low) and math.isnan(high)
+    assert math.isnan(estimates.ratio_of_sums([1.0] * count, [2.0] * count).low)
+
+
+@pytest.mark.parametrize("count", [6, 20])
+def test_an_interval_holds_the_true_median_as_often_as_it_says(count: int) -> None:
+    """Of 1,000 samples of skewed noise some 50 may miss it; a percentile bootstrap of 6 misses it in some 70."""
+    samples = np.random.default_rng(1).lognormal(size=(1000, count))
+    found = [estimates.median_of_blocks(sample[:, None].tolist()) for sample in samples]
+    assert sum(not low <= 1 <= high for _, low, high in found) <= 50
+
+
+def test_independent_doubts_add_up_by_their_squares() -> None:
+    e = math.e
+    wider = estimates.Estimate(1.0, e**-0.03, e**0.03).widened(e**0.04)
+    assert wider == pytest.approx((1.0, e**-0.05, e**0.05))
+    assert estimates.Estimate(2.0, 2.0, 2.0).widened(1.1) == pytest.approx((2.0, 2 / 1.1, 2.2))
+
+
+def test_ratios_over_blocks_are_widened_by_the_resolution_and_those_over_processes_are_not() -> None:
+    steady = make_record("stride2", plain_s=((0.01,),) * 12, baseline_s=((0.01,),) * 12)
+    assert summary.ratio_to_baseline(steady, None) == (1, 1, 1)
+    assert summary.ratio_to_baseline(steady, make_resolution(1.02)) == pytest.approx((1, 1 / 1.02, 1.02))
+    for blocks, interval in (((4,) * 3, (1 / 1.02, 1.02)), ((2,) * 6, (1, 1))):
+        latency = steady.latency.model_copy(update={"processes": blocks})
+        ratio = summary.ratio_to_baseline(steady.model_copy(update={"latency": latency}), make_resolution(1.02))
+        assert ratio[1:] == pytest.approx(interval), blocks
+
+
 def test_drift_cancels_in_the_ratio_of_paired_blocks() -> None:
-    drift = [1.0, 1.5, 2.0, 3.0]
+    drift = [1.0, 1.5, 2.0, 3.0, 3.5, 4.0]
     ratio = estimates.ratio_of_blocks([[0.5 * d] * 2 for d in drift], [[1.0 * d] * 2 for d in drift])
     assert ratio == (0.5, 0.5, 0.5)
 
@@ -153,8 +194,8 @@ def test_spread_is_the_interquartile_range_over_the_median() -> None:
 
 
 def test_overview_estimates_a_run_and_leaves_a_failure_empty() -> None:
-    plain_s = ((0.010, 0.010), (0.010, 0.010))
-    record = record_of(plain_s=plain_s, baseline_s=((0.040, 0.040), (0.040, 0.040)), accuracy=make_accuracy(8600))
+    plain_s = ((0.010, 0.010),) * 6
+    record = record_of(plain_s=plain_s, baseline_s=((0.040, 0.040),) * 6, accuracy=make_accuracy(8600))
     run, failure = summary.overview([record, make_failure()]).to_dict("records")
     assert (run["latency_s"], run["latency_s_low"], run["latency_s_high"]) == (0.01, 0.01, 0.01)
     assert (run["ratio"], run["ratio_low"], run["ratio_high"]) == (0.25, 0.25, 0.25)
@@ -168,9 +209,9 @@ def test_overview_estimates_a_run_and_leaves_a_failure_empty() -> None:
 
 @pytest.mark.parametrize(("smallest", "indistinct"), [(1.05, False), (1.15, True)])
 def test_overview_says_which_ratio_is_within_the_noise(smallest: float, indistinct: bool) -> None:
-    steps = {"plain_s": ((0.010,), (0.010,)), "baseline_s": ((0.011,), (0.011,))}
+    steps = {"plain_s": ((0.010,),) * 6, "baseline_s": ((0.011,),) * 6}
     records = [make_record("baseline", **steps), make_record("stride2", **steps), make_failure("stride3")]
-    found = Resolution(rounds=(), excluding=0, width=0.1, smallest_ratio=smallest)
+    found = make_resolution(smallest)
     table = summary.overview(records, {"unfused": found})
     assert table["indistinct"].tolist() == [False, indistinct, False]  # the baseline is no other network
     assert table["smallest_ratio"].tolist() == [smallest] * 3
@@ -178,8 +219,8 @@ def test_overview_says_which_ratio_is_within_the_noise(smallest: float, indistin
 
 
 def test_show_warns_of_a_ratio_within_the_noise() -> None:
-    record = make_record("stride2", plain_s=((0.010,), (0.010,)), baseline_s=((0.011,), (0.011,)))
-    found = Resolution(rounds=(), excluding=0, width=0.1, smallest_ratio=1.15)
+    record = make_record("stride2", plain_s=((0.010,),) * 6, baseline_s=((0.011,),) * 6)
+    found = make_resolution(1.15)
     assert summary.show(record, make_ops(record), found)["warnings"] == [
         "The ratio to the baseline, 0.909, is not distinguishable here: "
         "two copies of the baseline differ by a ratio of up to 1.150"
@@ -190,7 +231,7 @@ def test_show_warns_of_a_ratio_within_the_noise() -> None:
 def test_of_several_processes_the_processes_are_resampled() -> None:
     plain_s = tuple((step_s,) for step_s in (0.010, 0.010, 0.011, 0.011, 0.012, 0.012))
     one = make_record(plain_s=plain_s, baseline_s=plain_s)
-    timed = one.latency.model_copy(update={"processes": (2, 2, 2)})
+    timed = one.latency.model_copy(update={"processes": (1,) * 6})
     pooled = one.model_copy(update={"latency": timed})
     (row,) = summary.overview([pooled]).to_dict("records")
     assert (row["latency_s"], row["latency_s_low"], row["latency_s_high"]) == (0.011, 0.010, 0.012)
@@ -206,8 +247,8 @@ def test_show_prints_the_promised_keys() -> None:
         "stock",
         nodes=nodes,
         unattributed_s=0.002,
-        plain_s=((0.008, 0.008), (0.008, 0.008)),
-        baseline_s=((0.016, 0.016), (0.016, 0.016)),
+        plain_s=((0.008, 0.008),) * 6,
+        baseline_s=((0.016, 0.016),) * 6,
         accuracy=make_accuracy(5, 10, measured=False),
     )
     shown = json.loads(json.dumps(summary.show(record, make_ops(record, nodes))))
@@ -223,7 +264,8 @@ def test_show_prints_the_promised_keys() -> None:
         "parameters": record.parameters,
         "macs_per_image": record.macs_per_image,
         "batch_size": 128,
-        "latency_s": {"median": 0.008, "ci95": [0.008, 0.008], "steps": 4},
+        "threads": None,
+        "latency_s": {"median": 0.008, "ci95": [0.008, 0.008], "steps": 12},
         "ratio_to_baseline": {"median": 0.5, "ci95": [0.5, 0.5]},
         "ops": [
             {

@@ -136,7 +136,7 @@ def test_shapes_of_unlike_networks_have_gaps() -> None:
 
 
 def test_overview_tells_measured_recorded_absent_and_failed_apart() -> None:
-    plain_s, baseline_s = ((0.010, 0.010), (0.010, 0.010)), ((0.040, 0.040), (0.040, 0.040))
+    plain_s, baseline_s = ((0.010, 0.010),) * 6, ((0.040, 0.040),) * 6
     steps = {"nodes": NODES, "unattributed_s": 0.002, "plain_s": plain_s, "baseline_s": baseline_s}
     overview = summary.overview(
         [
@@ -186,7 +186,7 @@ def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ(
     assert table["CPU"] == ["Made-up CPU / Another CPU", "Made-up CPU"]
     assert table["oneDNN kernels"] == ["off", "on"]
     assert table["commit"] == ["unknown / 012345678901+changes", "unknown"]
-    assert table["unprofiled steps"] == ["4 in 2 blocks", "4 in 2 blocks"]
+    assert table["unprofiled steps"] == ["12 in 6 blocks", "12 in 6 blocks"]
 
 
 # Foreign text
@@ -237,7 +237,7 @@ def test_escaped_text_is_neither_markdown_nor_html() -> None:
 
 
 def test_findings_compare_the_fastest_with_the_baseline() -> None:
-    base, fast = ((0.040, 0.040),) * 2, ((0.010, 0.010),) * 2
+    base, fast = ((0.040, 0.040),) * 6, ((0.010, 0.010),) * 6
     overview = summary.overview(
         [
             make_record("baseline", plain_s=base, baseline_s=base, accuracy=make_accuracy(8600)),
@@ -254,7 +254,7 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
 
 
 def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> None:
-    record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 2)
+    record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 6)
     failure = make_failure("stride2", "stock", error="out of memory")
     assert prose.variant([record, failure]).split("\n\n") == [
         "### `stride2`: Stride 2 in both convolutions",
