@@ -261,8 +261,12 @@ def test_blocks_of_a_round_are_drawn_together() -> None:
 
 def told(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Rows of layers that are called a change: their interval leaves out 0."""
-    real = ((table["change_s_low"] > 0) | (table["change_s_high"] < 0)) & (table["cause"] != diff.TRACING)
-    return [(row.layer, row.cause) for row in diff.steps(table)[real].itertuples()]
+    rows = diff.steps(table)[["layer", "cause", "change_s_low", "change_s_high"]]
+    return [
+        (layer, cause)
+        for layer, cause, low, high in rows.itertuples(index=False)
+        if (low > 0 or high < 0) and cause != diff.TRACING
+    ]
 
 
 def test_layers_of_two_copies_are_not_told_apart_by_less_than_sessions_differ_by() -> None:
