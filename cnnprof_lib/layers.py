@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]
 Activation = Literal["none", "relu"]
-PositiveInt = Annotated[int, Field(gt=0)]
+LARGEST = 2**31 - 1
+"""What TensorFlow's 32-bit attributes and sizes hold."""
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -171,7 +174,7 @@ class LRN(Layer):
     """
 
     type: Literal["lrn"]
-    depth_radius: Annotated[int, Field(ge=0)]
+    depth_radius: NonNegativeInt
     bias: NonNegativeFloat
     alpha: NonNegativeFloat
     beta: NonNegativeFloat
