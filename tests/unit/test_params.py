@@ -121,10 +121,11 @@ CHANGES = {
     "{conv1: {filters: 2147483648}}": (
         "`conv1.filters` must be less than or equal to 2147483647. Received: 2147483648."
     ),
-    "{conv1: {filters: 2147483647, kernel: 2147483647}}": (
+    "{conv1: {filters: 2147483647, kernel: 65535}}": (
         "`conv1` must have values, parameters and MACs that 64 bits can count. "
-        f"Received: {8 * 8 * 3 * (2**31 - 1) ** 3}."  # its MACs
+        f"Received: {8 * 8 * 3 * (2**31 - 1) * (2**16 - 1) ** 2}."  # its MACs
     ),
+    "{pool1: {window: 65536}}": "`pool1.window` must be less than or equal to 65535. Received: 65536.",
     "{conv1: {use_bias: no}}": "`conv1.use_bias` must be a valid boolean. Received: 'no'.",
     "{conv1: {name: Conv1}}": "`Conv1.name` must match pattern '^[a-z][a-z0-9_]*$'. Received: 'Conv1'.",
     "{conv1: {l2: .nan}}": "`conv1.l2` must be a finite number. Received: nan.",
