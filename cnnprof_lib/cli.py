@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from . import cli_stored, params, terminal
 from .cli_options import OutputsOption, RuntimeOption, console
 from .errors import CnnprofError, VariantError
+from .layers import LARGEST
 from .project import Project, find_project
 from .records import FailureRecord
 from .settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
@@ -44,7 +46,9 @@ def main() -> None:
 def variants(outputs: OutputsOption = "") -> None:
     """What params/ holds, one line each."""
     project = find_project(outputs=outputs)
-    console.print(terminal.variants_table(params.load_variants(project.params), project.store))
+    found, refused = params.load_variants(project.params)
+    console.print(terminal.variants_table(found, project.store))
+    _end(refused)
 
 
 @app.command()
@@ -62,7 +66,7 @@ def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
     recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed than the recipe's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
     logs: Annotated[Path | None, typer.Option("--tensorboard", help="Also log to this folder.")] = None,
     source: DataOption = None,
@@ -70,7 +74,8 @@ def train(
 ) -> None:
     """Train variants and keep the weights as reference; goes on where it was stopped."""
     project = find_project(outputs=outputs)
-    wanted = params.load_variants(project.params) if every else _load(names or [], project)
+    wanted, refused = params.load_variants(project.params) if every else (_load(names or [], project), [])
+    failed: list[CnnprofError] = [*refused]
     recipe = params.load_recipe(recipe_name, project.params)
     if seed is not None:
         recipe = recipe.model_copy(update={"seed": seed})
@@ -85,12 +90,17 @@ def train(
     from .measure.train import train as train_variant
 
     for variant in wanted:
-        with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-            on_row = [progress.update]
-            if logs:
-                on_row.append(EventsFile(logs / variant.name / recipe.key).add)
-            record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
-        console.print(terminal.training_text(record), highlight=False)
+        try:
+            with terminal.TrainingProgress(console, variant.name, recipe) as progress:
+                on_row = [progress.update]
+                if logs:
+                    on_row.append(EventsFile(logs / variant.name / recipe.key).add)
+                record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
+        except CnnprofError as error:
+            failed.append(error)
+        else:
+            console.print(terminal.training_text(record), highlight=False)
+    _end(failed)
 
 
 @app.command()
@@ -121,9 +131,12 @@ def run(
     runtime: Annotated[Runtime | None, typer.Option("--runtime", help="One runtime only.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, not the preset's.")] = None,
     batch_sizes: Annotated[
-        list[int] | None, typer.Option("--batch-size", min=1, help="Images per step, not the preset's; repeatable.")
+        list[int] | None,
+        typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, not the preset's; repeatable."),
     ] = None,
-    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads TensorFlow is held to; repeatable.")] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads TensorFlow is held to; repeatable.")
+    ] = None,
     render: Annotated[bool, typer.Option("--report", help="Write the report afterwards.")] = False,
     source: DataOption = None,
     generated: GeneratedOption = False,
@@ -136,8 +149,7 @@ def run(
     preset = params.load_preset(preset_name, project.params)
     wanted = names or list(preset.variants)
     for name in wanted:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
-        if not (project.params / f"{name}.yaml").is_file():
-            params.load_variant(name, project.params)
+        params.file_of(name, project.params)
     images = GENERATED if generated else _source(source)
     requests = driver.requests(
         wanted,
@@ -231,6 +243,14 @@ def _load(names: list[str], project: Project) -> list[VariantSpec]:
     if not names:
         raise VariantError("No variant named. Name one of `cnnprof variants`, or say --all.")
     return [params.load_variant(name, project.params) for name in names]
+
+
+def _end(failed: Sequence[CnnprofError]) -> None:
+    """Names what went wrong with some of several, and ends with status 1 if anything did."""
+    for error in failed:
+        terminal.say(str(error))
+    if failed:
+        raise typer.Exit(1)
 
 
 def _source(given: Path | None) -> str:

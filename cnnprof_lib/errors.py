@@ -6,13 +6,33 @@ The command line prints the message alone and exits with status 1; a notebook sh
 
 from __future__ import annotations
 
+import re
+
+_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_MOST_SHOWN = 100
+
 
 class CnnprofError(Exception):
-    """Base of every error that cnnprof raises on purpose; its text is one line."""
+    """Base of every error that cnnprof raises on purpose; its text is one line.
+
+    Args:
+        text: What is wrong. Line ends and control characters, as names of files and keys may hold, are escaped.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_NOT_IN_A_LINE.sub(lambda found: repr(found[0])[1:-1], text))
 
     def _render_traceback_(self) -> list[str]:
         """The lines that IPython shows in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def received(value: object) -> str:
+    """``Received: 'same'.``, as messages end or go on to the remedy; a long value is cut short."""
+    text = repr(value)
+    if len(text) > _MOST_SHOWN:
+        text = f"{text[:_MOST_SHOWN]}... ({len(text):,} characters)"
+    return f"Received: {text}."
 
 
 class VariantError(CnnprofError):

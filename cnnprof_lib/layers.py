@@ -17,7 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]
 Activation = Literal["none", "relu"]
-PositiveInt = Annotated[int, Field(gt=0)]
+LARGEST = 2**31 - 1
+"""What TensorFlow's 32-bit attributes and sizes hold."""
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST)]
+_WIDEST = 2**16 - 1
+"""No image is wider; TensorFlow walks through the whole of a window, whatever of it holds pixels."""
+Side = Annotated[int, Field(gt=0, le=_WIDEST)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -99,7 +105,7 @@ class Conv(_Weighted, _Windowed):
 
     type: Literal["conv"]
     filters: PositiveInt
-    kernel: PositiveInt
+    kernel: Side
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return (*self._slide("kernel", self.kernel, shape), self.filters)
@@ -115,7 +121,7 @@ class DepthwiseConv(_Weighted, _Windowed):
     """Convolution of each channel by itself with ``depth_multiplier`` kernels."""
 
     type: Literal["depthwise_conv"]
-    kernel: PositiveInt
+    kernel: Side
     depth_multiplier: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
@@ -134,7 +140,7 @@ class SeparableConv(_Weighted, _Windowed):
 
     type: Literal["separable_conv"]
     filters: PositiveInt
-    kernel: PositiveInt
+    kernel: Side
     depth_multiplier: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
@@ -171,7 +177,7 @@ class LRN(Layer):
     """
 
     type: Literal["lrn"]
-    depth_radius: Annotated[int, Field(ge=0)]
+    depth_radius: Annotated[int, Field(ge=0, le=_WIDEST)]
     bias: NonNegativeFloat
     alpha: NonNegativeFloat
     beta: NonNegativeFloat
@@ -193,7 +199,7 @@ class Pool(_Windowed):
     """Maximum or average over a square window."""
 
     type: Literal["max_pool", "avg_pool"]
-    window: PositiveInt
+    window: Side
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return (*self._slide("window", self.window, shape), shape[2])

@@ -2,53 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-from .errors import VariantError
+from .errors import VariantError, received
 from .layers import Spec
 from .settings import PresetSpec, RecipeSpec
+from .strict_yaml import read_yaml
 from .variant import VariantSpec
 
 _Spec = TypeVar("_Spec", bound=Spec)
 
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys silently; a parameter file must not."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+_PLAIN_NAME = re.compile(r"(?!.*\.yaml$)\w[\w.-]{0,59}")
+_IN_YAML = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must hold keys and values"),
+    "tuple_type": "must be a list",
+}
+"""Rules that pydantic words for Python."""
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping.
+def file_of(name: str, folder: Path) -> Path:
+    """The file of a variant, recipe or preset in its folder.
 
     Raises:
-        VariantError: the file is missing, is not YAML, holds a key twice or is not a mapping.
+        VariantError: ``name`` is a path or otherwise no plain name, or there is no such file.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise VariantError(f"{path}: no such file. Known in {path.parent}: {known}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise VariantError(f"{path}: cannot be read ({_one_line(error)}).") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise VariantError(f"{path}: line {line} is not valid: {error.problem}.") from error
-    if not isinstance(content, dict):
-        raise VariantError(f"{path}: must hold keys and values. Received: {content!r}.")
-    return content
+    path = folder / f"{name}.yaml"
+    if not _PLAIN_NAME.fullmatch(name):
+        problem = f"a name must be plain, without folder, space or .yaml. {received(name)}"
+    elif not path.exists():
+        problem = "no such file."
+    else:
+        return path
+    raise VariantError(f"{path}: {problem} Known in {folder}: {', '.join(_names(folder)) or 'none'}.")
+
+
+def _names(folder: Path) -> list[str]:
+    """What the files of ``folder`` are called; hidden ones are an editor's or the system's."""
+    return sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith("."))
+
+
+def _read(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file of ``name`` and what it says, its name among it."""
+    path = file_of(name, folder)
+    content = {"name": name, **read_yaml(path)}
+    if content["name"] != name:
+        raise VariantError(
+            f"{path}: `name` must be the file's. {received(content['name'])} Leave it out, or rename the file."
+        )
+    return path, content
 
 
 def validate(spec: type[_Spec], content: Mapping[str, Any], path: Path) -> _Spec:
@@ -69,19 +75,24 @@ def _explain(error: Any, content: Mapping[str, Any]) -> str:
     """One pydantic error as ```key` must ... Received: value.``."""
     if error["type"] == "rule":
         context = error["ctx"]
-        return f"`{context['key']}` {context['rule']}. Received: {context['value']!r}."
+        return f"`{context['key']}` {context['rule']}. {received(context['value'])}"
     key = _key(error["loc"], content)
     if error["type"] == "missing":
         return f"`{key}` is required."
     if error["type"] == "extra_forbidden":
-        return f"`{key}` is not a known key. Received: {error['input']!r}."
+        return f"`{key}` is not a known key. {received(error['input'])}"
     if error["type"] == "union_tag_not_found":
         return f"`{key}.type` is required."
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]
-        return f"`{key}.type` must be one of {context['expected_tags']}. Received: {context['tag']!r}."
-    rule = error["msg"].removeprefix("Input should ")
-    return f"`{key}` must {rule}. Received: {error['input']!r}."
+        return f"`{key}.type` must be one of {context['expected_tags']}. {received(context['tag'])}"
+    return f"`{key}` {_IN_YAML.get(error['type']) or in_words(error['msg'])}. {received(error['input'])}"
+
+
+def in_words(message: str) -> str:
+    """What follows the key: pydantic's ``String should have ...`` as ``must have ...``, anything else in brackets."""
+    _, should, rule = message.partition(" should ")
+    return f"must {rule.replace(' after validation', '')}" if should else f"cannot be used ({message})"
 
 
 def _key(location: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
@@ -109,36 +120,47 @@ def load_variant(name: str, params_dir: Path) -> VariantSpec:
         params_dir: The folder of parameter files.
 
     Raises:
-        VariantError: see `validate`; also for an ``extends`` that leads back to itself.
+        VariantError: see `file_of`, `read_yaml` and `validate`; also for an ``extends`` that leads back to itself.
     """
-    return _load(name, params_dir, ())
+    path = file_of(name, params_dir)
+    try:
+        (first_path, first), *others = reversed(_chain(name, params_dir))
+        variant = validate(VariantSpec, first, first_path)
+        for other_path, content in others:
+            variant = validate(VariantSpec, _merge(variant, content, other_path), other_path)
+    except VariantError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise VariantError(f"{path}: extends {error}") from None
+    return variant
 
 
-def _load(name: str, params_dir: Path, chain: tuple[str, ...]) -> VariantSpec:
-    path = params_dir / f"{name}.yaml"
-    if name in chain:
-        loop = " -> ".join((*chain[chain.index(name) :], name))
-        raise VariantError(f"{params_dir / chain[-1]}.yaml: `extends` must not lead back to itself. Received: {loop}.")
-    content = read_yaml(path)
-    content.setdefault("name", name)
-    parent_name = content.get("extends")
-    if parent_name is None:
-        if "change" in content:
-            raise VariantError(f"{path}: `change` needs `extends`. Received: {content['change']!r}.")
-        return validate(VariantSpec, content, path)
-    if not isinstance(parent_name, str):
-        raise VariantError(f"{path}: `extends` must name a variant. Received: {parent_name!r}.")
-    if not (params_dir / f"{parent_name}.yaml").is_file():
-        raise VariantError(f"{path}: `extends` must name a file of {params_dir}. Received: {parent_name!r}.")
-    parent = _load(parent_name, params_dir, (*chain, name))
-    return validate(VariantSpec, _merge(parent, content, path), path)
+def _chain(name: str, params_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The file of ``name``, the one it extends, and so on to one that extends none, each with what it says."""
+    chain: dict[str, tuple[Path, dict[str, Any]]] = {}
+    while True:
+        path, content = chain[name] = _read(name, params_dir)
+        parent = content.get("extends")
+        if parent is None:
+            if "change" in content:
+                raise VariantError(f"{path}: `change` needs `extends`. {received(content['change'])}")
+            return list(chain.values())
+        if not isinstance(parent, str):
+            raise VariantError(f"{path}: `extends` must name a variant. {received(parent)}")
+        if parent not in _names(params_dir):
+            raise VariantError(f"{path}: `extends` must name a file of {params_dir}. {received(parent)}")
+        if parent in chain:
+            names = list(chain)
+            loop = " -> ".join((*names[names.index(parent) :], parent))
+            raise VariantError(f"{path}: `extends` must not lead back to itself. Received: {loop}.")
+        name = parent
 
 
 def _merge(parent: VariantSpec, content: dict[str, Any], path: Path) -> dict[str, Any]:
     """The parent's keys, replaced by the child's; ``change`` replaces keys of single layers."""
     change = content.get("change", {})
     if not isinstance(change, dict) or not all(isinstance(keys, dict) for keys in change.values()):
-        raise VariantError(f"{path}: `change` must map layers to the keys they change. Received: {change!r}.")
+        raise VariantError(f"{path}: `change` must map layers to the keys they change. {received(change)}")
     merged = {**parent.model_dump(), "change": {}, **content}
     if not isinstance(merged["layers"], (list, tuple)):
         return merged  # for `validate` to refuse
@@ -147,30 +169,30 @@ def _merge(parent: VariantSpec, content: dict[str, Any], path: Path) -> dict[str
     for layer_name, keys in change.items():
         if layer_name not in names:
             known = ", ".join(str(n) for n in names)
-            raise VariantError(f"{path}: `change.{layer_name}` names no layer. Received: {keys!r}. Layers: {known}.")
+            raise VariantError(f"{path}: `change.{layer_name}` names no layer. {received(keys)} Layers: {known}.")
         index = names.index(layer_name)
         layers[index] = {**layers[index], **keys}
     return {**merged, "layers": layers}
 
 
-def load_variants(params_dir: Path) -> list[VariantSpec]:
+def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[VariantError]]:
     """Loads every variant of ``params_dir``, the baseline first, then by MACs, largest first.
 
+    Returns:
+        The variants, and what is wrong with each file that is none.
+
     Raises:
-        VariantError: one cannot be loaded, two share a name, or there is none.
+        VariantError: there is no file.
     """
-    by_name: dict[str, Path] = {}
-    variants = []
-    for path in sorted(params_dir.glob("*.yaml")):
-        variant = load_variant(path.stem, params_dir)
-        if variant.name in by_name:
-            other = by_name[variant.name]
-            raise VariantError(f"{path}: `name` must be unique. Received: {variant.name!r}, also in {other}.")
-        by_name[variant.name] = path
-        variants.append(variant)
-    if not variants:
+    variants, refused = [], []
+    for name in _names(params_dir):
+        try:
+            variants.append(load_variant(name, params_dir))
+        except VariantError as error:
+            refused.append(error)
+    if not variants and not refused:
         raise VariantError(f"{params_dir}: holds no variant (*.yaml). Go to the project's folder or name it.")
-    return sorted(variants, key=lambda v: (v.name != "baseline", -v.macs_per_image, v.name))
+    return sorted(variants, key=lambda v: (v.name != "baseline", -v.macs_per_image, v.name)), refused
 
 
 def load_recipe(name: str, params_dir: Path) -> RecipeSpec:
@@ -184,9 +206,5 @@ def load_preset(name: str, params_dir: Path) -> PresetSpec:
 
 
 def _load_settings(spec: type[_Spec], name: str, folder: Path) -> _Spec:
-    path = folder / f"{name}.yaml"
-    return validate(spec, {"name": name, **read_yaml(path)}, path)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    path, content = _read(name, folder)
+    return validate(spec, content, path)

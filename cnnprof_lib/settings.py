@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .layers import Fraction, NonNegativeFloat, PositiveInt, Spec
+from .layers import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
 
 Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]
@@ -20,6 +20,8 @@ DEFAULT_RECIPE = "fast"
 CHECK_ROUNDS = 19
 """Fewest rounds of a check: that a new ratio stays within the largest of 19 others has the odds 19 to 20, 95%."""
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What NumPy's and Keras' generators take."""
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -84,12 +86,12 @@ class Staircase(Spec):
 class Augmentation(Spec):
     """What a training image goes through: a random crop to the network's input size, and these."""
 
-    shift: Annotated[int, Field(ge=0)] | None = None
+    shift: NonNegativeInt | None = None
     """How many pixels the crop may lie off the centre, up, down and to the sides; null for as far as the image goes."""
     flip: bool = False
     brightness: NonNegativeFloat = 0.0
     """Largest brightness change, in steps of the 0 to 255 scale."""
-    contrast: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    contrast: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], Field(strict=False)] | None = None
     """Range of the contrast factor."""
     standardize: Literal["after_colour", "before_colour"] = "after_colour"
     """Whose mean and deviation become 0 and 1: the image's with its colours changed, as in the TensorFlow tutorial,
@@ -110,11 +112,11 @@ class RecipeSpec(Spec):
     After n steps the decay is min(averaging, (1 + n) / (10 + n)), see `tf.train.ExponentialMovingAverage`."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Of the training steps; weights are kept and evaluated in float32."""
-    held_out: Annotated[int, Field(ge=0)]
+    held_out: NonNegativeInt
     """Training images kept aside to choose by; never trained on."""
     checkpoint_every: PositiveInt
     """Steps between checkpoints, and between rows of the history."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     """Of the initial weights, the order of the images and their augmentation."""
 
     @property
@@ -169,10 +171,10 @@ class PresetSpec(Spec):
     steps_per_block: PositiveInt
     processes: PositiveInt = 1
     """Processes per variant and runtime; the variants' order is shuffled between rounds of processes."""
-    check_rounds: Annotated[int, Field(ge=0)] = 0
+    check_rounds: NonNegativeInt = 0
     """Rounds of the baseline against itself, `CHECK_ROUNDS` at least, with which a report first finds out what the
     machine can tell apart, and then what it can do at most; 0 leaves both to the commands `check` and `roofline`."""
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _check_rounds_suffice(self) -> PresetSpec:

@@ -10,6 +10,8 @@ from .variant import VariantSpec
 FLOAT32_BYTES = 4
 _MOVES_NOTHING = ("flatten", "dropout")
 """At inference the one renames a shape and the other is not there."""
+_ONE_KERNEL = ("conv", "depthwise_conv", "dense", "max_pool", "avg_pool", "global_avg_pool", "lrn")
+"""Read their whole input while they write their whole output; others may work in place, or in two steps."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,18 @@ def layer_traffic(variant: VariantSpec, batch_size: int) -> tuple[LayerTraffic, 
         rows.append(LayerTraffic(cost.name, cost.type, cost.macs * batch_size, values * FLOAT32_BYTES))
         shape = cost.output_shape
     return tuple(rows)
+
+
+def least_bytes(variant: VariantSpec, batch_size: int) -> tuple[int, str]:
+    """What a step must hold in memory at once, whatever runs it, and the layer that most of it is for.
+
+    A lower bound: all weights, and the input and output of one layer for ``batch_size`` images, as float32.
+    """
+    weights, held, shape = 0, [(0, 0, "")], variant.input.shape
+    for cost in variant.costs():
+        values = (math.prod(shape), math.prod(cost.output_shape))
+        at_once = batch_size * (sum(values) if cost.type in _ONE_KERNEL else max(values))
+        held.append((at_once + cost.parameters, at_once, cost.name))
+        weights += cost.parameters
+        shape = cost.output_shape
+    return (weights + max(at_once for _, at_once, _ in held)) * FLOAT32_BYTES, max(held)[2]

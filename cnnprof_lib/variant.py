@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -65,9 +66,13 @@ class VariantSpec(Spec):
         shape = self.input.shape
         for layer in self.layers:
             try:
-                shape = layer.output_shape(shape)
+                out = layer.output_shape(shape)
             except ShapeError as error:
                 raise _rule(f"{layer.name}.{error.key}", error.rule, error.value) from error
+            largest = max(math.prod(out), layer.parameters(shape), layer.macs(shape))
+            if largest >= 2**63:
+                raise _rule(layer.name, "must have values, parameters and MACs that 64 bits can count", largest)
+            shape = out
         if shape != (self.classes,):
             rule = f"must end in one value per class ({self.classes}), but its output has shape {shape}"
             raise _rule("layers", rule, self.layers[-1].name)

@@ -16,6 +16,7 @@ from ..variant import VariantSpec
 from . import model as models
 from . import weights
 from .data import DataSet
+from .memory import require_memory
 from .pixels import evaluation_batches
 from .sources import Images, Labels
 
@@ -69,8 +70,9 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
         path: A ``.weights.h5`` file to score in place of the reference weights.
 
     Raises:
-        MeasureError: the weights are missing, damaged or another network's.
+        MeasureError: the weights are missing, damaged or another network's, or memory cannot hold the network.
     """
+    require_memory(variant, min(EVALUATION_BATCH, len(dataset.test_labels)))
     built = models.build(variant, seed=0)
     loaded = weights.load(built, variant, store, path)
     if loaded.origin == "initial":

@@ -1,10 +1,36 @@
-"""How much memory a step holds at once, from the allocators' records in the step statistics."""
+"""How much memory a step holds at once: at least, from shapes, and measured, from the allocators' records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import psutil
+import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
+
+from ..errors import MeasureError
+from ..traffic import least_bytes
+from ..units import num_bytes
+from ..variant import VariantSpec
+
+
+def require_memory(variant: VariantSpec, batch_size: int) -> None:
+    """Refuses a network that this machine cannot hold, before it is built; on a GPU its own memory decides.
+
+    Args:
+        variant: The network.
+        batch_size: Images per step.
+
+    Raises:
+        MeasureError: a step needs more than all memory and swap, used or not.
+    """
+    needed, layer = least_bytes(variant, batch_size)
+    there = psutil.virtual_memory().total + psutil.swap_memory().total
+    if needed > there and not tf.config.list_physical_devices("GPU"):
+        raise MeasureError(
+            f"{variant.name}.yaml: needs at least {num_bytes(needed)} of memory for {batch_size:,} images, most of it "
+            f"for `{layer}`. Received: {num_bytes(there)} in this machine. Make the layer or the batch smaller."
+        )
 
 
 def live_peak(metadata: config_pb2.RunMetadata, layer_of: Callable[[str], str]) -> tuple[int, str]:

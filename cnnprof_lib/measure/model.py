@@ -45,8 +45,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         With n = bias + alpha * (sum of x**2 over the band) and y = x * n**-beta, a gradient g of y becomes
         g * n**-beta - 2 * alpha * beta * x * (sum of g * y / n over the band).
         """
-        ones = tf.ones((x.shape[-1], x.shape[-1]), x.dtype)
-        band = tf.linalg.band_part(ones, self.depth_radius, self.depth_radius)
+        channels = x.shape[-1]
+        reach = min(self.depth_radius, channels)  # a band takes no wider one, unlike the kernel used at inference
+        band = tf.linalg.band_part(tf.ones((channels, channels), x.dtype), reach, reach)
         n = self.bias + self.alpha * tf.tensordot(x * x, band, 1)
         power = tf.exp(-self.beta * tf.math.log(n))  # faster than tf.pow
         y = x * power

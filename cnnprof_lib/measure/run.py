@@ -78,6 +78,8 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         baseline=load_variant(BASELINE, project.params),
         preset=load_preset(request.preset, project.params),
     )
+    for network_spec in (conditions.variant, conditions.baseline):
+        memory.require_memory(network_spec, conditions.batch_size)
     if request.train != "never":
         on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
         train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))

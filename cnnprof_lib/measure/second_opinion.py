@@ -25,6 +25,7 @@ from ..settings import PresetSpec, Runtime
 from ..stamps import utc_now
 from . import machine, ops
 from . import runtime as runtimes
+from .memory import require_memory
 from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network
 from .session import NetworkSession, TracedStep
 
@@ -60,6 +61,7 @@ def compare(
     runtimes.set_up(runtime)
     variant = load_variant(variant_name, project.params)
     preset = load_preset(preset_name, project.params)
+    require_memory(variant, preset.batch_size)
     images = prepare_images(load_dataset(source), variant.input, preset.batch_size, preset.seed)
     network = prepare_network(variant, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
     try:

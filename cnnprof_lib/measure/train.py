@@ -28,7 +28,8 @@ from . import model as models
 from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity, only_process, writing
 from .data import DataSet
-from .evaluate import Classifier, accuracy
+from .evaluate import EVALUATION_BATCH, Classifier, accuracy
+from .memory import require_memory
 from .optimize import Trainer
 from .pixels import HELD_OUT_SEED, held_out_split
 
@@ -58,7 +59,10 @@ def train(
         TrainingError: another process trains the same, the checkpoint belongs to another network or recipe, a batch
             is larger than the data, the loss is no longer a number, or something cannot be written. Older results are
             intact.
+        MeasureError: memory cannot hold the network.
     """
+    scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
+    require_memory(variant, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     folder = store.training_dir(variant.name, recipe.key)
     checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
     with only_process(folder):

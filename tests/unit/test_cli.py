@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,11 +15,16 @@ import pytest
 
 from cnnprof_lib import cli, report
 from cnnprof_lib.analysis import frames, summary
+from cnnprof_lib.errors import TrainingError
 from cnnprof_lib.export import pdf
+from cnnprof_lib.measure import data, train
+from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, RunRequest
 from cnnprof_lib.store import Store
+from cnnprof_lib.training_records import TrainingRecord
+from cnnprof_lib.variant import VariantSpec
 from tests.builders import (
     RUN_ID,
     make_accuracy,
@@ -27,6 +33,7 @@ from tests.builders import (
     make_ops,
     make_record,
     make_roofline,
+    make_training,
     write_run,
 )
 
@@ -59,6 +66,68 @@ def test_variants_are_listed_one_line_each(
     assert lines[1].split()[0] == "baseline"
     assert "1,068,298   18.47M  not trained" in lines[1]
     assert len(lines) == 1 + len(list((ROOT / "params").glob("*.yaml")))
+
+
+BROKEN = (
+    "params/broken.yaml: line 2 is not valid: while parsing a flow node, expected the node content, "
+    "but found '<stream end>'.\n"
+    "params/misnamed.yaml: `name` must be the file's. Received: 'other'. Leave it out, or rename the file.\n"
+)
+
+
+@pytest.fixture
+def with_broken_files(project: Path) -> None:
+    """Three variants, a file that is no YAML, and one that gives itself another name."""
+    (project / "params").unlink()
+    shutil.copytree(ROOT / "params/recipes", project / "params/recipes")
+    shutil.copy(ROOT / "params/smoke.yaml", project / "params")
+    for name in ("a", "b"):
+        (project / f"params/{name}.yaml").write_text("title: As smoke\nextends: smoke\n")
+    (project / "params/broken.yaml").write_text("title: [\n")
+    (project / "params/misnamed.yaml").write_text("title: Misnamed\nname: other\nextends: smoke\n")
+
+
+@pytest.mark.usefixtures("with_broken_files")
+def test_a_broken_file_hides_no_other_variant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "variants") == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["variant", "a", "b", "smoke"]
+    assert err == BROKEN
+
+
+@pytest.mark.usefixtures("with_broken_files")
+def test_a_training_of_all_goes_on_after_one_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train_variant(variant: VariantSpec, *_: object, **options: object) -> TrainingRecord:
+        if variant.name == "a":
+            raise TrainingError("a: the loss is nan in step 1.")
+        return make_training("smoke").model_copy(update={"variant": variant})
+
+    monkeypatch.setattr(data, "load", lambda *_, **options: None)
+    monkeypatch.setattr(runtimes, "set_up", lambda name: None)
+    monkeypatch.setattr(train, "train", train_variant)
+    assert command(monkeypatch, "train", "--all", "--recipe", "short") == 1
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in out.splitlines()] == ["b", "smoke"]
+    assert err == f"{BROKEN}a: the loss is nan in step 1.\n"
+
+
+def test_names_are_checked_before_anything_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "run_notebook", lambda *_: pytest.fail("something was run"))
+    for arguments in (("run", "smoke"), ("train",), ("evaluate",)):
+        for name in ("presets/quick", "../params/smoke", "", "smoke.yaml"):
+            assert command(monkeypatch, *arguments, name) == 1
+            assert capsys.readouterr().err == (
+                f"params/{name}.yaml: a name must be plain, without folder, space or .yaml. Received: {name!r}. "
+                "Known in params: "
+                "baseline, filters32, pool-large, smoke, stride2, stride2-filters32, stride3, stride5.\n"
+            )
+    assert not (project / "outputs").exists()
 
 
 def test_data_says_how_to_get_images(
@@ -193,6 +262,9 @@ def test_images_that_are_named_and_missing_stop_a_run_and_a_training(
 def test_wrong_usage_has_status_2(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command(monkeypatch, "run", "--runtime", "fused") == 2
     assert command(monkeypatch, "nosuch") == 2
+    assert command(monkeypatch, "run", "--batch-size", "2147483648") == 2
+    assert command(monkeypatch, "run", "--threads", "2147483648") == 2
+    assert command(monkeypatch, "train", "smoke", "--seed", "4294967296") == 2
 
 
 def test_outside_a_project_it_says_so(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic_core._pydantic_core import list_all_errors
 
 from cnnprof_lib.errors import VariantError
-from cnnprof_lib.params import load_preset, load_recipe, load_variant, load_variants
+from cnnprof_lib.params import in_words, load_preset, load_recipe, load_variant, load_variants
 
 PARAMS = Path(__file__).parents[2] / "params"
 PUBLISHED = {
@@ -51,7 +55,8 @@ def test_published_variants_have_the_thesis_shapes(name: str) -> None:
 
 
 def test_every_parameter_file_of_the_project_loads() -> None:
-    variants = load_variants(PARAMS)
+    variants, refused = load_variants(PARAMS)
+    assert refused == []
     assert [variant.name for variant in variants][:2] == ["baseline", "pool-large"]
     assert {"stride2-filters32", "smoke"} <= {variant.name for variant in variants}
     for path in (PARAMS / "presets").glob("*.yaml"):
@@ -113,6 +118,16 @@ CHANGES = {
     "{conv1: {strid: 2}}": "`conv1.strid` is not a known key. Received: 2.",
     "{conv1: {padding: sam}}": "`conv1.padding` must be 'same' or 'valid'. Received: 'sam'.",
     "{conv1: {use_bias: 1}}": "`conv1.use_bias` must be a valid boolean. Received: 1.",
+    "{conv1: {filters: 2147483648}}": (
+        "`conv1.filters` must be less than or equal to 2147483647. Received: 2147483648."
+    ),
+    "{conv1: {filters: 2147483647, kernel: 65535}}": (
+        "`conv1` must have values, parameters and MACs that 64 bits can count. "
+        f"Received: {8 * 8 * 3 * (2**31 - 1) * (2**16 - 1) ** 2}."  # its MACs
+    ),
+    "{pool1: {window: 65536}}": "`pool1.window` must be less than or equal to 65535. Received: 65536.",
+    "{conv1: {use_bias: no}}": "`conv1.use_bias` must be a valid boolean. Received: 'no'.",
+    "{conv1: {name: Conv1}}": "`Conv1.name` must match pattern '^[a-z][a-z0-9_]*$'. Received: 'Conv1'.",
     "{conv1: {l2: .nan}}": "`conv1.l2` must be a finite number. Received: nan.",
     "{pool1: {window: 9, padding: valid}}": (
         "`pool1.window` must not exceed its input of 8x8 under `padding: valid`. Received: 9."
@@ -145,11 +160,21 @@ FILES = {
     "title: Wide\nextends: 3": "`extends` must name a variant. Received: 3.",
     "title: Wide\nchange: {conv1: {stride: 2}}": "`change` needs `extends`. Received: {'conv1': {'stride': 2}}.",
     "title: Wide\ntitle: Wider": "line 2 is not valid: `title` stands twice.",
-    "title: [": "line 1 is not valid: expected the node content, but found '<stream end>'.",
+    "title: [": (
+        "line 1 is not valid: while parsing a flow node, expected the node content, but found '<stream end>'."
+    ),
     "- title": "must hold keys and values. Received: ['title'].",
     "": "must hold keys and values. Received: None.",
     "title: Wide\nextends: small\nlayers: []": "`layers` must hold at least one layer. Received: [].",
-    "title: Wide\nextends: small\nlayers: 3": "`layers` must be a valid tuple. Received: 3.",
+    "title: Wide\nextends: small\nlayers: [3]": "`layers.0` must hold keys and values. Received: 3.",
+    "title: Wide\nextends: small\ninput: 3": "`input` must hold keys and values. Received: 3.",
+    "title: ''\nextends: small": "`title` must have at least 1 character. Received: ''.",
+    "title: Wide\nextends: ../small": "`extends` must name a file of params. Received: '../small'.",
+    "title: Wide\nextends: small\nname: other": (
+        "`name` must be the file's. Received: 'other'. Leave it out, or rename the file."
+    ),
+    'title: Wide\nextends: small\n"a\\nb": 1': "`a\\nb` is not a known key. Received: 1.",
+    "title: Wide\nextends: small\nlayers: 3": "`layers` must be a list. Received: 3.",
     "title: Wide\nextends: small\nlayers: [{name: a}]": "`a.type` is required.",
     "title: Wide\nextends: small\nlayers: [{name: a, type: convv}]": (
         "`a.type` must be one of 'conv', 'depthwise_conv', 'separable_conv', 'batch_norm', 'lrn', 'relu', 'max_pool', "
@@ -181,16 +206,103 @@ def test_an_extends_cycle_names_its_files(params: Path) -> None:
     (params / "b.yaml").write_text("title: B\nextends: a")
     with pytest.raises(VariantError) as caught:
         load_variant("a", params)
-    assert str(caught.value) == "params/b.yaml: `extends` must not lead back to itself. Received: a -> b -> a."
-
-
-def test_two_files_cannot_share_a_name(params: Path) -> None:
-    (params / "other.yaml").write_text("name: small\ntitle: Other\nextends: small")
-    with pytest.raises(VariantError) as caught:
-        load_variants(params)
     assert str(caught.value) == (
-        "params/small.yaml: `name` must be unique. Received: 'small', also in params/other.yaml."
+        "params/a.yaml: extends params/b.yaml: `extends` must not lead back to itself. Received: a -> b -> a."
     )
+
+
+def test_a_chain_of_any_length_is_followed(params: Path) -> None:
+    for number, before in enumerate(["small", *(f"n{n}" for n in range(300))]):
+        (params / f"n{number}.yaml").write_text(f"title: T\nextends: {before}\n")
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 200)
+    try:
+        assert load_variant("n300", params).parameters == load_variant("small", params).parameters
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+def test_a_file_that_extends_a_broken_one_names_both(params: Path) -> None:
+    (params / "wide.yaml").write_text("title: Wide\nextends: small\nchange: {conv1: {filter: 8}}\n")
+    (params / "wider.yaml").write_text("title: Wider\nextends: wide\n")
+    (params / "widest.yaml").write_text("title: Widest\nextends: wider\n")
+    for name in ("wider", "widest"):
+        with pytest.raises(VariantError) as caught:
+            load_variant(name, params)
+        assert str(caught.value) == (
+            f"params/{name}.yaml: extends params/wide.yaml: `conv1.filter` is not a known key. Received: 8."
+        )
+
+
+def test_a_broken_file_hides_no_other(params: Path) -> None:
+    (params / "a.yaml").write_text("title: [\n")
+    (params / "b.yaml").write_text("title: B\nname: c\nextends: small\n")
+    (params / "other.yaml").write_text("title: Other\nextends: small\n")
+    (params / ".#small.yaml").symlink_to("nobody@nowhere")  # an editor's lock
+    (params / "z z.yaml").write_text("title: Z\nextends: small\n")
+    variants, refused = load_variants(params)
+    assert [variant.name for variant in variants] == ["other", "small"]
+    assert [str(error) for error in refused] == [
+        "params/a.yaml: line 2 is not valid: while parsing a flow node, expected the node content, "
+        "but found '<stream end>'.",
+        "params/b.yaml: `name` must be the file's. Received: 'c'. Leave it out, or rename the file.",
+        "params/z z.yaml: a name must be plain, without folder, space or .yaml. Received: 'z z'. "
+        "Known in params: a, b, other, small, z z.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../small", "presets/slow", "/etc/small", "small.yaml", "a b", "a" * 61]
+)
+def test_a_name_is_no_path(params: Path, name: str) -> None:
+    (params / "presets").mkdir()
+    (params / "presets/slow.yaml").write_text(SMALL)
+    (params.parent / "small.yaml").write_text(SMALL)
+    with pytest.raises(VariantError) as caught:
+        load_variant(name, params)
+    assert str(caught.value) == (
+        f"{params / f'{name}.yaml'}: a name must be plain, without folder, space or .yaml. Received: {name!r}. "
+        "Known in params: small."
+    )
+
+
+EXPO = """
+title: alpha as 1e-4
+input: {height: 8, width: 8, channels: 3}
+classes: 10
+layers:
+  - {name: n1, type: lrn, depth_radius: 4, bias: 1.0, alpha: 1e-4, beta: 0.75}
+  - {name: logits, type: dense, units: 10}
+"""
+MERGE = """
+title: 2024-02-30
+input: {height: 32, width: 32, channels: 3}
+classes: 10
+layers:
+  - &c {name: c1, type: conv, filters: 16, kernel: 3, activation: relu}
+  - {<<: *c, name: c2}
+  - {<<: *c, name: c3, stride: 2}
+  - {name: gap, type: global_avg_pool}
+  - {name: logits, type: dense, units: 10}
+"""
+
+
+def test_numbers_with_exponents_and_merge_keys_are_read(params: Path) -> None:
+    (params / "expo.yaml").write_text(EXPO)
+    assert load_variant("expo", params).layer("n1").alpha == 0.0001  # type: ignore[attr-defined]
+    (params / "merge.yaml").write_text(MERGE)
+    variant = load_variant("merge", params)
+    assert (variant.title, variant.parameters, variant.macs_per_image) == ("2024-02-30", 5_258, 3_391_648)
+
+
+VERBS = "be|have|match|contain"
+
+
+@pytest.mark.parametrize("error", list_all_errors(), ids=lambda error: error["type"])
+def test_every_rule_of_pydantic_reads_as_english(error: dict[str, str]) -> None:
+    words = in_words(error["message_template_python"])
+    assert re.match(rf"must (not )?({VERBS}) |cannot be used \([A-Z]", words), words
+    assert not re.search(r"\bshould\b|after validation", words) or words.startswith("cannot be used"), words
 
 
 def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +325,33 @@ def test_recipes_and_presets_are_checked_alike(params: Path) -> None:
     assert str(caught.value) == "params/recipes/long.yaml: `steps` must be greater than 0. Received: 0."
 
 
+PRESETS = {
+    ("seed: 1", "seed: -1"): "`seed` must be greater than or equal to 0. Received: -1.",
+    ("seed: 1", "seed: 4294967296"): "`seed` must be less than 4294967296. Received: 4294967296.",
+    ("seed: 1", "seed: 1\nname: quick"): (
+        "`name` must be the file's. Received: 'quick'. Leave it out, or rename the file."
+    ),
+    ("runtimes: [unfused, stock]", "runtimes: []"): "`runtimes` must have at least 1 item, not 0. Received: [].",
+}
+
+
+@pytest.mark.parametrize("change", PRESETS, ids=lambda change: change[1])
+def test_a_wrong_preset_is_one_line(params: Path, change: tuple[str, str]) -> None:
+    (params / "presets").mkdir()
+    (params / "presets/slow.yaml").write_text((PARAMS / "presets/quick.yaml").read_text().replace(*change))
+    with pytest.raises(VariantError) as caught:
+        load_preset("slow", params)
+    assert str(caught.value) == f"params/presets/slow.yaml: {PRESETS[change]}"
+
+
 RECIPES = {
+    ("seed: 1", "seed: 4294967296"): "`seed` must be less than 4294967296. Received: 4294967296.",
+    ("seed: 1", "seed: 1\nname: short"): (
+        "`name` must be the file's. Received: 'short'. Leave it out, or rename the file."
+    ),
+    ("flip: true", "flip: true, contrast: [0.2, .inf]"): (
+        "`augmentation.contrast.1` must be a finite number. Received: inf."
+    ),
     ("sgd,", "sdg,"): "`optimizer.type` must be one of 'sgd', 'adamw', 'muon'. Received: 'sdg'.",
     ("peak_rate: 0.05", "peak_rate: 0.0"): "`schedule.peak_rate` must be greater than 0. Received: 0.0.",
     ("peak_rate: 0.05", "rate: 0.05"): "`schedule.peak_rate` is required. (1 more)",
