@@ -49,12 +49,12 @@ def variants(outputs: OutputsOption = "") -> None:
 
 @app.command()
 def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
-    """Where CIFAR-10 is, or how to get it."""
+    """Where CIFAR-10 is, or how to get it; how many images were read, and what was left out."""
     from .measure import data as images
 
-    if download:
-        images.load(source, progress=terminal.say)
-    console.print(terminal.location_text(images.locate(source)), highlight=False)
+    place = images.locate(source)
+    dataset = images.load(source, progress=terminal.say) if place.exists or download else None
+    console.print(terminal.location_text(place, dataset), highlight=False, soft_wrap=True)
 
 
 @app.command()

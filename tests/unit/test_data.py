@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from test_sources import RECOGNISED, make_archive, make_folder, make_tree, make_zip, message_of
 
-from cnnprof_lib.measure import data, sources
+from cnnprof_lib.measure import data, official, sources
 
 WHOLE_DATA = os.environ.get("CNNPROF_DATA")
 WHOLE_CACHE = os.environ.get("CNNPROF_CACHE")
@@ -81,6 +81,24 @@ def test_changed_source_is_decoded_again(tmp_path: Path) -> None:
     after = data.load(folder)
     assert (len(before.train_images), len(after.train_images)) == (20, 19)
     assert before.sha256 != after.sha256 != first.sha256
+
+
+def test_notices_are_said_at_every_load(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", make_tree() | {"train/cat/notes.txt": b"x"})
+    expected = f"{path}: left out 1 file: 1 without the suffix of an image (train/cat/notes.txt)."
+    for _ in range(2):
+        said: list[str] = []
+        assert data.load(path, progress=said.append).notices == (expected,)
+        assert said[-1] == expected
+
+
+def test_hidden_files_do_not_count_as_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "a")
+    before = data.load(folder).sha256
+    (folder / "train/.DS_Store").write_bytes(b"x")
+    (folder / "train/cat/._0.png").write_bytes(b"x")
+    monkeypatch.setattr(sources, "decode", no_decoding)
+    assert data.load(folder).sha256 == before
 
 
 @pytest.mark.parametrize("name", [*(f"{name}.npy" for name in data.ARRAYS), "meta.json"])
@@ -284,7 +302,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as local:
         threading.Thread(target=local.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setattr(data, "ARCHIVE_URL", f"http://127.0.0.1:{local.server_port}/cifar-10-binary.tar.gz")
-        monkeypatch.setattr(data, "ARCHIVE_MD5", hashlib.md5(answer["content"]).hexdigest())
+        monkeypatch.setattr(official, "ARCHIVE_MD5", hashlib.md5(answer["content"]).hexdigest())
         yield answer
         local.shutdown()
 
@@ -301,7 +319,7 @@ def test_download_once(tmp_path: Path, server: dict[str, Any]) -> None:
 
 
 def test_download_with_another_checksum(tmp_path: Path, server: dict[str, Any]) -> None:
-    expected = data.ARCHIVE_MD5
+    expected = official.ARCHIVE_MD5
     server["content"] = b"<html>Log in to the hotel's network</html>"
     assert message_of(data.load) == (
         f"cifar-10-binary.tar.gz: md5 of the download must be {expected}. "
