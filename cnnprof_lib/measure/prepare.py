@@ -72,7 +72,7 @@ def prepare_images(dataset: data.DataSet | None, size: InputSpec, batch_size: in
         batch_size: Images per step.
         seed: Seed of made-up images.
     """
-    count = queue_capacity(batch_size)
+    count = queue_capacity((batch_size, size.height, size.width, size.channels))
     if dataset is None:
         made_up = pixels.generated_images(count, size.height, size.width, size.channels, seed)
         return Images(made_up, np.zeros(count, np.int32), None)
