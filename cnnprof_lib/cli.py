@@ -76,9 +76,13 @@ def train(
         recipe = recipe.model_copy(update={"seed": seed})
 
     from .measure import data as images
+    from .measure import fit
     from .measure import runtime as runtimes
 
     dataset = images.load(source, progress=terminal.say)
+    for variant in wanted:  # all of them before the first one's hour
+        fit.check_images(dataset, variant, project.params)
+        fit.in_order_of_weights(dataset, variant, project.store)
     runtimes.set_up("training")
     runtimes.load_tensorflow()
     from .measure.tensorboard import EventsFile
@@ -105,13 +109,18 @@ def evaluate(
     (variant,) = _load([name], project)
 
     from .measure import data as images
+    from .measure import fit
     from .measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
+    fit.check_images(dataset, variant, project.params)
     load_tensorflow()
     from .measure.evaluate import evaluate as score
 
-    console.print(terminal.accuracy_text(score(variant, dataset, project.store, weights)), highlight=False)
+    accuracy = score(variant, dataset, project.store, weights)
+    if not fit.classes_of(fit.training_of(variant, project.store, weights)):
+        terminal.say(f"{fit.ORDER_UNKNOWN}.")
+    console.print(terminal.accuracy_text(accuracy), highlight=False)
 
 
 @app.command()

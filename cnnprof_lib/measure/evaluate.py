@@ -16,8 +16,9 @@ from ..variant import VariantSpec
 from . import model as models
 from . import weights
 from .data import DataSet
+from .fit import in_order_of_weights
+from .official import Images, Labels
 from .pixels import evaluation_batches
-from .sources import Images, Labels
 
 EVALUATION_BATCH = 500
 
@@ -70,7 +71,9 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
 
     Raises:
         MeasureError: the weights are missing, damaged or another network's.
+        DataError: they were trained on other classes.
     """
+    dataset = in_order_of_weights(dataset, variant, store, path)
     built = models.build(variant, seed=0)
     loaded = weights.load(built, variant, store, path)
     if loaded.origin == "initial":
