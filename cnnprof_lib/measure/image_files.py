@@ -74,7 +74,7 @@ def decode(name: str, read: Callable[[], bytes]) -> Images:
         if len(content) > MAX_FILE_BYTES:
             raise DataError(
                 f"{name}: must be at most {MAX_FILE_BYTES:,} bytes, enough for any image of 32x32 pixels. "
-                f"Received: more. Remove it."
+                "Received: more. Remove it."
             )
         with Image.open(io.BytesIO(content), formats=_kinds()) as image:
             size = image.size
@@ -98,6 +98,9 @@ def _rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     if image.mode in ("I", "F", "LAB"):
         raise DataError(f"{name}: must have 8 or 16 bits a value. Received: mode {image.mode}. Save it as RGB.")
     if image.has_transparency_data:
+        marked = image.info.get("transparency")
+        if isinstance(marked, tuple) and max(marked) > 255:  # a colour of 16 bits, where pixels have the upper 8
+            image.info["transparency"] = tuple(value >> 8 for value in marked)
         paper = Image.new("RGBA", image.size, BACKGROUND)
         image = Image.alpha_composite(paper, image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,17 @@ def test_what_is_transparent_is_white() -> None:
     grey16 = Image.fromarray(64 * COUNT)
     assert decoded(grey16, transparency=64 * 1023)[31, 30:].tolist() == [[255] * 3, [255] * 3]
     assert decoded(grey16, transparency=0)[0, ::4][:2].tolist() == [[255] * 3, [1] * 3]
+
+
+def test_a_colour_of_16_bits_may_be_transparent() -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    row = b"\0" + b"".join(struct.pack(">3H", 256 * x, 65_535, 0) for x in range(32))
+    parts = {"IHDR": struct.pack(">IIBBBBB", 32, 32, 16, 2, 0, 0, 0), "tRNS": struct.pack(">3H", 256 * 5, 65_535, 0)}
+    parts |= {"IDAT": zlib.compress(32 * row), "IEND": b""}
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind.encode(), content) for kind, content in parts.items())
+    assert image_files.decode("x", lambda: png)[0, 4:7].tolist() == [[4, 255, 0], [255, 255, 255], [6, 255, 0]]
 
 
 @pytest.mark.parametrize(
