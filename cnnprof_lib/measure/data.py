@@ -48,14 +48,12 @@ class Location:
         kind: What is there, for people: "official archive", "zip of images", ...
         path: The file or folder; for a download not made yet, where it will be.
         exists: False for a download not made yet.
-        decoded: The folder of decoded arrays, None before the first `load`.
     """
 
     origin: str
     kind: str
     path: Path
     exists: bool
-    decoded: Path | None
 
 
 def cache_dir() -> Path:
@@ -76,12 +74,9 @@ def locate(source: Path | None = None, *, cache_dir: Path | None = None) -> Loca
     cache = _cache_or_default(cache_dir)
     origin, path = _choose(source, cache)
     if origin == "download" and not path.exists():
-        return Location(origin, "official archive", path, exists=False, decoded=None)
+        return Location(origin, "official archive", path, exists=False)
     place = sources.recognise(path)
-    mark = sources.fingerprint(place)
-    entry = _entry(cache, mark)
-    is_decoded = _open_entry(entry, mark) is not None
-    return Location(origin, place.kind, place.path, exists=True, decoded=entry if is_decoded else None)
+    return Location(origin, place.kind, place.path, exists=True)
 
 
 def load(

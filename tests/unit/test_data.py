@@ -44,6 +44,13 @@ def no_decoding(source: sources.Source, progress: sources.Progress) -> data.Data
     raise AssertionError("decoded again")
 
 
+def decoded(path: Path) -> Path | None:
+    """The folder of a source's decoded arrays, None where they have to be decoded."""
+    mark = sources.fingerprint(sources.recognise(path))
+    entry = data._entry(data.cache_dir(), mark)
+    return entry if data._open_entry(entry, mark) else None
+
+
 # Loading and the cache
 
 
@@ -106,12 +113,12 @@ def test_hidden_files_do_not_count_as_a_change(tmp_path: Path, monkeypatch: pyte
 def test_damaged_cache_is_rebuilt(tmp_path: Path, name: str, damage: str) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = data.locate(archive).decoded
+    entry = decoded(archive)
     assert entry is not None
     content = (entry / name).read_bytes()
     changed = {"short": content[:-1], "empty": b"", "garbled": b"\xff" * 128 + content[128:]}
     (entry / name).unlink() if damage == "gone" else (entry / name).write_bytes(changed[damage])
-    assert data.locate(archive).decoded is None
+    assert decoded(archive) is None
     assert data.load(archive).train_labels.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
     assert (entry / name).read_bytes() == content
 
@@ -120,7 +127,7 @@ def test_damaged_cache_is_rebuilt(tmp_path: Path, name: str, damage: str) -> Non
 def test_meta_of_another_kind_is_rebuilt(tmp_path: Path, meta: str) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = data.locate(archive).decoded
+    entry = decoded(archive)
     assert entry is not None
     (entry / "meta.json").write_text(meta)
     assert len(data.load(archive).train_images) == 10
@@ -162,7 +169,7 @@ def test_killed_while_moving_into_place_counts_as_missing(tmp_path: Path, monkey
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", killed)
         data.load(archive)
-    assert data.locate(archive).decoded is None
+    assert decoded(archive) is None
     assert len(data.load(archive).train_images) == 10
 
 
@@ -255,18 +262,19 @@ def test_variable_names_the_images_and_the_argument_wins(tmp_path: Path, monkeyp
 
 def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download = tmp_path / "cache" / "cifar-10-binary.tar.gz"
-    assert data.locate() == data.Location("download", "official archive", download, exists=False, decoded=None)
+    assert data.locate() == data.Location("download", "official archive", download, exists=False)
     download.parent.mkdir()
     make_archive(download)
-    assert data.locate() == data.Location("download", "official archive", download, exists=True, decoded=None)
+    assert data.locate() == data.Location("download", "official archive", download, exists=True)
     path = make_zip(tmp_path / "a.zip")
     monkeypatch.setenv("CNNPROF_DATA", str(path))
-    assert data.locate() == data.Location("CNNPROF_DATA", "zip of images", path, exists=True, decoded=None)
+    assert data.locate() == data.Location("CNNPROF_DATA", "zip of images", path, exists=True)
     data.load()
     found = data.locate(path)
     assert (found.origin, found.exists) == ("--data", True)
-    assert found.decoded is not None
-    assert json.loads((found.decoded / "meta.json").read_text())["name"] == "a"
+    entry = decoded(path)
+    assert entry is not None
+    assert json.loads((entry / "meta.json").read_text())["name"] == "a"
     assert (
         message_of(lambda: data.locate(tmp_path / "none"))
         == f"{tmp_path / 'none'}: no such file or folder. {RECOGNISED}"
