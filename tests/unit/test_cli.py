@@ -16,6 +16,7 @@ from PIL import Image
 
 from cnnprof_lib import cli, report
 from cnnprof_lib.export import pdf
+from cnnprof_lib.measure import evaluate
 from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.project import Project
@@ -110,6 +111,24 @@ def test_a_network_of_other_images_is_refused_before_tensorflow_is_loaded(
         "params/five.yaml: `classes` must be 10, as many as ten has. Received: 5. "
         "Change it, name other images, or time the network on made-up ones with --generated."
     )
+
+
+def test_evaluate_says_where_the_order_of_the_classes_is_not_known(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(Path("ten"), "abcdefghij")
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: make_accuracy())
+    result = "top-1 86.00%: 8,600 of 10,000 images of CIFAR-10\n"
+    notice = "The weights' record names no classes: the labels are numbered in the data set's order."
+    assert command(monkeypatch, "evaluate", "smoke", "--weights", "mine.weights.h5", "--data", "ten") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.splitlines()[-1]) == (result, notice)
+    nothing = np.zeros(1, np.uint8)
+    record = make_training("smoke", classes=tuple("abcdefghij"))
+    Store(Path("outputs")).write_training(record, b"weights", nothing, nothing.astype(np.int32))
+    assert command(monkeypatch, "evaluate", "smoke", "--data", "ten") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, notice in captured.err) == (result, False)
 
 
 def test_a_training_on_other_classes_leaves_the_reference(

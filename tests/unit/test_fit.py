@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cnnprof_lib.errors import CnnprofError
-from cnnprof_lib.measure import fit
+from cnnprof_lib.measure import fit, run
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.measure.sources import DataSet
 from cnnprof_lib.params import load_variant
@@ -93,6 +94,24 @@ def test_records_without_classes(tmp_path: Path) -> None:
     old = trained(tmp_path, dataset="CIFAR-10 (JPEG copy)")
     assert fit.classes_of(old.read_training("smoke")) == CLASSES
     assert "were trained on the classes" in refusal(lambda: fit.in_order_of_weights(plane, SMOKE, old))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "origin", "classes", "told"),
+    [
+        (made_up(), "reference", (), True),
+        (made_up(), "reference", CLASSES, False),
+        (made_up(), "initial", (), False),
+        (None, "reference", (), False),
+    ],
+)
+def test_a_run_cautions_where_the_order_is_not_known(
+    dataset: DataSet | None, origin: str, classes: tuple[str, ...], told: bool
+) -> None:
+    network: Any = SimpleNamespace(weights=SimpleNamespace(origin=origin))
+    images: Any = SimpleNamespace(dataset=dataset)
+    caution = "The weights' record names no classes: the labels are numbered in the data set's order"
+    assert (caution in run._warnings(network, images, classes)) == told
 
 
 def test_a_damaged_record_is_left_to_those_who_load_or_replace_it(tmp_path: Path) -> None:
