@@ -53,12 +53,12 @@ def variants(outputs: OutputsOption = "") -> None:
 
 @app.command()
 def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
-    """Where CIFAR-10 is, or how to get it."""
+    """Where CIFAR-10 is, or how to get it; how many images were read, and what was left out."""
     from .measure import data as images
 
-    if download:
-        images.load(source, progress=terminal.say)
-    console.print(terminal.location_text(images.locate(source)), highlight=False)
+    place = images.locate(source)
+    dataset = images.load(source, progress=terminal.say) if place.exists or download else None
+    console.print(terminal.location_text(place, dataset), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -81,9 +81,13 @@ def train(
         recipe = recipe.model_copy(update={"seed": seed})
 
     from .measure import data as images
+    from .measure import fit
     from .measure import runtime as runtimes
 
     dataset = images.load(source, progress=terminal.say)
+    for variant in wanted:  # all of them before the first one's hour
+        fit.check_images(dataset, variant, project.params)
+        fit.in_order_of_weights(dataset, variant, project.store)
     runtimes.set_up("training")
     runtimes.load_tensorflow()
     from .measure.tensorboard import EventsFile
@@ -115,13 +119,18 @@ def evaluate(
     (variant,) = _load([name], project)
 
     from .measure import data as images
+    from .measure import fit
     from .measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
+    fit.check_images(dataset, variant, project.params)
     load_tensorflow()
     from .measure.evaluate import evaluate as score
 
-    console.print(terminal.accuracy_text(score(variant, dataset, project.store, weights)), highlight=False)
+    accuracy = score(variant, dataset, project.store, weights)
+    if not fit.classes_of(fit.training_of(variant, project.store, weights)):
+        terminal.say(f"{fit.ORDER_UNKNOWN}.")
+    console.print(terminal.accuracy_text(accuracy), highlight=False)
 
 
 @app.command()

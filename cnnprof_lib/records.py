@@ -55,6 +55,8 @@ class ImagesRecord(Spec):
     sha256: str | None
     generated: bool
     """True for made-up images, which serve timing only."""
+    classes: tuple[str, ...] = ()
+    """What the labels number, in order; empty for made-up images, and in records of before 2026-11-26, 22:00."""
 
 
 class WeightsRecord(Spec):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .analysis.check import Resolution
-    from .measure.data import Location
+    from .measure.data import DataSet, Location
 
 
 def say(line: str) -> None:
@@ -53,15 +53,15 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     return table
 
 
-def location_text(location: Location) -> str:
-    """Where the images are, or how to get them."""
-    if not location.exists:
+def location_text(location: Location, dataset: DataSet | None) -> str:
+    """Where the images are and how many, or how to get them."""
+    if dataset is None:
         return (
             f"No images yet. Download the {location.kind} with `cnnprof data --download`, "
             "or name a folder, .zip or .tar.gz with --data PATH or CNNPROF_DATA."
         )
-    state = "decoded and cached" if location.decoded else "not decoded yet"
-    return f"{location.path}: {location.kind}, chosen by {location.origin}, {state}."
+    counts = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
+    return f"{location.path}: {location.kind}, chosen by {location.origin}: {dataset.name}, {counts}."
 
 
 def training_text(record: TrainingRecord) -> str:

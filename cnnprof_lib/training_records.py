@@ -60,6 +60,8 @@ class TrainingRecord(Spec):
     """Of the choice of the images held out."""
     dataset: str
     dataset_sha256: str
+    classes: tuple[str, ...] = ()
+    """Of the data set, in the order of the network's outputs; missing in records of before 2026-11-26, 22:00."""
     seconds: float
     """Time spent in training steps and input, summed over resumed parts; evaluation left out. A process that was
     stopped or had to share the processor has this booked too: `step_s` times the steps leaves it out."""

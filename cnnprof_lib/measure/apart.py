@@ -57,12 +57,12 @@ def _train(request: RunRequest, project: Project) -> None:
     from .prepare import load_dataset
     from .train import train
 
-    dataset = load_dataset(request.source)
+    variant, recipe = load_variant(request.variant, project.params), load_recipe(request.recipe, project.params)
+    dataset = load_dataset(request.source, project.params, variant)
     if dataset is None:
         raise TrainingError(
             f"{request.variant}: training needs images. Received: none. Name them with --data PATH or CNNPROF_DATA."
         )
-    variant, recipe = load_variant(request.variant, project.params), load_recipe(request.recipe, project.params)
 
     def tell(row: HistoryRow) -> None:
         _sender.send(f"{row.describe_rest(recipe)}: {row.describe()}")

@@ -40,7 +40,9 @@ def check(
     runtimes.set_up(runtime)
     baseline = load_variant(BASELINE, project.params)
     preset = load_preset(PRESET, project.params)
-    images = prepare_images(load_dataset(source), baseline.input, preset.batch_size, preset.seed)
+    images = prepare_images(
+        load_dataset(source, project.params, baseline), baseline.input, preset.batch_size, preset.seed
+    )
     network = prepare_network(baseline, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
     pairs = []
     for done in range(1, rounds + 1):

@@ -22,16 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from . import sources
+from . import official, sources
+from .image_tree import Progress
+from .official import ARCHIVE_NAME
 from .sources import DataSet as DataSet
-from .sources import Progress
 
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-ARCHIVE_NAME = "cifar-10-binary.tar.gz"
-ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 GIVE_IMAGES = "give images with `--data PATH` or CNNPROF_DATA"
 REACH_S = 6.0  # seconds the server has for a first answer, the look-up of its name included
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
+"""Of decoded arrays; what was decoded under another is decoded anew.
+
+2 (2026-11-26): more kinds of images are read; 16-bit and transparent ones are no longer clipped; `notices`.
+"""
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 DAY_S = 86_400.0
 
@@ -45,14 +48,12 @@ class Location:
         kind: What is there, for people: "official archive", "zip of images", ...
         path: The file or folder; for a download not made yet, where it will be.
         exists: False for a download not made yet.
-        decoded: The folder of decoded arrays, None before the first `load`.
     """
 
     origin: str
     kind: str
     path: Path
     exists: bool
-    decoded: Path | None
 
 
 def cache_dir() -> Path:
@@ -73,12 +74,9 @@ def locate(source: Path | None = None, *, cache_dir: Path | None = None) -> Loca
     cache = _cache_or_default(cache_dir)
     origin, path = _choose(source, cache)
     if origin == "download" and not path.exists():
-        return Location(origin, "official archive", path, exists=False, decoded=None)
+        return Location(origin, "official archive", path, exists=False)
     place = sources.recognise(path)
-    mark = sources.fingerprint(place)
-    entry = _entry(cache, mark)
-    is_decoded = _open_entry(entry, mark) is not None
-    return Location(origin, place.kind, place.path, exists=True, decoded=entry if is_decoded else None)
+    return Location(origin, place.kind, place.path, exists=True)
 
 
 def load(
@@ -94,7 +92,7 @@ def load(
         source: An official archive, a folder or a zip. None: CNNPROF_DATA, else the official archive.
         cache_dir: In place of the function `cache_dir`.
         download: Whether the official archive may be downloaded if it is needed.
-        progress: Called with one line of text now and then.
+        progress: Called with one line of text now and then, and with each of the data set's notices.
 
     Raises:
         DataError: If there are no images, they are damaged or of another kind, or the cache cannot be written.
@@ -115,6 +113,8 @@ def load(
         data = _open_entry(entry, mark)
     if data is None:
         raise DataError(f"{entry}: the decoded images cannot be read back. Set CNNPROF_CACHE to another folder.")
+    for notice in data.notices:
+        say(notice)
     return data
 
 
@@ -142,7 +142,7 @@ def _open_entry(entry: Path, mark: str) -> DataSet | None:
         if meta["fingerprint"] != mark:
             return None
         arrays = {name: _open_array(entry / f"{name}.npy", meta["arrays"][name]) for name in ARRAYS}
-        return DataSet(meta["name"], meta["sha256"], tuple(meta["classes"]), **arrays)
+        return DataSet(meta["name"], meta["sha256"], tuple(meta["classes"]), **arrays, notices=tuple(meta["notices"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -163,7 +163,7 @@ def _decode_into(entry: Path, source: sources.Source, mark: str, progress: Progr
     """
     with _partial_folder(entry.parent) as partial:
         decoded = sources.decode(source, progress)
-        meta: dict[str, Any] = {"name": decoded.name, "sha256": decoded.sha256, "classes": decoded.classes}
+        meta: dict[str, Any] = {key: getattr(decoded, key) for key in ("name", "sha256", "classes", "notices")}
         meta |= {"fingerprint": mark, "arrays": {}}
         for name in ARRAYS:
             array, path = getattr(decoded, name), partial / f"{name}.npy"
@@ -217,9 +217,9 @@ def _download(cache: Path, progress: Progress) -> None:
                 f"Check the network, or {GIVE_IMAGES}."
             )
         received = pooch.file_hash(str(target), alg="md5")
-        if received != ARCHIVE_MD5:
+        if received != official.ARCHIVE_MD5:
             raise DataError(
-                f"{ARCHIVE_NAME}: md5 of the download must be {ARCHIVE_MD5}. Received: {received}. "
+                f"{ARCHIVE_NAME}: md5 of the download must be {official.ARCHIVE_MD5}. Received: {received}. "
                 f"Download it again, or {GIVE_IMAGES}."
             )
         os.replace(target, cache / ARCHIVE_NAME)

@@ -16,9 +16,10 @@ from ..variant import VariantSpec
 from . import model as models
 from . import weights
 from .data import DataSet
+from .fit import in_order_of_weights
 from .memory import require_memory
+from .official import Images, Labels
 from .pixels import evaluation_batches
-from .sources import Images, Labels
 
 EVALUATION_BATCH = 500
 
@@ -71,8 +72,10 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
 
     Raises:
         MeasureError: the weights are missing, damaged or another network's, or memory cannot hold the network.
+        DataError: they were trained on other classes.
     """
     require_memory(variant, min(EVALUATION_BATCH, len(dataset.test_labels)))
+    dataset = in_order_of_weights(dataset, variant, store, path)
     built = models.build(variant, seed=0)
     loaded = weights.load(built, variant, store, path)
     if loaded.origin == "initial":

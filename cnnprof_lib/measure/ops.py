@@ -65,6 +65,9 @@ def node_rows(
         part of the step that is this row's: moments when n kernels run count 1/n for each, so the sum over a step
         is the time in which any kernel ran. ``profiler_us`` is the duration in the whole microseconds that
         ``tf.compat.v1.profiler`` counts, from the node's scheduling on and at least one.
+
+    Raises:
+        MeasureError: a count of bytes is negative.
     """
     rows: list[dict[str, Any]] = []
     for step, (metadata, call_ns) in enumerate(zip(steps, called_ns, strict=True)):
@@ -83,6 +86,12 @@ def node_rows(
                 row["start_ns"] -= call_ns
                 row["self_ns"] = self_ns
         rows.extend(of_step)
+    for row in rows:
+        if (counted := min(row["requested_bytes"], row["persistent_bytes"])) < 0:
+            raise MeasureError(
+                f"{row['node']}: TensorFlow's count of its bytes must not be negative; it has wrapped. "
+                f"Received: {counted:,}. Choose a smaller batch with --batch-size."
+            )
     types = {"step": "int32", "thread": "int64", "self_ns": "float64", "accelerator": "bool"}
     return pd.DataFrame(rows, columns=COLUMNS).astype(types)
 

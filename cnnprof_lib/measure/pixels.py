@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from .sources import Images, Labels
+from .official import Images, Labels
 
 HELD_OUT_SEED = 2016
 

@@ -14,6 +14,7 @@ from ..settings import GENERATED, Runtime
 from ..store import Store
 from ..variant import InputSpec, VariantSpec
 from . import data, model, pixels, weights
+from .fit import check_images
 from .graph import FrozenGraph, freeze
 from .session import NetworkSession, queue_capacity
 
@@ -33,7 +34,8 @@ class Images:
         """What a run's record says of them."""
         if self.dataset is None:
             return ImagesRecord(name=GENERATED, sha256=None, generated=True)
-        return ImagesRecord(name=self.dataset.name, sha256=self.dataset.sha256, generated=False)
+        found = self.dataset
+        return ImagesRecord(name=found.name, sha256=found.sha256, generated=False, classes=found.classes)
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,31 @@ class Network:
     session: NetworkSession
 
 
-def load_dataset(source: str) -> data.DataSet | None:
+def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.DataSet | None:
     """Loads the images to use; None where made-up ones are to serve.
 
     Args:
         source: A folder or archive, `AUTOMATIC` or `GENERATED`.
+        params: The folder of parameter files.
+        variants: The networks that are to take them.
 
     Raises:
         DataError: the images named cannot be used.
+        VariantError: a network takes other images.
     """
     if source == GENERATED:
         return None
     path = Path(source) if source else None
     if not data.locate(path).exists:
         return None  # nothing named and nothing downloaded: a run goes on with made-up images
-    return data.load(path)
+    dataset = data.load(path)
+    for variant in variants:
+        check_images(dataset, variant, params)
+    return dataset
 
 
 def prepare_images(dataset: data.DataSet | None, size: InputSpec, batch_size: int, seed: int) -> Images:
-    """As many test images as the input queue holds, prepared as at evaluation.
+    """As many test images as the input queue holds, prepared as at evaluation; as many in a runtime without a queue.
 
     Args:
         dataset: Where they are from; None makes them up from ``seed``.
@@ -72,7 +80,7 @@ def prepare_images(dataset: data.DataSet | None, size: InputSpec, batch_size: in
         batch_size: Images per step.
         seed: Seed of made-up images.
     """
-    count = queue_capacity(batch_size)
+    count = queue_capacity((batch_size, size.height, size.width, size.channels))
     if dataset is None:
         made_up = pixels.generated_images(count, size.height, size.width, size.channels, seed)
         return Images(made_up, np.zeros(count, np.int32), None)

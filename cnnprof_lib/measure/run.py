@@ -23,6 +23,7 @@ from .apart import train_first
 from .data import DataSet
 from .evaluate import top1
 from .faults import FaultCount
+from .fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
 from .latency import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
 from .session import NetworkSession, TracedStep
@@ -85,7 +86,9 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))
 
     on_stage(0.05, "images")
-    dataset = load_dataset(request.source)
+    dataset = load_dataset(request.source, project.params, conditions.variant, conditions.baseline)
+    if dataset is not None:
+        dataset = in_order_of_weights(dataset, conditions.variant, project.store)
     images, baseline_images = (
         prepare_images(dataset, variant.input, conditions.batch_size, conditions.preset.seed)
         for variant in (conditions.variant, conditions.baseline)
@@ -135,18 +138,20 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
             rss_bytes=rss_peak,
         ),
         accuracy=_accuracy(network, dataset, project.store, conditions.variant),
-        warnings=_warnings(network, images),
+        warnings=_warnings(network, images, classes_of(training_of(conditions.variant, project.store))),
     )
     project.store.write_run(record, profile.rows, profile.text, profile.trace)
     on_stage(1.0, "stored")
     return record
 
 
-def _warnings(network: Network, images: Images) -> tuple[str, ...]:
+def _warnings(network: Network, images: Images, classes: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader of the run should know, as sentences without a full stop."""
+    is_scored = images.dataset is not None and network.weights.origin != "initial"
     found = {
         "Timed on generated images, no real ones were at hand": images.dataset is None,
         "Profiled with initial weights, none are trained": network.weights.origin == "initial",
+        ORDER_UNKNOWN: is_scored and not classes,
     }
     return tuple(text for text, holds in found.items() if holds)
 

@@ -62,7 +62,9 @@ def compare(
     variant = load_variant(variant_name, project.params)
     preset = load_preset(preset_name, project.params)
     require_memory(variant, preset.batch_size)
-    images = prepare_images(load_dataset(source), variant.input, preset.batch_size, preset.seed)
+    images = prepare_images(
+        load_dataset(source, project.params, variant), variant.input, preset.batch_size, preset.seed
+    )
     network = prepare_network(variant, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
     try:
         traced, executed = _trace(network.session, preset, convert)

@@ -12,6 +12,7 @@ oneDNN is switched by an environment variable that TensorFlow reads once, so a p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import time_ns
 from typing import Any, NamedTuple
@@ -21,17 +22,39 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from ..errors import MeasureError
 from ..settings import Runtime
 from .graph import FrozenGraph, as_thesis_graph
 
 tf1 = tf.compat.v1
 
 _MIN_QUEUE_EXAMPLES = 4000  # 0.4 x 10,000 images, as the tutorial has it
+_QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
+_COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
 
 
-def queue_capacity(batch_size: int) -> int:
-    """Examples in the input queue, as the tutorial's ``_generate_image_and_label_batch`` has them: 4,384 for 128."""
-    return _MIN_QUEUE_EXAMPLES + 3 * batch_size
+def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
+    """Examples in the input queue, and images to lay out for a feed.
+
+    They are as many as in the tutorial's ``_generate_image_and_label_batch`` (4,384 for batches of 128), but no more
+    than 256 MiB hold, and at least a batch.
+
+    Args:
+        input_shape: (batch, height, width, channels).
+
+    Raises:
+        MeasureError: a batch has more bytes than TensorFlow counts right.
+    """
+    batch_size, *image_shape = input_shape
+    image_bytes = 4 * math.prod(image_shape) + 4  # float32 values, and an int32 label
+    if batch_size * image_bytes >= _COUNTABLE_BYTES:
+        shape = "x".join(map(str, image_shape))
+        raise MeasureError(
+            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
+            f"those of a queue. Received: {batch_size * image_bytes:,}, {batch_size} images of {shape}. "
+            f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
+        )
+    return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))
 
 
 class TracedStep(NamedTuple):
@@ -109,7 +132,7 @@ class NetworkSession:
         if self._enqueue is not None:
             operation, placeholders = self._enqueue
             self._fill = self.session.make_callable(operation, placeholders)
-            self._fill(*self._take(queue_capacity(self.batch_size) - self.batch_size))  # `prepare` tops it up
+            self._fill(*self._take(queue_capacity(frozen.input_shape) - self.batch_size))  # `prepare` tops it up
 
     @property
     def batch_size(self) -> int:
@@ -122,7 +145,8 @@ class NetworkSession:
 
     def _queue_fed(self) -> tuple[list[str], str, list[Any], Any]:
         shape = self.frozen.input_shape[1:]
-        queue = tf1.FIFOQueue(queue_capacity(self.batch_size), [tf.float32, tf.int32], [shape, ()], name="input_queue")
+        capacity = queue_capacity(self.frozen.input_shape)
+        queue = tf1.FIFOQueue(capacity, [tf.float32, tf.int32], [shape, ()], name="input_queue")
         placeholders = [tf1.placeholder(tf.float32, (None, *shape)), tf1.placeholder(tf.int32, (None,))]
         enqueue = queue.enqueue_many(placeholders)
         images, labels = queue.dequeue_many(self.batch_size)

@@ -29,6 +29,7 @@ from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity, only_process, writing
 from .data import DataSet
 from .evaluate import EVALUATION_BATCH, Classifier, accuracy
+from .fit import in_order_of_weights
 from .memory import require_memory
 from .optimize import Trainer
 from .pixels import HELD_OUT_SEED, held_out_split
@@ -56,6 +57,7 @@ def train(
         reference: Whether the result becomes the variant's reference, or stands beside it under the recipe's key.
 
     Raises:
+        DataError: there are reference weights, trained on other classes.
         TrainingError: another process trains the same, the checkpoint belongs to another network or recipe, a batch
             is larger than the data, the loss is no longer a number, or something cannot be written. Older results are
             intact.
@@ -63,6 +65,7 @@ def train(
     """
     scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
     require_memory(variant, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
+    data = in_order_of_weights(data, variant, store)
     folder = store.training_dir(variant.name, recipe.key)
     checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
     with only_process(folder):
@@ -165,6 +168,7 @@ class _Training:
             held_out_seed=HELD_OUT_SEED,
             dataset=data.name,
             dataset_sha256=data.sha256,
+            classes=data.classes,
             seconds=progress.seconds,
             step_s=statistics.median(row.step_s for row in progress.history if row.step_s),
             held_out=accuracy(*self._held_out_outcomes(), data.name, sha256) if len(self.held_out) else None,

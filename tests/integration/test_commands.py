@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from cnnprof_lib.errors import TrainingError
-from cnnprof_lib.measure import apart
-from cnnprof_lib.params import load_recipe
+from cnnprof_lib.errors import DataError, TrainingError
+from cnnprof_lib.measure import apart, data, fit
+from cnnprof_lib.measure.official import CLASSES
+from cnnprof_lib.params import load_recipe, load_variant
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RunRequest
@@ -104,6 +109,36 @@ def test_accuracy_is_measured_on_all_real_test_images(project: Path) -> None:
         # The same weights on the same images, on what may be another processor.
         assert abs(record.accuracy.correct - training.test.correct) <= 5
     assert not record.images.generated
+
+
+def renamed(path: Path, names: dict[str, str]) -> Path:
+    """All real test images and a few for training, in class folders of other names."""
+    data_set = data.load(Path(REAL_IMAGES))
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, images, labels in (
+            ("train", data_set.train_images[::2_500], data_set.train_labels[::2_500]),
+            ("test", data_set.test_images, data_set.test_labels),
+        ):
+            for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+                content = io.BytesIO()
+                Image.fromarray(image).save(content, "BMP")
+                archive.writestr(f"{split}/{names[data_set.classes[label]]}/{index:05}.bmp", content.getvalue())
+    return path
+
+
+@pytest.mark.skipif(not REAL_IMAGES, reason="CNNPROF_DATA names no images")
+def test_class_folders_of_other_names_are_put_in_order_or_refused(project: Path) -> None:
+    training = Store(project / "outputs").read_training("smoke")
+    assert training is not None
+    mixed = {name: name.upper() if "i" in name else name for name in CLASSES}
+    status, out, _ = run(project, "evaluate", "smoke", "--data", str(renamed(project / "mixed.zip", mixed)))
+    assert status == 0
+    correct = int(re.search(r": ([\d,]+) of 10,000 images of mixed$", out.strip())[1].replace(",", ""))  # type: ignore[index]
+    assert abs(correct - training.test.correct) <= 5  # on what may be another processor
+    plane = {name: name for name in CLASSES} | {"airplane": "plane"}
+    others = data.load(renamed(project / "plane.zip", plane))
+    with pytest.raises(DataError, match="were trained on the classes airplane, automobile, bird, "):
+        fit.in_order_of_weights(others, load_variant("smoke", project / "params"), Store(project / "outputs"))
 
 
 def write_brief_recipe(project: Path, steps: int, checkpoint_every: int) -> None:

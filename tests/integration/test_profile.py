@@ -36,7 +36,9 @@ class Profiled:
         variant = load_variant(name, PARAMS)
         built = model.build(variant, seed=1)
         weights.fill_zero_weights(built)
-        images = pixels.generated_images(session.queue_capacity(BATCH), *variant.input.shape, seed=0)
+        images = pixels.generated_images(
+            session.queue_capacity((BATCH, *variant.input.shape)), *variant.input.shape, seed=0
+        )
         frozen = graph.freeze(built, BATCH)
         stepped = session.NetworkSession(frozen, runtime, images, np.zeros(len(images), np.int32))
         traced = []

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnnprof_lib import cli, report
 from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.errors import TrainingError
 from cnnprof_lib.export import pdf
-from cnnprof_lib.measure import data, train
+from cnnprof_lib.measure import data, evaluate, train
 from cnnprof_lib.measure import runtime as runtimes
+from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RUNTIMES, RunRequest
@@ -106,7 +109,9 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
             raise TrainingError("a: the loss is nan in step 1.")
         return make_training("smoke").model_copy(update={"variant": variant})
 
-    monkeypatch.setattr(data, "load", lambda *_, **options: None)
+    images, labels = np.zeros((10, 32, 32, 3), np.uint8), np.arange(10, dtype=np.int32)
+    made_up = data.DataSet("made up", "0" * 64, CLASSES, images, labels, images, labels)
+    monkeypatch.setattr(data, "load", lambda *_, **options: made_up)
     monkeypatch.setattr(runtimes, "set_up", lambda name: None)
     monkeypatch.setattr(train, "train", train_variant)
     assert command(monkeypatch, "train", "--all", "--recipe", "short") == 1
@@ -137,6 +142,77 @@ def test_data_says_how_to_get_images(
     assert " ".join(capsys.readouterr().out.split()) == (
         "No images yet. Download the official archive with `cnnprof data --download`, "
         "or name a folder, .zip or .tar.gz with --data PATH or CNNPROF_DATA."
+    )
+
+
+def make_images(folder: Path, classes: Sequence[str]) -> Path:
+    """An image of each class in train/ and in test/, and a file that is none."""
+    for place in (folder / split / name for split in ("train", "test") for name in classes):
+        place.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(place / "0.bmp")
+    (folder / "train/notes.txt").write_text("x")
+    return folder
+
+
+def test_data_counts_what_is_read_and_what_is_not(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(Path("ten"), CLASSES)
+    for _ in range(2):  # decoded, then from the cache
+        assert command(monkeypatch, "data", "--data", "ten") == 0
+        captured = capsys.readouterr()
+        assert captured.out == "ten: folder of images, chosen by --data: ten, 10 training and 10 test images.\n"
+        assert captured.err.splitlines()[-1] == (
+            "ten: left out 1 file: 1 without the suffix of an image (train/notes.txt)."
+        )
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_a_network_of_other_images_is_refused_before_tensorflow_is_loaded(
+    name: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(Path("ten"), CLASSES)
+    Path("params").unlink()
+    shutil.copytree(ROOT / "params", "params")
+    Path("params/five.yaml").write_text("title: Five\nextends: smoke\nclasses: 5\nchange: {logits: {units: 5}}\n")
+    monkeypatch.setattr(runtimes, "load_tensorflow", lambda: pytest.fail("TensorFlow is loaded"))
+    assert command(monkeypatch, name, "five", "--data", "ten") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "params/five.yaml: `classes` must be 10, as many as ten has. Received: 5. "
+        "Change it, name other images, or time the network on made-up ones with --generated."
+    )
+
+
+def test_evaluate_says_where_the_order_of_the_classes_is_not_known(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(Path("ten"), "abcdefghij")
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: make_accuracy())
+    result = "top-1 86.00%: 8,600 of 10,000 images of CIFAR-10\n"
+    notice = "The weights' record names no classes: the labels are numbered in the data set's order."
+    assert command(monkeypatch, "evaluate", "smoke", "--weights", "mine.weights.h5", "--data", "ten") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.splitlines()[-1]) == (result, notice)
+    nothing = np.zeros(1, np.uint8)
+    record = make_training("smoke", classes=tuple("abcdefghij"))
+    Store(Path("outputs")).write_training(record, b"weights", nothing, nothing.astype(np.int32))
+    assert command(monkeypatch, "evaluate", "smoke", "--data", "ten") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, notice in captured.err) == (result, False)
+
+
+def test_a_training_on_other_classes_leaves_the_reference(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(Path("ten"), "abcdefghij")
+    nothing = np.zeros(1, np.uint8)
+    Store(Path("outputs")).write_training(make_training(classes=CLASSES), b"weights", nothing, nothing.astype(np.int32))
+    monkeypatch.setattr(runtimes, "load_tensorflow", lambda: pytest.fail("TensorFlow is loaded"))
+    assert command(monkeypatch, "train", "smoke", "baseline", "--data", "ten") == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("outputs/reference/baseline/model.weights.h5: were trained on the classes airplane, automobile, ")
     )
 
 

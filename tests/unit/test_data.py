@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from test_sources import RECOGNISED, make_archive, make_folder, make_tree, make_zip, message_of
 
-from cnnprof_lib.measure import data, sources
+from cnnprof_lib.measure import data, official, sources
 
 WHOLE_DATA = os.environ.get("CNNPROF_DATA")
 WHOLE_CACHE = os.environ.get("CNNPROF_CACHE")
@@ -42,6 +42,13 @@ def files_in(folder: Path) -> list[str]:
 
 def no_decoding(source: sources.Source, progress: sources.Progress) -> data.DataSet:
     raise AssertionError("decoded again")
+
+
+def decoded(path: Path) -> Path | None:
+    """The folder of a source's decoded arrays, None where they have to be decoded."""
+    mark = sources.fingerprint(sources.recognise(path))
+    entry = data._entry(data.cache_dir(), mark)
+    return entry if data._open_entry(entry, mark) else None
 
 
 # Loading and the cache
@@ -83,17 +90,35 @@ def test_changed_source_is_decoded_again(tmp_path: Path) -> None:
     assert before.sha256 != after.sha256 != first.sha256
 
 
+def test_notices_are_said_at_every_load(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", make_tree() | {"train/cat/notes.txt": b"x"})
+    expected = f"{path}: left out 1 file: 1 without the suffix of an image (train/cat/notes.txt)."
+    for _ in range(2):
+        said: list[str] = []
+        assert data.load(path, progress=said.append).notices == (expected,)
+        assert said[-1] == expected
+
+
+def test_hidden_files_do_not_count_as_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "a")
+    before = data.load(folder).sha256
+    (folder / "train/.DS_Store").write_bytes(b"x")
+    (folder / "train/cat/._0.png").write_bytes(b"x")
+    monkeypatch.setattr(sources, "decode", no_decoding)
+    assert data.load(folder).sha256 == before
+
+
 @pytest.mark.parametrize("name", [*(f"{name}.npy" for name in data.ARRAYS), "meta.json"])
 @pytest.mark.parametrize("damage", ["gone", "short", "empty", "garbled"])
 def test_damaged_cache_is_rebuilt(tmp_path: Path, name: str, damage: str) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = data.locate(archive).decoded
+    entry = decoded(archive)
     assert entry is not None
     content = (entry / name).read_bytes()
     changed = {"short": content[:-1], "empty": b"", "garbled": b"\xff" * 128 + content[128:]}
     (entry / name).unlink() if damage == "gone" else (entry / name).write_bytes(changed[damage])
-    assert data.locate(archive).decoded is None
+    assert decoded(archive) is None
     assert data.load(archive).train_labels.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
     assert (entry / name).read_bytes() == content
 
@@ -102,7 +127,7 @@ def test_damaged_cache_is_rebuilt(tmp_path: Path, name: str, damage: str) -> Non
 def test_meta_of_another_kind_is_rebuilt(tmp_path: Path, meta: str) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = data.locate(archive).decoded
+    entry = decoded(archive)
     assert entry is not None
     (entry / "meta.json").write_text(meta)
     assert len(data.load(archive).train_images) == 10
@@ -144,7 +169,7 @@ def test_killed_while_moving_into_place_counts_as_missing(tmp_path: Path, monkey
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", killed)
         data.load(archive)
-    assert data.locate(archive).decoded is None
+    assert decoded(archive) is None
     assert len(data.load(archive).train_images) == 10
 
 
@@ -237,18 +262,19 @@ def test_variable_names_the_images_and_the_argument_wins(tmp_path: Path, monkeyp
 
 def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download = tmp_path / "cache" / "cifar-10-binary.tar.gz"
-    assert data.locate() == data.Location("download", "official archive", download, exists=False, decoded=None)
+    assert data.locate() == data.Location("download", "official archive", download, exists=False)
     download.parent.mkdir()
     make_archive(download)
-    assert data.locate() == data.Location("download", "official archive", download, exists=True, decoded=None)
+    assert data.locate() == data.Location("download", "official archive", download, exists=True)
     path = make_zip(tmp_path / "a.zip")
     monkeypatch.setenv("CNNPROF_DATA", str(path))
-    assert data.locate() == data.Location("CNNPROF_DATA", "zip of images", path, exists=True, decoded=None)
+    assert data.locate() == data.Location("CNNPROF_DATA", "zip of images", path, exists=True)
     data.load()
     found = data.locate(path)
     assert (found.origin, found.exists) == ("--data", True)
-    assert found.decoded is not None
-    assert json.loads((found.decoded / "meta.json").read_text())["name"] == "a"
+    entry = decoded(path)
+    assert entry is not None
+    assert json.loads((entry / "meta.json").read_text())["name"] == "a"
     assert (
         message_of(lambda: data.locate(tmp_path / "none"))
         == f"{tmp_path / 'none'}: no such file or folder. {RECOGNISED}"
@@ -284,7 +310,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as local:
         threading.Thread(target=local.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setattr(data, "ARCHIVE_URL", f"http://127.0.0.1:{local.server_port}/cifar-10-binary.tar.gz")
-        monkeypatch.setattr(data, "ARCHIVE_MD5", hashlib.md5(answer["content"]).hexdigest())
+        monkeypatch.setattr(official, "ARCHIVE_MD5", hashlib.md5(answer["content"]).hexdigest())
         yield answer
         local.shutdown()
 
@@ -301,7 +327,7 @@ def test_download_once(tmp_path: Path, server: dict[str, Any]) -> None:
 
 
 def test_download_with_another_checksum(tmp_path: Path, server: dict[str, Any]) -> None:
-    expected = data.ARCHIVE_MD5
+    expected = official.ARCHIVE_MD5
     server["content"] = b"<html>Log in to the hotel's network</html>"
     assert message_of(data.load) == (
         f"cifar-10-binary.tar.gz: md5 of the download must be {expected}. "

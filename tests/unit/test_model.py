@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import keras
@@ -10,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.errors import MeasureError
-from cnnprof_lib.measure import graph, model, weights
-from cnnprof_lib.measure.session import NetworkSession
+from cnnprof_lib.measure import graph, model, session, weights
+from cnnprof_lib.measure.session import NetworkSession, queue_capacity
 from cnnprof_lib.params import load_variant, load_variants
 from cnnprof_lib.settings import Runtime
 from cnnprof_lib.store import Store
@@ -173,6 +174,46 @@ def test_the_queue_feeds_images_and_labels_in_turn(smoke: VariantSpec) -> None:
         right.extend(session.results().tolist())
     session.close()
     assert right == [i % 10 != 7 for i in range(5 * BATCH)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "capacity"),
+    [
+        ((128, 24, 24, 3), 4_384),  # the tutorial's
+        ((1, 24, 24, 3), 4_003),
+        ((4_096, 24, 24, 3), 16_288),
+        ((128, 32, 32, 3), 4_384),
+        ((128, 224, 224, 3), 445),  # 256 MiB of 602,112 bytes and a label
+        ((1_024, 224, 224, 3), 1_024),  # a batch
+        ((1, 8_192, 8_192, 3), 1),
+    ],
+)
+def test_the_queue_is_the_tutorials_as_far_as_256_mib_hold_it(shape: tuple[int, ...], capacity: int) -> None:
+    assert queue_capacity(shape) == capacity
+    assert capacity * (4 * math.prod(shape[1:]) + 4) < 2**31
+
+
+def test_a_batch_of_more_bytes_than_tensorflow_counts_is_refused() -> None:
+    assert queue_capacity((3_566, 224, 224, 3)) == 3_566
+    with pytest.raises(MeasureError) as caught:
+        queue_capacity((3_567, 224, 224, 3))
+    assert str(caught.value) == (
+        "batch size: a batch must have less than 2,147,483,648 bytes, which is as far as TensorFlow counts those of a "
+        "queue. Received: 2,147,747,772, 3567 images of 224x224x3. Choose at most 3566 with --batch-size."
+    )
+
+
+def test_large_images_fill_the_queue_and_are_fed_in_turn(monkeypatch: pytest.MonkeyPatch, smoke: VariantSpec) -> None:
+    monkeypatch.setattr(session, "_QUEUE_BYTES", 1)  # every image is large
+    built = model.build(smoke, seed=1)
+    images = images_for(smoke, BATCH)
+    labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
+    labels[1] = (labels[1] + 1) % 10
+    stepped = NetworkSession(graph.freeze(built, BATCH), "unfused", images, labels)
+    for _ in range(3):
+        stepped.prepare()
+        assert stepped.results().tolist() == [True, False, True, True]
+    stepped.close()
 
 
 # Weights

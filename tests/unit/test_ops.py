@@ -71,6 +71,19 @@ def test_a_row_says_what_was_executed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("counted", "received"), [({"persistent": -1_655_357_440}, "-1,655,357,440"), ({"allocated": [8, -12]}, "-4")]
+)
+def test_a_count_that_has_wrapped_is_refused(counted: dict[str, Any], received: str) -> None:
+    node = {"name": "input_queue", "start_us": 0, "end_us": 1, **counted}
+    with pytest.raises(MeasureError) as caught:
+        rows_of(metadata(node))
+    assert str(caught.value) == (
+        "input_queue: TensorFlow's count of its bytes must not be negative; it has wrapped. "
+        f"Received: {received}. Choose a smaller batch with --batch-size."
+    )
+
+
 def test_a_fused_kernel_is_a_convolution_of_the_layer_whose_weights_it_has() -> None:
     label = "[cpu 18.0MB 18.0MB] relu1/Relu = _FusedConv2D(_arg_images_0_0, conv1/kernel, conv1/bias)"
     rows = rows_of(metadata({"name": "relu1/Relu", "start_us": 0, "end_us": 5, "label": label}))

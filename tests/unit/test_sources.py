@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import os
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +17,13 @@ import pytest
 from PIL import Image
 
 from cnnprof_lib.errors import DataError
-from cnnprof_lib.measure import sources
+from cnnprof_lib.measure import image_files, image_tree, official, sources
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FILES = ("data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin")
 RECOGNISED = (
     "Give cifar-10-binary.tar.gz, the folder unpacked from it, "
-    "or a folder or .zip of train/<class>/ and test/<class>/ with .png or .jpg images."
+    "or a folder or .zip of train/<class>/ and test/<class>/ with images."
 )
 
 
@@ -80,6 +83,16 @@ def decode(path: Path) -> sources.DataSet:
     return sources.decode(sources.recognise(path), lambda message: None)
 
 
+def peak_bytes(call: Callable[[], object]) -> int:
+    """The most memory that Python allocates during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def message_of(call: Callable[[], object]) -> str:
     """The text of the DataError that a call must raise."""
     with pytest.raises(DataError) as caught:
@@ -130,10 +143,78 @@ def test_class_names_come_from_the_archive_or_are_the_usual_ten(tmp_path: Path) 
     )
 
 
-def test_whole_official_set_is_called_by_its_name(tmp_path: Path) -> None:
-    files = dict.fromkeys((*FILES, "test_batch.bin"), b"\0" * (3_073 * 10_000))
-    source = sources.recognise(make_archive(tmp_path / "any.tgz"))
+def whole_files() -> dict[str, bytes]:
+    """As many records as CIFAR-10 has, all alike."""
+    return dict.fromkeys((*FILES, "test_batch.bin"), b"\0" * (3_073 * 10_000))
+
+
+def test_the_official_archive_is_known_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_archive(tmp_path / "any.tgz")
+    source = sources.recognise(path)
+    other = sources._decode_records(source, whole_files())
+    assert other.name == "any"
+    assert other.notices == (
+        f"{path}: has as many images as CIFAR-10, but is not its official release. It is called any.",
+    )
+    monkeypatch.setattr(official, "ARCHIVE_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    release = sources._decode_records(source, whole_files())
+    assert (release.name, release.notices) == ("CIFAR-10", ())
+
+
+def test_the_official_files_are_known_by_their_classes_and_channel_sums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sources.recognise(make_folder(tmp_path / "CIFAR-10", make_files()))
+    assert sources._decode_records(source, whole_files()).name == "CIFAR-10 (unchecked)"
+    labels = np.arange(10_000) % 10
+    records = np.zeros((10_000, 3_073), np.uint8)
+    records[:, 0] = labels
+    records[:, 1], records[:, 1_025], records[:, 2_049] = 1, 2, 3
+    files = dict.fromkeys((*FILES, "test_batch.bin"), records.tobytes())
+    sums = {"train": (50_000, 100_000, 150_000), "test": (10_000, 20_000, 30_000)}
+    monkeypatch.setattr(official, "CHANNEL_SUMS", sums)
     assert sources._decode_records(source, files).name == "CIFAR-10"
+    records[0, 5] = 1  # one value more in the test images
+    assert sources._decode_records(source, files | {"test_batch.bin": records.tobytes()}).name == "CIFAR-10 (unchecked)"
+    records[0, 5], records[0, 0] = 0, 1  # one label
+    assert sources._decode_records(source, files | {"test_batch.bin": records.tobytes()}).name == "CIFAR-10 (unchecked)"
+
+
+def test_channel_sums_are_the_published_means() -> None:
+    means = {"train": (125.306918046875, 122.950394140625, 113.86538318359375)}
+    means["test"] = (126.02464140625, 123.70850419921875, 114.85431865234375)
+    for split, sums in official.CHANNEL_SUMS.items():
+        assert tuple(total / (official.COUNTS[split] * 32 * 32) for total in sums) == means[split]
+
+
+@pytest.mark.parametrize("name", ["data_batch_2.bin", "readme.html"])
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(official, "MAX_BYTES", 20 << 20)
+    path = make_archive(tmp_path / "a.tar.gz", make_files() | {name: bytes(30 << 20)})
+    expected = f"{path}: must hold at most 500,000 images, 20,971,520 bytes. Received: more. Give a smaller set."
+    assert message_of(lambda: decode(path)) == expected
+    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 5 << 20
+
+
+def test_headers_and_padding_of_an_archive_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz", pax_headers={"comment": "x" * (3 << 20)}) as archive:
+        archive.addfile(tarfile.TarInfo("cifar-10-batches-bin/readme.html"))
+    expected = f"{path}: must hold at most 500,000 images, 1,536,500,000 bytes. Received: more. Give a smaller set."
+    assert message_of(lambda: decode(path)) == expected
+    content = gzip.decompress(make_archive(path).read_bytes())
+    path.write_bytes(gzip.compress(content + bytes(9 << 20)))
+    assert message_of(lambda: decode(path)) == expected
+
+
+def test_an_official_folder_of_gigabytes_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official, "MAX_BYTES", 1_000)
+    path = make_folder(tmp_path / "a", make_files())
+    assert message_of(lambda: decode(path)) == (
+        f"{path}: must hold at most 500,000 images, 1,000 bytes. Received: more. Give a smaller set."
+    )
 
 
 def test_label_out_of_range(tmp_path: Path) -> None:
@@ -197,32 +278,116 @@ def test_tree_of_images(tmp_path: Path, make: Callable[[Path, dict[str, bytes]],
     assert data.test_images[:, 31, 31, 2].tolist() == [95 - 10 * label for label in range(10)]
 
 
-def test_grey_palette_and_jpeg_become_rgb(tmp_path: Path) -> None:
-    tree = make_tree() | {"test/cat/0.png": make_image(7, mode="L"), "test/dog/0.png": make_image(9, mode="RGBA")}
-    tree["test/bird/0.JPEG"] = make_image(50, kind="JPEG")
-    del tree["test/bird/0.png"]
-    data = decode(make_zip(tmp_path / "a.zip", tree))
-    assert data.test_images[3, 0, 0].tolist() == [7, 7, 7]
-    assert data.test_images[5, 0, 0].tolist() == [9, 9, 9]
-    assert data.test_images[2, 0, 0].tolist() == [50, 50, 50]
+@pytest.mark.parametrize("make", [make_zip, make_folder])
+def test_whatever_pillow_reads_is_read_and_so_are_folders_deeper(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    tree = make_tree() | {
+        "test/bird/1.JPEG": make_image(50, kind="JPEG"),
+        "test/bird/2.bmp": make_image(51, kind="BMP"),
+    }
+    tree |= {"test/bird/3.gif": make_image(52, kind="GIF", mode="L"), "test/bird/4.tif": make_image(53, kind="TIFF")}
+    tree |= {"test/bird/5.ppm": make_image(54, kind="PPM"), "test/bird/more/6/6.png": make_image(55)}
+    data = decode(make(tmp_path / "a.zip", tree))
+    assert np.bincount(data.test_labels).tolist() == [1, 1, 7, 1, 1, 1, 1, 1, 1, 1]
+    assert data.test_images[3:9, 9, 9].tolist() == [[value] * 3 for value in (50, 51, 52, 53, 54, 55)]
+    assert data.notices == ()
+
+
+@pytest.mark.parametrize("make", [make_zip, make_folder])
+def test_what_is_left_out_is_told_by_reason(tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]) -> None:
+    others = {"train/cat/notes.txt": b"x", "train/cat/0001": make_image(), "train/page.eps": b"%!PS-Adobe-3.0 EPSF-3.0"}
+    hidden = {"train/cat/.DS_Store": b"x", "train/.git/x.png": b"x", "readme.md": b"x"}
+    path = make(tmp_path / "a.zip", make_tree() | others | {"test/loose.png": make_image()} | hidden)
+    data = decode(path)
+    assert len(data.train_images) == 20
+    assert data.notices == (
+        f"{path}: left out 4 files: 1 in no class folder (test/loose.png), "
+        "3 without the suffix of an image (train/cat/0001, ...).",
+    )
+
+
+def test_pipes_devices_and_folders_called_as_images_are_left_out(tmp_path: Path) -> None:
+    path = make_folder(tmp_path / "a")
+    os.mkfifo(path / "train/cat/x.png")
+    (path / "train/cat/y.png").symlink_to("/dev/zero")
+    (path / "train/dog/z.png").mkdir()
+    (path / "train/dog/gone.png").symlink_to("nowhere")
+    (path / "train/dog/ring").symlink_to(path / "train")
+    data = decode(path)
+    assert len(data.train_images) == 20
+    assert data.notices == (
+        f"{path}: left out 5 files: 4 not regular (train/cat/x.png, ...), "
+        "1 without the suffix of an image (train/dog/ring).",
+    )
+    zipped = make_zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(zipped, "a") as archive:
+        link = zipfile.ZipInfo("test/cat/link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "0.png")
+    assert decode(zipped).notices == (f"{zipped}: left out 1 file: 1 not regular (test/cat/link.png).",)
+
+
+def test_class_folders_may_be_links(tmp_path: Path) -> None:
+    path = make_folder(tmp_path / "a")
+    (path / "test/cat").rename(tmp_path / "cat")
+    (path / "test/cat").symlink_to(tmp_path / "cat")
+    assert decode(path).test_labels.tolist() == list(range(10))
+
+
+def test_a_pipe_in_place_of_a_source_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    os.mkfifo(path)
+    assert message_of(lambda: sources.recognise(path)) == (
+        f"{path}: not recognised. Received: neither a file nor a folder. {RECOGNISED}"
+    )
+
+
+def test_a_zip_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/airplane/2.png", bytes(60 << 20))
+    assert message_of(lambda: decode(path)) == (
+        f"train/airplane/2.png in {path}: must be at most 1,048,576 bytes, enough for any image of 32x32 pixels. "
+        "Received: more. Remove it."
+    )
+    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 10 << 20
+
+
+def test_a_zip_of_another_compression_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("train/airplane/2.png", make_image())
+    assert message_of(lambda: decode(path)) == (
+        f"train/airplane/2.png in {path}: must be stored or deflated. Received: compression 12. "
+        "Zip it again, without a choice of method."
+    )
+
+
+def test_a_tree_of_too_many_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official, "MAX_IMAGES", 29)
+    path = make_zip(tmp_path / "a.zip")
+    assert message_of(lambda: decode(path)).startswith(f"{path}: must hold at most 29 images, ")
 
 
 @pytest.mark.parametrize(
     ("suffix", "classes", "name"),
     [
         (".jpg", CLASSES, "CIFAR-10 (JPEG copy)"),
-        (".jpeg", CLASSES, "CIFAR-10 (JPEG copy)"),
-        (".png", CLASSES, "CIFAR-10 (PNG copy)"),
+        (".jpeg", tuple(name.upper() if "i" in name else name for name in CLASSES), "CIFAR-10 (JPEG copy)"),
+        (".png", tuple("9876543210"), "CIFAR-10 (PNG copy)"),
+        (".bmp", CLASSES, "set"),
         (".png", tuple("abcdefghij"), "set"),
     ],
 )
 def test_name_of_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, classes: tuple[str, ...], name: str
 ) -> None:
-    monkeypatch.setattr(sources, "_decode_image", lambda source, name, read: np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.setattr(image_files, "decode", lambda name, read: np.zeros((32, 32, 3), np.uint8))
     counts = {"train": 5_000, "test": 1_000}
-    tree = {f"{split}/{c}/{i}{suffix}": b"" for split, count in counts.items() for c in classes for i in range(count)}
+    names = [f"{split}/{c}/{i}{suffix}" for split, count in counts.items() for c in classes for i in range(count)]
     source = sources.recognise(make_zip(tmp_path / "set.zip", {"train/a/0.png": b""}))
+    tree = image_tree.sort_out(source.path, [image_tree.Entry(name, is_file=True) for name in names])
     assert sources._decode_tree(source, tree, lambda name: b"", lambda message: None).name == name
 
 
@@ -274,6 +439,14 @@ def test_split_missing(tmp_path: Path, make: Callable[[Path, dict[str, bytes]], 
     assert message_of(lambda: decode(path)) == f"{path}: no images found in {split}/<class>/. {RECOGNISED}"
 
 
+def test_images_without_suffixes_are_told_of(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {name.removesuffix(".png"): content for name, content in make_tree().items()})
+    assert message_of(lambda: decode(path)) == (
+        f"{path}: no images found in train/<class>/. "
+        f"Received: left out 30 files: 30 without the suffix of an image (test/airplane/0, ...). {RECOGNISED}"
+    )
+
+
 def test_other_number_of_classes(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", make_tree(CLASSES[:9]))
     assert message_of(lambda: decode(path)) == (
@@ -323,8 +496,8 @@ def test_source_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "CHUNK", 4)
-    monkeypatch.setattr(sources, "TOLD_EVERY", 8)
+    monkeypatch.setattr(image_tree, "CHUNK", 4)
+    monkeypatch.setattr(image_tree, "TOLD_EVERY", 8)
     said: list[str] = []
     sources.decode(sources.recognise(make_zip(tmp_path / "a.zip")), said.append)
     assert said == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import resource
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnprof_lib.errors import TrainingError
+from cnnprof_lib.errors import DataError, TrainingError
 from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.measure.tensorboard import EventsFile
@@ -139,7 +140,7 @@ def test_the_record_says_where_the_weights_come_from(images: DataSet, tmp_path: 
     record = train.train(SMOKE, RECIPE, images, store)
     assert store.read_training("smoke") == record
     assert (record.recipe, record.seed, record.dataset, record.steps) == ("short", 1, "made up", 12)
-    assert (record.settings, record.held_out_seed) == (RECIPE, 2016)
+    assert (record.settings, record.held_out_seed, record.classes) == (RECIPE, 2016, images.classes)
     assert record.held_out is not None
     assert (record.held_out.images, record.test.images) == (20, 20)
     assert [row.step for row in record.history] == [3, 6, 9, 12]
@@ -159,6 +160,32 @@ def test_another_recipe_or_seed_can_stand_beside_the_reference(images: DataSet, 
     assert [store.read_training("smoke", key) for key in ("thesis-seed1", "short-seed2")] == others
     assert others[1].weights_sha256 != reference.weights_sha256
     assert store.trainings() == [reference, others[1], others[0]]
+
+
+def test_a_training_numbers_its_labels_as_the_reference_does(images: DataSet, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    reference = train.train(SMOKE, RECIPE, images, store)
+    backwards = dataclasses.replace(
+        images,
+        classes=tuple("JIHGFEDCBA"),
+        train_labels=9 - images.train_labels,
+        test_labels=9 - images.test_labels,
+    )
+    beside = train.train(SMOKE, RECIPE, backwards, store, reference=False)
+    assert (beside.classes, beside.weights_sha256) == (reference.classes, reference.weights_sha256)
+    assert store.read_outcomes("smoke", RECIPE.key).equals(store.read_outcomes("smoke"))
+    scored = evaluate.evaluate(SMOKE, backwards, store)
+    assert scored == reference.test
+    others = dataclasses.replace(images, classes=tuple("klmnopqrst"))
+    for call in (lambda: train.train(SMOKE, THESIS, others, store), lambda: evaluate.evaluate(SMOKE, others, store)):
+        with pytest.raises(DataError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"{store.weights_path('smoke')}: were trained on the classes a, b, c, d, e, f, g, h, i, j. "
+            "Received: k, l, m, n, o, p, q, r, s, t in made up. Name the folders so, or 0 to 9 in the order of "
+            "CIFAR-10; to train on classes of your own, name another folder with --outputs."
+        )
+    assert store.read_training("smoke") == reference
 
 
 def refused(recipe: RecipeSpec, images: DataSet, store: Store) -> str:
