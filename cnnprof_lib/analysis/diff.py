@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ..errors import MeasureError
-from ..records import BALANCE_TOLERANCE_S, RunRecord
+from ..records import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
 from .check import Resolution
 from .conditions import unlike
 from .estimates import BOOTSTRAP_SEED, CONFIDENCE, Blocks, block_medians
@@ -38,9 +38,6 @@ LATENCY = "latency"
 """Cause of the two rows between which the waterfall falls."""
 DIFFERENCE = "difference"
 """Cause of the last row: one latency less the other, with its own interval."""
-
-MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
-"""Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
 
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
