@@ -23,6 +23,8 @@ SCHEMA_VERSION: Final = 1
 """
 
 BALANCE_TOLERANCE_S = 1e-6
+MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+"""Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -216,6 +218,11 @@ class RunRecord(Spec):
     load: LoadRecord
     ops: Annotated[tuple[OpRecord, ...], Field(min_length=1)]
     unattributed: UnattributedRecord
+    unowned_s: NonNegative = 0.0
+    """Part of the ops' time, a mean per step, of nodes of the network of which it is not known for which layer they
+    work. Missing in records of before 2026-11-26, like `fused_into`."""
+    fused_into: dict[str, str] = Field(default_factory=dict)
+    """Layers without a kernel of their own, each with the layer whose kernel computes it."""
     add_step_s: Positive
     """Median time in which ``tf.compat.v1.profiler`` adds a profiled step to its books; not part of the step."""
     memory: MemoryRecord

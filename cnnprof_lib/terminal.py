@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from .analysis.check import Resolution
     from .measure.data import DataSet, Location
+
+_Column = tuple[str, Callable[[Any], str]]
 
 
 def say(line: str) -> None:
@@ -99,24 +101,27 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"memory: {memory['requested_bytes']} requested in a step, {memory['live_peak_bytes']} live at its peak, "
         f"{memory['rss_bytes']} resident in the process"
     )
+    rest = {"time_s": shown["unattributed_s"], "time_share": shown["unattributed_share"]}
+    times: dict[str, _Column] = {"time": ("time_s", units.seconds), "share": ("time_share", units.percent)}
+    ops = [{**row, "renamed": ", ".join(name for name in row["kernels"] if name != row["op"])} for row in shown["ops"]]
     yield _rows_table(
-        shown["ops"],
+        [*ops, {"op": "unattributed", **rest}],
         {
-            "op": lambda row: escape(row["op"]),
-            "time": lambda row: units.seconds(row["time_s"]),
-            "share": lambda row: units.percent(row["time_share"]),
-            "requested": lambda row: units.num_bytes(row["requested_bytes"]),
-            "times": lambda row: f"{row['occurrences']:g}",
+            "op": ("op", escape),
+            "executed as": ("renamed", escape),
+            **times,
+            "requested": ("requested_bytes", units.num_bytes),
+            "times": ("occurrences", "{:g}".format),
         },
     )
     yield _rows_table(
-        shown["layers"],
+        [*shown["layers"], {"layer": "unattributed", **rest}],
         {
-            "layer": lambda row: escape(row["layer"]),
-            "time": lambda row: units.seconds(row["time_s"]),
-            "share": lambda row: units.percent(row["time_share"]),
-            "MACs": lambda row: units.count(row["macs"]),
-            "output": lambda row: units.num_bytes(row["output_bytes"]),
+            "layer": ("layer", escape),
+            "fused into": ("fused_into", escape),
+            **times,
+            "MACs": ("macs", units.count),
+            "output": ("output_bytes", units.num_bytes),
         },
     )
     for warning in shown["warnings"]:
@@ -140,13 +145,22 @@ def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     )
 
 
-def _rows_table(rows: list[dict[str, Any]], columns: dict[str, Any]) -> Table:
-    first, *others = columns
-    table = Table(first, box=None)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(*(form(row) for form in columns.values()))
+def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column]) -> Table:
+    """Texts to the left and numbers to the right, nothing where a row has no value; empty columns are left out.
+
+    Args:
+        rows: Values by their keys.
+        columns: Of each heading the key and the form of its values; `escape` is that of texts.
+    """
+    table = Table(box=None)
+    cells = []
+    for heading, (key, form) in columns.items():
+        texts = ["" if row.get(key) is None else form(row[key]) for row in rows]
+        if any(texts):
+            table.add_column(heading, justify="left" if form is escape else "right")
+            cells.append(texts)
+    for row_texts in zip(*cells, strict=True):
+        table.add_row(*row_texts)
     return table
 
 
@@ -175,10 +189,10 @@ def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     yield _rows_table(
         rows,
         {
-            "op": lambda row: escape(row["op"]),
-            "cnnprof": lambda row: units.percent(row["ours"]),
-            "XProf": lambda row: units.percent(row["xprof"]),
-            "difference": lambda row: f"{row['pp']:+.2f}",
+            "op": ("op", escape),
+            "cnnprof": ("ours", units.percent),
+            "XProf": ("xprof", units.percent),
+            "difference": ("pp", "{:+.2f}".format),
         },
     )
     yield (

@@ -11,14 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..machine_records import CheckRecord, PairRecord, PartRecord
-from ..records import RunRecord
+from ..records import MAC_OPS, RunRecord
 from ..settings import CHECK_ROUNDS, Runtime
 from ..store import Store
 from .conditions import of_machine
 from .estimates import CONFIDENCE, Estimate, ratio_of_blocks
 
-MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
-"""Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
 NOTABLE_SHARE = 0.01
 """Own choice: from this share of the step on a part shows how far parts of its kind differ between sessions."""
 

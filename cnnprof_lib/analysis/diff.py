@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import MeasureError
-from ..records import BALANCE_TOLERANCE_S, RunRecord
-from .check import MAC_OPS, Resolution
+from ..records import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
+from .check import Resolution
 from .conditions import unlike
 from .estimates import Blocks, are_units, block_medians, bootstrap, by_unit, ends, unit_of_block
 from .frames import NO_LAYER, UNATTRIBUTED

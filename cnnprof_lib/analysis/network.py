@@ -52,13 +52,14 @@ def network(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = Non
     colours = mpl.colormaps[COLOURS]
     costs = {cost.name: cost for cost in variant.costs()}
     _write(ax, 0, "input", [units.shape(variant.input.shape)], colour="black")
-    for row, (name, share) in enumerate(zip(layers["layer"], layers["time_share"], strict=True), start=1):
+    columns = (layers[name] for name in ("layer", "time_share", "fused_into"))
+    for row, (name, share, fused_into) in enumerate(zip(*columns, strict=True), start=1):
         cost, colour = costs.get(name), colours(_SHARES(share))
         line: dict[str, Any] = {"linestyle": "-" if cost else ":", "edgecolor": "#555555", "linewidth": 0.8}
         box = FancyBboxPatch((0, row - _HEIGHT / 2), 1, _HEIGHT, "round,pad=0,rounding_size=0.02", **line)
         box.set(facecolor=colour, mutation_aspect=8)
         hover.tell(ax.add_patch(box), f"{name}: {units.percent(share)} of the step")
-        _write(ax, row, name, _facts(cost) if cost else [], colour=text_colour(colour), share=share)
+        _write(ax, row, name, _facts(cost, fused_into) if cost else [], colour=text_colour(colour), share=share)
         if cost:
             ax.annotate("", (0.5, row - _HEIGHT / 2), (0.5, row - 1 + _HEIGHT / 2), arrowprops=_ARROW)
     ax.set(xlim=(-0.01, 1.01), ylim=(len(layers) + 0.6, -0.5), title=f"Where a step of {variant.name} goes")
@@ -79,10 +80,12 @@ def _write(ax: Axes, row: int, name: str, facts: list[str], *, colour: str, shar
         ax.text(0.97, row, units.percent(share, 1), color=colour, weight="bold", ha="right", va="center")
 
 
-def _facts(cost: LayerCost) -> list[str]:
+def _facts(cost: LayerCost, fused_into: str) -> list[str]:
     facts = [units.shape(cost.output_shape)]
     if cost.parameters:
         facts.append(f"{cost.parameters:,} parameters")
     if cost.macs:
         facts.append(f"{units.count(cost.macs)} MACs")
+    if fused_into:
+        facts.append(f"fused into {fused_into}")
     return facts

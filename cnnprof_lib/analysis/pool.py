@@ -52,6 +52,7 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
             ),
             "ops": _mean_ops(runs, weights),
             "unattributed": UnattributedRecord(**unattributed),
+            "unowned_s": math.fsum(w * run.unowned_s for w, run in zip(weights, runs, strict=True)),
             "add_step_s": statistics.median(run.add_step_s for run in runs),
             "memory": first.memory.model_copy(update=memory),
             "warnings": tuple(dict.fromkeys(text for run in runs for text in run.warnings)),

@@ -90,8 +90,9 @@ def layer_table(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``layer``, ``type``, ``output_shape`` (without the batch), ``time_s``, ``time_share`` (of the profiled step),
-        ``macs`` (of one image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one
-        batch). Shape, MACs and bytes are missing in the last two rows. ``time_s`` adds up to the step.
+        ``fused_into`` (the layer whose kernel computes this one; empty where it has its own), ``macs`` (of one
+        image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one batch). Type, shape,
+        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step.
     """
     times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
     costs = {cost.name: cost for cost in record.variant.costs()}
@@ -100,11 +101,12 @@ def layer_table(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
     for name in [*costs, *(name for name in times.index if name not in costs)]:
         time_s = float(times.get(name, 0.0))
         row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / record.latency.profiled_mean_s}
+        row["fused_into"] = record.fused_into.get(name, "")
         if name in costs:
             row |= _work(costs[name], record.batch_size, time_s)
         rows.append(row)
-    columns = ["layer", "type", "output_shape", "time_s", "time_share", "macs", "gmacs_per_s", "output_bytes"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["layer", "type", "output_shape", "time_s", "time_share", "fused_into"]
+    return pd.DataFrame(rows, columns=[*columns, "macs", "gmacs_per_s", "output_bytes"])
 
 
 def _work(cost: LayerCost, batch_size: int, time_s: float) -> dict[str, Any]:
@@ -226,15 +228,15 @@ def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | Non
 
     Returns:
         Plain dicts, lists, numbers, text and None. ``macs`` of a layer are those of one image, like
-        ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers``,
-        only the network's own, in its order.
+        ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers`` in the
+        network's order, then `frames.NO_LAYER`.
     """
     step, ratio = latency(record), ratio_to_baseline(record, resolution)
     ops = op_table(record)
     ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
     layers = layer_table(record, executed)
-    layers = layers[layers["layer"].isin([layer.name for layer in record.variant.layers])]
-    layers = layers.astype({"macs": int, "output_bytes": int})
+    layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
+    layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"]]
     found = warnings(record)
     if record.variant.name != "baseline" and resolution and not resolution.distinguishes(ratio.value):
         found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")
@@ -252,10 +254,11 @@ def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | Non
             "steps": sum(len(block) for block in record.latency.plain_s),
         },
         "profiled_over_plain": profiled_over_plain(record).value,
+        "unattributed_s": record.unattributed_s,
         "unattributed_share": unattributed_share(record),
         "ratio_to_baseline": {"median": ratio.value, "ci95": ends(*ratio[1:])},
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
-        "layers": _plain_rows(layers[["layer", "time_s", "time_share", "macs", "output_bytes"]]),
+        "layers": _plain_rows(layers),
         "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),
         "accuracy": _show_accuracy(record),
         "warnings": found,
@@ -263,8 +266,9 @@ def show(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | Non
 
 
 def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dicts of Python's own numbers, which json can write."""
-    return table.astype(object).to_dict("records")  # type: ignore[return-value]
+    """Rows as dicts of Python's own numbers, which json can write, with None for what is empty or missing."""
+    plain = table.astype(object)
+    return plain.where(plain.notna() & (plain != ""), None).to_dict("records")  # type: ignore[return-value]
 
 
 def _show_accuracy(record: RunRecord) -> dict[str, Any] | None:

@@ -52,6 +52,7 @@ _LAYERS = {
 _LAYER_TIMES = {
     "time_s": Column("time per step", units.seconds),
     "time_share": Column("of the step", units.percent),
+    "fused_into": Column("fused into"),
     "gmacs_per_s": Column("GMAC/s", "{:.1f}".format),
 }
 _ARCHITECTURE = {
@@ -166,17 +167,20 @@ def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
     """Layers of one variant, closed by the whole profiled step: what they are, then their times in each runtime.
 
     Args:
-        by_runtime: A table from `summary.layer_table` for each runtime.
+        by_runtime: A table from `summary.layer_table` for each runtime. What layers are fused into is shown where any
+            is fused.
     """
     merged = pd.concat([table[list(_LAYERS)] for table in by_runtime.values()]).drop_duplicates("layer")
     total: dict[Any, Any] = {"layer": "profiled step", "type": "", "macs": merged["macs"].sum()}
-    columns = dict(_LAYERS)
+    columns, hidden = dict(_LAYERS), []
     for runtime, table in by_runtime.items():
         names = {name: f"{name} {runtime}" for name in _LAYER_TIMES}
         merged = merged.merge(table[["layer", *names]].rename(columns=names), on="layer", how="left")
         total |= {names[name]: table[name].sum() for name in ("time_s", "time_share")}
         columns |= {names[name]: column._replace(group=runtime) for name, column in _LAYER_TIMES.items()}
-    return styled(with_row(merged, total), columns, closing_rows=1)
+        total[names["fused_into"]] = ""
+        hidden += [] if table["fused_into"].any() else [names["fused_into"]]
+    return styled(with_row(merged, total), columns, hidden=hidden, closing_rows=1)
 
 
 def architecture(table: pd.DataFrame) -> Styler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..records import RunRecord
@@ -14,6 +16,8 @@ SHORT_STEP_S = 1e-3
 """pyperf's limit, too: below it the call of a step weighs as much as the step."""
 BUSY_PERCENT = 15.0
 """Own choice: an idle desktop stays well below, one busy core of four does not."""
+UNOWNED_SHARE = 0.05
+"""Own choice: a share that changes which layer looks worth a change."""
 FREQUENCY_CHANGE = 0.05
 """Own choice: the latency follows the frequency, and most intervals here are narrower."""
 
@@ -28,6 +32,7 @@ def warnings(record: RunRecord) -> list[str]:
     latency, load = record.latency, record.load
     steps, processes = spread(latency.plain_s), process_spread(latency.plain_s, latency.processes)
     step_s = median_of_blocks(latency.plain_s, latency.processes).value
+    unowned = record.unowned_s / math.fsum(op.time_s for op in record.ops)
     slowest_mhz, fastest_mhz = (min(load.cpu_mhz), max(load.cpu_mhz)) if load.cpu_mhz else (0.0, 0.0)
     found = {
         f"The unprofiled steps spread by {percent(steps, 0)} (interquartile range over median), "
@@ -41,6 +46,8 @@ def warnings(record: RunRecord) -> list[str]:
         ),
         f"The processor's frequency changed between {slowest_mhz:,.0f} and {fastest_mhz:,.0f} MHz "
         "while the steps were timed": fastest_mhz > (1 + FREQUENCY_CHANGE) * slowest_mhz,
+        f"{percent(unowned, 0)} of the kernels' time is the network's, but of no known layer; "
+        "the times of its layers lack it": unowned > UNOWNED_SHARE,
     }
     return [*record.warnings, *(text for text, holds in found.items() if holds), *_page_faults(record)]
 

@@ -76,13 +76,11 @@ def _round(
         warmup_steps=preset.warmup_steps,
         rng=rng,
     )
+    layer_of = sessions["first"].executed_graph().layer_of
+    first, second = (_parts(traced[side], layer_of) for side in _SIDES)
     for session in sessions.values():
         session.close()
-    layer_of = ops.remembered(network.frozen.layer_of)
-    first, second = (_parts(traced[side], layer_of) for side in _SIDES)
-    parts = [
-        PartRecord(layer=layer, op=op, first_s=first[layer, op], second_s=second[layer, op]) for layer, op in first
-    ]
+    parts = (PartRecord(layer=key[0], op=key[1], first_s=first[key], second_s=second[key]) for key in first)
     return PairRecord(first_s=times["first"], second_s=times["second"], parts=tuple(parts))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,12 @@ class FrozenGraph:
     """A network without training parts, for one batch size.
 
     Attributes:
-        graph_def: Nodes named ``<layer>/...``; weights are Const nodes.
+        graph_def: Nodes of a layer are named ``<layer>/...``; weights are Const nodes.
         input_name: The Placeholder of shape ``input_shape``.
         output_name: The node that gives the logits, (batch, classes).
         input_shape: (batch, height, width, channels).
         weights: The Const nodes that were variables, by node name.
-        layers: Names of the network's layers, in order.
+        owners: The layer that made each node, by node name; all but input and output have one.
     """
 
     graph_def: Any
@@ -34,7 +35,7 @@ class FrozenGraph:
     output_name: str
     input_shape: tuple[int, int, int, int]
     weights: dict[str, npt.NDArray[Any]]
-    layers: tuple[str, ...]
+    owners: dict[str, str]
 
     @property
     def logits_name(self) -> str:
@@ -42,28 +43,19 @@ class FrozenGraph:
         output = next(node for node in self.graph_def.node if node.name == self.output_name)
         return str(output.input[0]) if output.op == "Identity" else self.output_name
 
-    def layer_of(self, node: str) -> str:
-        """The layer a node belongs to; empty for nodes of none, such as the queue."""
-        for part in node.split("/"):
-            name = part.removesuffix(FLATTEN_SUFFIX)
-            if name in self.layers:
-                return name
-        return ""
-
 
 def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
     """Freezes the inference of a model with one input and one output.
 
     Args:
-        model: Any Keras model from images to logits; layers are told apart by their names.
+        model: A functional or sequential Keras model from images to logits.
         batch_size: Images per step.
     """
     shape = (batch_size, *model.input_shape[1:])
-    inference = tf.function(lambda images: model(images, training=False))
+    inference, calls = _in_scopes(model)
     function = convert_variables_to_constants_v2(inference.get_concrete_function(tf.TensorSpec(shape, tf.float32)))
     original = function.graph.as_graph_def()
-    layer_names = [layer.name for layer in model.layers]
-    plain_names = _plain_names([node.name for node in original.node], model.name, layer_names)
+    owners, names = _owners_and_names([node.name for node in original.node], calls)
 
     graph_def = tf1.GraphDef(versions=original.versions)
     weights = {}
@@ -72,35 +64,67 @@ def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
             continue  # groups the variable reads, of no effect without variables
         copy = graph_def.node.add()
         copy.CopyFrom(node)
-        copy.name = plain_names[node.name]
+        copy.name = names[node.name]
         del copy.input[:]
-        copy.input.extend(_renamed(i, plain_names) for i in node.input if not i.startswith("^"))
+        copy.input.extend(_renamed(i, names) for i in node.input if not i.startswith("^"))
         if node.op == "Const" and node.name.endswith("/resource"):
             weights[copy.name] = tf.make_ndarray(node.attr["value"].tensor)
     return FrozenGraph(
         graph_def=graph_def,
-        input_name=plain_names[function.inputs[0].op.name],
-        output_name=plain_names[function.outputs[0].op.name],
+        input_name=names[function.inputs[0].op.name],
+        output_name=names[function.outputs[0].op.name],
         input_shape=shape,
         weights=weights,
-        layers=tuple(name for name in layer_names if not name.endswith(FLATTEN_SUFFIX)),
+        owners=owners,
     )
 
 
-def _plain_names(names: list[str], model_name: str, layers: list[str]) -> dict[str, str]:
-    """Node names without what Keras adds: ``stride2_1/conv1_1/convolution`` becomes ``conv1/convolution``."""
-    result = {}
-    for name in names:
-        parts = name.split("/")
-        if len(parts) > 1 and re.fullmatch(re.escape(model_name) + r"(_\d+)?", parts[0]):
-            parts = parts[1:]
-        without_number = re.sub(r"_\d+$", "", parts[0])
-        if parts[0] not in layers and without_number in layers:
-            parts[0] = without_number
-        result[name] = "/".join(parts)
-    if len(set(result.values())) < len(result):
-        return {name: name for name in names}  # a model whose names would collide keeps them
-    return result
+def _in_scopes(model: keras.Model) -> tuple[Any, list[str]]:
+    """The inference of a model as a ``tf.function`` that records which layer makes which nodes.
+
+    Keras' own scopes do not tell: a second ``conv2d`` is ``conv2d_1``, which may be another layer's name.
+
+    Returns:
+        The function, and the layers in the order in which it calls them: nodes of the i-th call are named ``.i/...``,
+        as no other node is. The list is filled when the function is traced.
+    """
+    calls: list[str] = []
+
+    def in_scope(operation: Any) -> Callable[..., Any]:
+        scope = f".{len(calls)}/"
+        calls.append(operation.name)
+        inference = {"training": False} if isinstance(operation, keras.Layer) else {}
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with tf.name_scope(scope):
+                return operation(*args, **(kwargs | inference))
+
+        return call
+
+    layers = keras.Function(model.inputs, model.outputs)
+    return tf.function(lambda images: layers._run_through_graph(images, operation_fn=in_scope)), calls
+
+
+def _owners_and_names(nodes: list[str], calls: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The owner of each node by its new name, and the new names.
+
+    Args:
+        nodes: Names as the function of `_in_scopes` gives them.
+        calls: The layers it called.
+    """
+    owners, names = {}, {}
+    taken = tf.Graph()
+    for node in nodes:
+        scope, _, rest = node.partition("/")
+        if not scope.startswith("."):
+            names[node] = taken.unique_name(node)
+            continue
+        layer = calls[int(scope[1:])]
+        owner = layer.removesuffix(FLATTEN_SUFFIX)
+        own = re.sub(rf"^{re.escape(layer)}(_\d+)?/", "", rest)  # Keras' scope, numbered, within ours
+        names[node] = taken.unique_name(f"{owner}/{own}")
+        owners[names[node]] = owner
+    return owners, names
 
 
 def _renamed(tensor: str, names: dict[str, str]) -> str:

@@ -11,8 +11,10 @@ import tensorflow as tf
 from .. import layers as spec
 from ..variant import VariantSpec
 
-FLATTEN_SUFFIX = "_flatten"
-"""A dense layer on an image gets a Keras layer of this name before it; its cost is the dense layer's."""
+FLATTEN_SUFFIX = ".flatten"
+"""A dense layer on an image gets a Keras layer of this name before it; its cost is the dense layer's.
+
+With the dot it is no name that a layer of a variant may have, see `layers.Layer`."""
 
 
 @keras.saving.register_keras_serializable(package="cnnprof")

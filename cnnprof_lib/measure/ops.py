@@ -5,7 +5,6 @@ What the profiled steps left behind is read here, after the clock has stopped.
 
 from __future__ import annotations
 
-import functools
 import re
 import tempfile
 import time
@@ -22,8 +21,8 @@ from tensorflow.core.protobuf import config_pb2
 from ..errors import MeasureError
 from ..records import OpRecord
 
-FUSING = re.compile(r"^_(?:Mkl)?(?:Native)?(?:Fused)?")
-"""What Grappler and oneDNN put before an op's name: ``_FusedConv2D``, ``_MklNativeFusedMatMul``, ``_MklLRN``."""
+FUSING = re.compile(r"^_(?:Mkl)?(?:Native)?(?:PadWith)?(?:Fused)?")
+"""What Grappler and oneDNN put before an op's name: ``_FusedConv2D``, ``_MklNativePadWithFusedConv2D``, ``_MklLRN``."""
 
 THESIS_OPS = frozenset(
     {"Add", "AvgPool", "BiasAdd", "Const", "Conv2D", "DepthwiseConv2dNative", "FIFOQueueV2", "Identity", "InTopKV2"}
@@ -31,7 +30,7 @@ THESIS_OPS = frozenset(
 )
 """Ops that tables show under their plain name; any other kernel keeps its own."""
 
-_LABEL = re.compile(r"^(?:\[.*?\] )?(?P<node>\S+) = (?P<kernel>\w+)\((?P<inputs>.*)\)$")
+_LABEL = re.compile(r"^(?:\[.*?\] )?(?P<node>\S+) = (?P<kernel>\w+)\(")
 _SINGLE_STREAM = re.compile(r"/stream:\d+$")
 COLUMNS = [
     *("step", "device", "thread", "node", "op", "kernel", "layer", "accelerator"),
@@ -58,7 +57,7 @@ def node_rows(
     Args:
         steps: The metadata of the profiled steps, in order.
         called_ns: When each was called, see `TracedStep`.
-        layer_of: Gives a node's layer, see `FrozenGraph.layer_of`.
+        layer_of: Gives a node's layer, see `ExecutedGraph`.
 
     Returns:
         Columns as `COLUMNS`. ``start_ns`` counts from the call of the step. ``self_ns`` is the
@@ -106,7 +105,7 @@ def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> d
         "node": node.node_name,
         "op": op_of(kernel),
         "kernel": kernel,
-        "layer": _layer(node.node_name, kernel, label["inputs"].split(", ") if label else [], layer_of),
+        "layer": layer_of(node.node_name),
         "accelerator": "stream:all" in device,
         "start_ns": node.all_start_nanos + node.op_start_rel_nanos,
         "duration_ns": node.op_end_rel_nanos - node.op_start_rel_nanos,
@@ -116,13 +115,6 @@ def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> d
         "requested_bytes": sum(memory.total_bytes for memory in node.memory) + node.memory_stats.persistent_memory_size,
         "persistent_bytes": node.memory_stats.persistent_memory_size,
     }
-
-
-def _layer(node: str, kernel: str, inputs: list[str], layer_of: Callable[[str], str]) -> str:
-    """A fused kernel bears the name of its last node, say a ReLU's; it belongs to the layer of its weights."""
-    if FUSING.match(kernel) and "Fused" in kernel and len(inputs) > 1:
-        return layer_of(inputs[1]) or layer_of(node)
-    return layer_of(node)
 
 
 def self_times_ns(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -177,7 +169,7 @@ def totals(rows: pd.DataFrame, fused_ops: Mapping[str, Sequence[str]] | None = N
 
     Args:
         rows: See `node_rows`.
-        fused_ops: What was fused into a node, see `NetworkSession.fused_ops`.
+        fused_ops: What was fused into a node, see `ExecutedGraph`.
     """
     steps = rows["step"].nunique()
     records = []
@@ -232,8 +224,3 @@ def profiler_report(graph: tf.Graph, steps: Sequence[config_pb2.RunMetadata]) ->
         builder = options(options.time_and_memory(min_micros=0, min_bytes=0)).order_by("micros")
         tree = profiler.profile_operations(builder.with_file_output(str(path)).build())
         return ProfilerReport(path.read_text(encoding="utf-8").lstrip(), tree, tuple(add_step_s))
-
-
-def remembered(layer_of: Callable[[str], str]) -> Callable[[str], str]:
-    """``layer_of`` with its answers kept: a run asks for the same few nodes thousands of times."""
-    return functools.cache(layer_of)

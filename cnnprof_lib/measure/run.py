@@ -127,6 +127,8 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         load=timed.load,
         ops=profile.ops,
         unattributed=profile.unattributed,
+        unowned_s=profile.unowned_s,
+        fused_into=profile.fused_into,
         add_step_s=profile.add_step_s,
         memory=MemoryRecord(
             requested_bytes=profile.requested_bytes,
@@ -209,6 +211,8 @@ class _Profile(NamedTuple):
     rows: pd.DataFrame
     ops: tuple[OpRecord, ...]
     unattributed: UnattributedRecord
+    unowned_s: float
+    fused_into: dict[str, str]
     requested_bytes: int
     persistent_bytes: int
     live_peak_bytes: int
@@ -220,20 +224,21 @@ class _Profile(NamedTuple):
 
 def _profile(timed: _Timed, network: Network) -> _Profile:
     """Reads the step statistics; memory and timeline are those of the median step."""
-    layer_of = ops.remembered(network.frozen.layer_of)
+    executed = network.session.executed_graph()
     profiled_s = [seconds for block in timed.latency.profiled_s for seconds in block]
     steps = [ops.parse(step.serialized) for step in timed.steps]
-    rows = ops.node_rows(steps, [step.called_ns for step in timed.steps], layer_of)
+    rows = ops.node_rows(steps, [step.called_ns for step in timed.steps], executed.layer_of)
     rest = ops.unattributed(rows, profiled_s)
     median = _median_index(profiled_s)
     median_rest = _unattributed(rest.iloc[median])
-    live_peak_bytes, live_peak_layer = memory.live_peak(steps[median], layer_of)
+    live_peak_bytes, live_peak_layer = memory.live_peak(steps[median], executed.layer_of)
     profiler = ops.profiler_report(network.session.graph, steps)
-    network.session.prepare()
     return _Profile(
         rows=rows,
-        ops=ops.totals(rows, network.session.fused_ops()),
+        ops=ops.totals(rows, executed.fused_ops),
         unattributed=_unattributed(rest.mean()),
+        unowned_s=rows.loc[~rows["node"].map(executed.knows), "self_ns"].sum() / len(steps) / 1e9,
+        fused_into=dict(executed.fused_into),
         requested_bytes=round(rows["requested_bytes"].sum() / len(steps)),
         persistent_bytes=round(rows["persistent_bytes"].sum() / len(steps)),
         live_peak_bytes=live_peak_bytes,

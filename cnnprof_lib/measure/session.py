@@ -24,6 +24,7 @@ from tensorflow.core.protobuf import config_pb2
 
 from ..errors import MeasureError
 from ..settings import Runtime
+from .executed import ExecutedGraph, trace_layers
 from .graph import FrozenGraph, as_thesis_graph
 
 tf1 = tf.compat.v1
@@ -201,12 +202,13 @@ class NetworkSession:
         """Runs one prepared batch by ``Session.run``, as a user of TensorFlow's own profiler does."""
         self.session.run(self._fetch, dict(zip(self._feeds, self._feed, strict=True)), options, metadata)
 
-    def fused_ops(self) -> dict[str, tuple[str, ...]]:
-        """Runs one prepared batch; returns what Grappler fused into each node, such as BiasAdd and Relu."""
+    def executed_graph(self) -> ExecutedGraph:
+        """Prepares and runs a batch to see what TensorFlow executes of the graph, and for which layer."""
+        self.prepare()
         metadata = config_pb2.RunMetadata()
         self.run_with(config_pb2.RunOptions(output_partition_graphs=True), metadata)
-        nodes = (node for graph in metadata.partition_graphs for node in graph.node if "fused_ops" in node.attr)
-        return {node.name: tuple(op.decode() for op in node.attr["fused_ops"].list.s) for node in nodes}
+        executed = [node for graph in metadata.partition_graphs for node in graph.node]
+        return trace_layers(self.graph.as_graph_def().node, executed, self.frozen.owners)
 
     def results(self) -> npt.NDArray[Any]:
         """Runs one prepared batch and returns what it fetches: logits, or right and wrong in ``unfused``."""

@@ -96,6 +96,31 @@ def test_run_report_and_show_with_one_variant_that_fails(project: Path) -> None:
     assert shown["accuracy"]["images"] == 10_000
 
 
+NORMALISED = """
+title: A convolution, its normalisation and its activation as layers
+input: {height: 12, width: 12, channels: 3}
+classes: 10
+layers:
+  - {name: conv, type: conv, filters: 8, kernel: 3, use_bias: false}
+  - {name: norm, type: batch_norm}
+  - {name: activation, type: relu}
+  - {name: mean, type: global_avg_pool}
+  - {name: logits, type: dense, units: 10}
+"""
+
+
+def test_layers_that_onednn_fuses_name_the_one_that_holds_their_time(project: Path) -> None:
+    (project / "params/normalised.yaml").write_text(NORMALISED)
+    status, _, err = run(project, "run", "normalised", "--preset", "smoke", "--runtime", "stock", "--generated")
+    assert (status, err) == (0, "")
+    shown = json.loads(run(project, "show", "normalised", "--json")[1])
+    assert {row["layer"]: row["fused_into"] for row in shown["layers"]} == {
+        **{"conv": None, "norm": "conv", "activation": "conv", "mean": None, "logits": None, "(no layer)": None}
+    }
+    assert {row["layer"] for row in shown["layers"] if row["time_s"] == 0} == {"norm", "activation"}
+    assert sum(row["time_share"] for row in shown["layers"]) + shown["unattributed_share"] == pytest.approx(1)
+
+
 @pytest.mark.skipif(not REAL_IMAGES, reason="CNNPROF_DATA names no images")
 def test_accuracy_is_measured_on_all_real_test_images(project: Path) -> None:
     status, _, err = run(project, "run", "smoke", "--preset", "smoke", "--runtime", "stock", "--data", REAL_IMAGES)

@@ -46,9 +46,9 @@ class Profiled:
             stepped.prepare()
             traced.append(stepped.traced_step())
         steps = [ops.parse(step.serialized) for step in traced]
-        self.rows = ops.node_rows(steps, [step.called_ns for step in traced], frozen.layer_of)
-        stepped.prepare()
-        self.totals = ops.totals(self.rows, stepped.fused_ops())
+        executed = stepped.executed_graph()
+        self.rows = ops.node_rows(steps, [step.called_ns for step in traced], executed.layer_of)
+        self.totals = ops.totals(self.rows, executed.fused_ops)
         self.text, self.tree, self.add_step_s = ops.profiler_report(stepped.graph, steps)
         stepped.close()
 

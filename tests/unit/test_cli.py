@@ -30,6 +30,7 @@ from cnnprof_lib.training_records import TrainingRecord
 from cnnprof_lib.variant import VariantSpec
 from tests.builders import (
     RUN_ID,
+    Node,
     make_accuracy,
     make_check,
     make_machine,
@@ -224,10 +225,10 @@ def test_show_prints_the_promised_keys(
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     promised = """variant runtime run_id parameters macs_per_image batch_size threads latency_s profiled_over_plain
-        unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
+        unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
-    assert {"layer", "time_s", "time_share", "macs", "output_bytes"} <= set(shown["layers"][0])
+    assert {"layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"} == set(shown["layers"][0])
     assert set(shown["latency_s"]) == {"median", "ci95", "steps"}
     assert set(shown["memory"]) == {"requested_bytes", "live_peak_bytes", "rss_bytes"}
     assert set(shown["accuracy"]) == {"top1", "images", "ci95", "dataset", "measured", "weights_sha256"}
@@ -293,6 +294,30 @@ def test_a_check_of_few_rounds_is_wrong_usage(
 ) -> None:
     assert command(monkeypatch, "check", "--rounds", "2") == 2
     assert "greater than or equal to 19" in capsys.readouterr().err
+
+
+def test_the_layers_that_show_prints_add_up_to_the_step(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = (Node("Conv2D", "conv1", 0.006, 1000, kernel="_FusedConv2D"), Node("_Arg", "", 0.001))
+    record = make_record("smoke", "stock", nodes=nodes, unattributed_s=0.003, fused_into={"pool1": "conv1"})
+    fuses = record.ops[0].model_copy(update={"fuses": ("BiasAdd", "Relu")})
+    record = record.model_copy(update={"ops": (fuses, *record.ops[1:])})
+    Store(Path("outputs")).write_run(record, make_ops(record, nodes), "", b"")
+    assert command(monkeypatch, "show", "smoke") == 0
+    lines = [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-10:] == [
+        ["op", "executed as", "time", "share", "requested", "times"],
+        ["Conv2D", "_FusedConv2D (with BiasAdd, Relu)", "6.00ms", "60.00%", "1.00KB", "1"],
+        ["_Arg", "1.00ms", "10.00%", "0B", "1"],
+        ["unattributed", "3.00ms", "30.00%"],
+        ["layer", "fused into", "time", "share", "MACs", "output"],
+        ["conv1", "6.00ms", "60.00%", "31.10k", "589.82KB"],
+        ["pool1", "conv1", "0us", "0.00%", "0", "147.46KB"],
+        ["logits", "0us", "0.00%", "2.88k", "5.12KB"],
+        ["(no layer)", "1.00ms", "10.00%"],
+        ["unattributed", "3.00ms", "30.00%"],
+    ]
 
 
 ERRORS = {

@@ -38,6 +38,13 @@ def test_stored_warnings_come_first() -> None:
     assert warnings(steady(warnings=("busy machine",))) == ["busy machine"]
 
 
+@pytest.mark.parametrize(("share", "warned"), [(0.0, False), (0.049, False), (0.051, True)])
+def test_kernels_of_no_known_layer_are_warned_of(share: float, warned: bool) -> None:
+    kernels_s = sum(op.time_s for op in steady().ops)
+    warning = "5% of the kernels' time is the network's, but of no known layer; the times of its layers lack it"
+    assert warnings(steady(unowned_s=share * kernels_s)) == ([warning] if warned else [])
+
+
 def test_a_short_step_is_warned_of() -> None:
     assert warnings(make_record(plain_s=((0.0007, 0.0008), (0.0009, 0.0008)))) == [
         "A step takes 800us, less than 1.00ms: much of it is the session call, not the network",

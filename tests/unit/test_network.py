@@ -77,6 +77,12 @@ def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
     assert texts[-4:] == ["(no layer)", "1.2%", "unattributed", "2.5%"]
 
 
+def test_network_says_which_layer_computes_a_fused_one(ax: Axes) -> None:
+    fused = RECORD.model_copy(update={"fused_into": {"norm1": "conv1"}})
+    network(fused.variant, summary.layer_table(fused, make_ops(fused, NODES)), ax=ax)
+    assert [text.get_text() for text in ax.texts if "fused" in text.get_text()] == ["3×3×64 · fused into conv1"]
+
+
 def test_network_writes_its_texts_so_that_they_can_be_read(ax: Axes) -> None:
     network(RECORD.variant, layers(), ax=ax)
     colours = {text.get_text(): text.get_color() for text in ax.texts}

@@ -16,7 +16,13 @@ SERIES = "20261124T000000Z-0000"
 def processes() -> list[frames.RunRecord]:
     """Two processes of one series, the second with a longer step."""
     return [
-        make_record(unattributed_s=rest_s, run_id=f"{SERIES}-0{number}", series=SERIES, warnings=("busy",))
+        make_record(
+            unattributed_s=rest_s,
+            unowned_s=rest_s / 10,
+            run_id=f"{SERIES}-0{number}",
+            series=SERIES,
+            warnings=("busy",),
+        )
         for number, rest_s in enumerate((1e-3, 3e-3))
     ]
 
@@ -30,7 +36,7 @@ def test_the_pool_has_the_blocks_of_all_and_means_that_balance() -> None:
     first, second = processes()
     both = pool.pooled([first, second])
     assert both.latency.plain_s == first.latency.plain_s + second.latency.plain_s
-    assert both.unattributed_s == pytest.approx(2e-3)
+    assert (both.unattributed_s, both.unowned_s) == pytest.approx((2e-3, 2e-4))
     by_kernel = {op.kernel: op for op in both.ops}
     for theirs in first.ops:
         ours = by_kernel[theirs.kernel]

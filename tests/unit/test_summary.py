@@ -241,19 +241,24 @@ def test_of_several_processes_the_processes_are_resampled() -> None:
 
 
 def test_show_prints_the_promised_keys() -> None:
-    nodes = (Node("Conv2D", "conv1", 0.006, 1000, kernel="_FusedConv2D"), Node("MatMul", "logits", 0.002, 10))
+    nodes = (
+        Node("Conv2D", "conv1", 0.006, 1000, kernel="_FusedConv2D"),
+        Node("MatMul", "logits", 0.002, 10),
+        Node("_Arg", "", 0.001),
+    )
     record = make_record(
         "smoke",
         "stock",
         nodes=nodes,
-        unattributed_s=0.002,
+        unattributed_s=0.001,
+        fused_into={"pool1": "conv1"},
         plain_s=((0.008, 0.008),) * 6,
         baseline_s=((0.016, 0.016),) * 6,
         accuracy=make_accuracy(5, 10, measured=False),
     )
     shown = json.loads(json.dumps(summary.show(record, make_ops(record, nodes))))
     assert shown.pop("accuracy").pop("ci95") == pytest.approx([0.236593, 0.763407], abs=1e-6)
-    assert shown.pop("unattributed_share") == pytest.approx(0.2)
+    assert (shown.pop("unattributed_s"), shown.pop("unattributed_share")) == pytest.approx((0.001, 0.1))
     assert shown.pop("profiled_over_plain") == pytest.approx(1.25)
     for row in (*shown["ops"], *shown["layers"]):
         row["time_s"], row["time_share"] = round(row["time_s"], 9), round(row["time_share"], 9)
@@ -284,22 +289,51 @@ def test_show_prints_the_promised_keys() -> None:
                 "requested_bytes": 10,
                 "occurrences": 1.0,
             },
+            {
+                "op": "_Arg",
+                "kernels": ["_Arg"],
+                "time_s": 0.001,
+                "time_share": 0.1,
+                "requested_bytes": 0,
+                "occurrences": 1.0,
+            },
         ],
         "layers": [
             {
                 "layer": "conv1",
+                "type": "conv",
                 "time_s": 0.006,
                 "time_share": 0.6,
+                "fused_into": None,
                 "macs": 12 * 12 * 8 * 27,
                 "output_bytes": 128 * 12 * 12 * 8 * 4,
             },
-            {"layer": "pool1", "time_s": 0, "time_share": 0, "macs": 0, "output_bytes": 128 * 6 * 6 * 8 * 4},
+            {
+                "layer": "pool1",
+                "type": "max_pool",
+                "time_s": 0,
+                "time_share": 0,
+                "fused_into": "conv1",
+                "macs": 0,
+                "output_bytes": 128 * 6 * 6 * 8 * 4,
+            },
             {
                 "layer": "logits",
+                "type": "dense",
                 "time_s": 0.002,
                 "time_share": 0.2,
+                "fused_into": None,
                 "macs": 6 * 6 * 8 * 10,
                 "output_bytes": 128 * 10 * 4,
+            },
+            {
+                "layer": "(no layer)",
+                "type": None,
+                "time_s": 0.001,
+                "time_share": 0.1,
+                "fused_into": None,
+                "macs": None,
+                "output_bytes": None,
             },
         ],
         "memory": {"requested_bytes": 1010, "live_peak_bytes": 24_000_000, "rss_bytes": 900_000_000},

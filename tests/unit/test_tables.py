@@ -118,6 +118,19 @@ def test_layers_have_their_times_in_each_runtime_and_end_in_the_whole_step() -> 
     ]
 
 
+def test_layers_name_what_they_are_fused_into_where_any_is() -> None:
+    by_runtime = {}
+    for runtime, fused_into in (("unfused", {}), ("stock", {"pool1": "conv1"})):
+        record = make_record("smoke", nodes=NODES[:1], fused_into=fused_into)
+        by_runtime[runtime] = summary.layer_table(record, make_ops(record, NODES[:1]))
+    table = lines_of(tables.layers(by_runtime).to_html())
+    times = ["time per step", "of the step"]
+    assert table[1][5:] == [*times, "GMAC/s", *times, "fused into", "GMAC/s"]
+    assert [(row[0], row[10]) for row in table[2:]] == [
+        *(("conv1", ""), ("pool1", "conv1"), ("logits", ""), ("unattributed", ""), ("profiled step", ""))
+    ]
+
+
 def test_architecture_ends_in_its_sums() -> None:
     table = lines_of(tables.architecture(summary.architecture(load_variant("baseline", PARAMS))).to_html())
     assert table[1] == ["conv1", "conv", "24×24×64", "4,864", "2,764,800"]
