@@ -47,6 +47,11 @@ class MachineRecord(Spec):
     """Whether TensorFlow's oneDNN kernels were in use."""
     gpus: tuple[str, ...]
 
+    @property
+    def multiplies_padding(self) -> bool:
+        """Whether convolutions computed products with padding: Eigen's kernels do, oneDNN's skip them."""
+        return not self.onednn
+
 
 class ImagesRecord(Spec):
     """The images that went through the network while it was timed."""
