@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from ..machine_records import RooflineRecord
 from ..records import MachineRecord
 from ..stamps import utc_now
 from . import machine, runtime
+from .child import OnText, call_in_child
 from .latency import Clock
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
@@ -95,20 +94,13 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit TensorFlow with its threads
-    try:
-        with ProcessPoolExecutor(1, context, initializer=_set_up_process) as pool:
-            return pool.submit(peak_macs_per_s, threads, clock).result()
-    except BrokenProcessPool as error:
-        raise MeasureError(
-            f"The process that measures the peak rate with {threads} threads ended early. Received: {error} "
-            "Free some memory and run again."
-        ) from error
+    return call_in_child(f"measures the peak rate with {threads} threads", _peak_as_shipped, threads, clock)
 
 
-def _set_up_process() -> None:
+def _peak_as_shipped(_: OnText, threads: int, clock: Clock) -> float:
     runtime.set_up("stock")
     runtime.load_tensorflow()
+    return peak_macs_per_s(threads, clock)
 
 
 def bandwidth_bytes_per_s(threads: int, clock: Clock, array_bytes: int | None = None) -> float:

@@ -21,6 +21,7 @@ from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
+from cnnprof_lib.measure.child import OnText
 from cnnprof_lib.measure.latency import Clock
 from cnnprof_lib.traffic import LayerTraffic, layer_traffic
 from cnnprof_lib.variant import VariantSpec
@@ -30,6 +31,10 @@ from tests.builders import Node, make_machine, make_ops, make_record, make_roofl
 def ticking_clock() -> Clock:
     """A second later each time it is looked at; unlike a function of this file it can be sent to another process."""
     return iter(range(10**6)).__next__
+
+
+def die(tell: OnText, threads: int, clock: Clock) -> float:
+    os.abort()
 
 
 class FakeWork:
@@ -78,12 +83,12 @@ def test_peak_in_a_new_process_leaves_this_one_alone() -> None:
 
 
 def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_set_up_process", os.abort)
+    monkeypatch.setattr(roofline, "_peak_as_shipped", die)
     with pytest.raises(MeasureError) as caught:
         roofline.peak_in_new_process(2, ticking_clock())
     assert str(caught.value) == (
-        "The process that measures the peak rate with 2 threads ended early. Received: A process in the process pool "
-        "was terminated abruptly while the future was running or pending. Free some memory and run again."
+        "The process that measures the peak rate with 2 threads ended early. Received: exit status -6. "
+        "Free some memory and run again."
     )
 
 
