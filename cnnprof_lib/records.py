@@ -24,6 +24,10 @@ SCHEMA_VERSION: Final = 1
 
 BALANCE_TOLERANCE_S = 1e-6
 
+BUSY_PERCENT = 15.0
+"""Of the processors, used by others: more is a busy machine. Own choice: an idle desktop stays well below, one busy
+core of four does not."""
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..records import RunRecord
+from ..records import BUSY_PERCENT, RunRecord
 from ..units import percent, seconds
 from .estimates import median_of_blocks, process_spread, spread
 
@@ -12,8 +12,6 @@ LARGE_SPREAD = 0.10
 """Interquartile range over median, and range of the processes' medians over their median. As pyperf warns of 10%."""
 SHORT_STEP_S = 1e-3
 """pyperf's limit, too: below it the call of a step weighs as much as the step."""
-BUSY_PERCENT = 15.0
-"""Own choice: an idle desktop stays well below, one busy core of four does not."""
 FREQUENCY_CHANGE = 0.05
 """Own choice: the latency follows the frequency, and most intervals here are narrower."""
 
