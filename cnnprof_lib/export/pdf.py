@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from traitlets import default
 from .. import __version__
 from ..errors import ReportError
 from . import page, paper_tables
-from .html import TEMPLATES, PageExporter
+from .html import TEMPLATES, CommandLinePageExporter, PageExporter
 from .pictures import Picture
 
 NEEDED = ("pypandoc", "typst")
@@ -65,16 +64,8 @@ class PaperExporter(PageExporter):
         return typeset(soup, figures, subtitle_of(nb)), resources
 
 
-class CommandLinePaperExporter(PaperExporter):
-    """The same as ``cnnprof-pdf``, for ``jupyter nbconvert --to``.
-
-    Jupyter Server admits no hyphen in the name of an exporter: it lists such a name in JupyterLab's menu and then
-    answers 404. There the exporter is disabled, and the menu has ``cnnprof_pdf`` alone.
-    """
-
-    @default("enabled")
-    def _enabled_default(self) -> bool:
-        return "jupyter_server.serverapp" not in sys.modules
+class CommandLinePaperExporter(CommandLinePageExporter, PaperExporter):
+    """The same as ``cnnprof-pdf``, for ``jupyter nbconvert --to``."""
 
 
 def typeset(soup: BeautifulSoup, figures: Sequence[Picture], subtitle: str) -> bytes:
