@@ -1,7 +1,8 @@
 """The nbconvert exporter ``cnnprof-pdf`` (in menus ``cnnprof_pdf``): a notebook on paper, by Python packages alone.
 
 Pandoc (package pypandoc_binary) turns the page's HTML into Typst's markup, and Typst (package typst) sets it, with
-fonts it brings along. Both come with the extra ``cnnprof[pdf]``.
+fonts it brings along and, for characters that these do not have, the system's. Both come with the extra
+``cnnprof[pdf]``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from .pictures import Picture
 
 NEEDED = ("pypandoc", "typst")
 HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
+
+_SHAPELESS = re.compile(r'the text `"(.+?)"` could not be displayed')
+_NAMED_CHARACTERS = 20
 
 _LEFT_OUT = "details:not(:has(table)), summary, script, style, nav"
 
@@ -167,9 +171,27 @@ def markup(soup: BeautifulSoup) -> str:
 
 
 def _compiled(source: Path) -> bytes:
+    """The file; where no font has a character, its title page says that boxes stand for it."""
     import typst
 
     try:
-        return typst.compile(source, format="pdf", ignore_system_fonts=True)
+        # The archival standard forbids characters without a shape, so that Typst names them.
+        return typst.compile(source, format="pdf", pdf_standards="a-2b")
+    except typst.TypstError as error:
+        shapeless = _code_points("".join(dict.fromkeys(_SHAPELESS.findall(error.diagnostic))))
+    try:
+        return typst.compile(source, format="pdf", sys_inputs={"shapeless": shapeless})
     except typst.TypstError as error:
         raise ReportError(f"Typst refuses the report: {error.message}") from error
+
+
+def _code_points(text: str) -> str:
+    """The characters by their numbers, the first of many: ``U+65E5, U+672C and 3 others``.
+
+    Args:
+        text: As Typst quotes it, with some characters escaped as in Rust.
+    """
+    letters = re.sub(r"\\u\{(\w+)\}", lambda found: chr(int(found[1], 16)), text)
+    numbers = [f"U+{ord(letter):04X}" for letter in letters]
+    more = len(numbers) - _NAMED_CHARACTERS
+    return ", ".join(numbers[:_NAMED_CHARACTERS]) + (f" and {more} others" if more > 0 else "")

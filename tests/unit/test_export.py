@@ -20,6 +20,7 @@ import nbconvert.exporters.base
 import nbformat
 import pandas as pd
 import pytest
+import typst
 from bs4 import BeautifulSoup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -378,6 +379,18 @@ def test_nothing_foreign_is_markup_on_paper() -> None:
     content, _ = PaperExporter().from_notebook_node(notebook(*outputs, text=f"# A `{hostile}` title"))
     assert content.startswith(b"%PDF-")
     assert "\\#panic(1)" in on_paper(*outputs)
+
+
+def test_what_no_font_has_is_named_on_the_title_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[dict[str, object]] = []
+    compile_pages = typst.compile
+    monkeypatch.setattr(typst, "compile", lambda source, **how: compiled.append(how) or compile_pages(source, **how))
+    PaperExporter().from_notebook_node(notebook(text="# Letters: č – µ Ω"))
+    assert [how.get("sys_inputs") for how in compiled] == [None]
+    private = "".join(chr(0xF0000 + number) for number in range(22))  # for whoever makes a font to give them a shape
+    PaperExporter().from_notebook_node(notebook({"text/plain": private}))
+    numbers = ", ".join(f"U+F{number:04X}" for number in range(20))
+    assert compiled[-1]["sys_inputs"] == {"shapeless": f"{numbers} and 2 others"}
 
 
 def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
