@@ -19,14 +19,12 @@ from .. import units
 from ..machine_records import RooflineRecord
 from ..records import RunRecord
 from ..traffic import LayerTraffic, layer_traffic
-from .style import SOURCE_STYLES, log_ticks
+from .style import SOURCE_STYLES, legend_below, log_ticks
 from .summary import layer_table
 
 COMPUTE, MEMORY = "compute", "memory"
 _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
-_LEGEND_SHARE = 0.25
-"""Room for the legend below the lowest layer, of the height without it."""
 _ABOVE = {
     MEMORY: "its input was still in a cache, faster than the memory of the roof",
     COMPUTE: "its kernel does with fewer products, or the processor was slower when the roof was measured",
@@ -141,13 +139,11 @@ def roofline(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None
         ax.plot(rows["macs_per_byte"], rows["gmacs_per_s"], linestyle="none", label=str(runtime), **style)
     ax.margins(x=0.02, y=0.1)
     ax.autoscale_view()
-    low, high = ax.get_ylim()
-    ax.set_ylim(low * (low / high) ** _LEGEND_SHARE, high)
     log_ticks(ax.xaxis)
     log_ticks(ax.yaxis)
     _label_layers(ax, list(zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)))
     ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
-    ax.legend(loc="lower right", title=_disturbance(roof) or None)
+    legend_below(ax, title=_disturbance(roof))
     return ax
 
 
