@@ -24,7 +24,7 @@ _ROOFLINE = {
     "macs_per_s": Column("achieved GMAC/s", _giga),
     "share_of_attainable": Column("of attainable", units.percent),
     "bound": Column("bound by"),
-    "caution": Column("above 100% since"),
+    "caution": Column("why above 100%"),
 }
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP, _LATENCY = "profiled / unprofiled", "memory of a step", "latency per step"

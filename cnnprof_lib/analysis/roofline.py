@@ -27,7 +27,7 @@ _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
 _ABOVE = {
     MEMORY: "its input was still in a cache, faster than the memory of the roof",
-    COMPUTE: "its kernel does with fewer products, or the processor was slower when the roof was measured",
+    COMPUTE: "its kernel needs fewer products, or the processor was slower when the roof was measured",
 }
 """What lets a layer go above an undisturbed roof, by what bounds it."""
 _LETTER_WIDTH_PT = 5.5

@@ -344,7 +344,7 @@ def test_a_share_above_all_says_where_it_may_come_from() -> None:
     conv1_s = CONV1_COMPUTED / 120e9
     assert cautions() == {}
     assert cautions(conv1_s) == {
-        "conv1": "its kernel does with fewer products, or the processor was slower when the roof was measured"
+        "conv1": "its kernel needs fewer products, or the processor was slower when the roof was measured"
     }
     assert cautions(pool1_s=1e-3) == {"pool1": "its input was still in a cache, faster than the memory of the roof"}
     busy = "the roof was measured while other programs used 40% of the processors"
@@ -359,7 +359,7 @@ def test_the_table_has_a_column_of_cautions_where_there_are_any() -> None:
         balance_tables.roofline(table_of_stock(make_roofline(busy_percent=percent), time_s)).to_html()
         for percent, time_s in ((1.0, 1.0), (40.0, 1e-3))
     ]
-    assert ["above 100% since" in text for text in headers] == [False, True]
+    assert ["why above 100%" in text for text in headers] == [False, True]
     assert "while other programs used 40% of the processors" in headers[1]
 
 
