@@ -39,8 +39,8 @@ except ImportError as error:
         "Install it: make setup, or pip install -e '.[explore]'"
     ) from None
 
-_WIDTH, _LEFT, _TOP, _BOTTOM = 9.5, 1.75, 0.4, 0.7
-"""Of every figure, in inches: its width, and what is left of, above and below its axes."""
+_WIDTH, _LEFT, _TOP = 9.5, 1.75, 0.4
+"""Of every figure, in inches: its width, and what is left of and above its axes."""
 _QUICK = {
     "svg.fonttype": "none",  # letters are left to the browser: a third of the size
     "axes.titley": 1.0,  # else all ticks are laid out once more to find a place for the title
@@ -141,9 +141,10 @@ class RunPicker:
 class Canvas:
     """Shows the figure that a call draws, always of one size."""
 
-    def __init__(self, height_in: float = 4.6, right_in: float = 1.2) -> None:
+    def __init__(self, height_in: float = 4.6, right_in: float = 1.2, bottom_in: float = 0.8) -> None:
         self._height_in = height_in
         self._right_in = right_in
+        self._bottom_in = bottom_in
         self.widget = widgets.HTML(layout=widgets.Layout(min_height=f"{height_in * 96:.0f}px"))
         # A hatch that a figure in a hidden tab defines under the same name would be taken from there, and not be seen.
         self._settings: dict[Any, Any] = {**_QUICK, "svg.hashsalt": f"canvas {id(self)}"}
@@ -155,7 +156,10 @@ class Canvas:
         with matplotlib.rc_context(self._settings):
             figure = Figure(figsize=(_WIDTH, height))
             figure.subplots_adjust(
-                left=_LEFT / _WIDTH, right=1 - self._right_in / _WIDTH, top=1 - _TOP / height, bottom=_BOTTOM / height
+                left=_LEFT / _WIDTH,
+                right=1 - self._right_in / _WIDTH,
+                top=1 - _TOP / height,
+                bottom=self._bottom_in / height,
             )
             call(ax=figure.add_subplot())
             hover.attach(figure)
@@ -248,7 +252,7 @@ class Explorer:
         kind = [self.value, self.by, self.share]
         return [
             View("Side by side", [first, second, kind], self._side_by_side),
-            View("Waterfall", [first, second], self._waterfall, Canvas(height_in=7.5)),
+            View("Waterfall", [first, second], self._waterfall, Canvas(height_in=7.5, bottom_in=1.2)),
             View("One run", [first, kind], self._plot),
             View("All variants", [self.checked, [self.first.runtime, self.share]], self._op_times, Canvas(right_in=2)),
             View("Steps", [first], self._step_distribution),

@@ -2,8 +2,11 @@
 
 Everything here is arithmetic on shapes, without TensorFlow, so that a parameter file is checked and
 costed in milliseconds. A shape is ``(height, width, channels)`` or ``(features,)``, without the batch.
+
 MACs are the multiply-adds of one image; as usual only convolutions and dense layers have any
-(a bias, a pooling window or a normalisation counts none).
+(a bias, a pooling window or a normalisation counts none). By the convention of the field they are output
+values times kernel values, so products with the zeros of padding count, whether or not a kernel computes
+them: ``macs(shape, with_padding=False)`` counts the products on real pixels alone.
 """
 
 from __future__ import annotations
@@ -59,8 +62,8 @@ class Layer(Spec):
         """Returns the number of weights, trainable or not, on an input of ``shape``."""
         return 0
 
-    def macs(self, shape: Shape) -> int:
-        """Returns the multiply-adds of one image on an input of ``shape``."""
+    def macs(self, shape: Shape, *, with_padding: bool = True) -> int:
+        """Returns the multiply-adds of one image on an input of ``shape``, unless told without those on padding."""
         return 0
 
     def _image(self, shape: Shape) -> Shape:
@@ -86,6 +89,22 @@ class _Windowed(Layer):
         if window > min(height, width):
             raise ShapeError(key, f"must not exceed its input of {height}x{width} under `padding: valid`", window)
         return math.ceil((height - window + 1) / self.stride), math.ceil((width - window + 1) / self.stride)
+
+    def _products(self, window: int, shape: Shape, with_padding: bool) -> int:
+        """How many values of one channel the window meets in all its places, padding among them or left out."""
+        places = self._slide("kernel", window, shape)
+        if with_padding:
+            return math.prod(places) * window**2
+        return math.prod(self._pixels_met(window, *side) for side in zip(shape, places, strict=False))
+
+    def _pixels_met(self, window: int, pixels: int, places: int) -> int:
+        """The same along one side of the image; of an odd padding the smaller half comes first.
+
+        Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
+        """
+        before = max((places - 1) * self.stride + window - pixels, 0) // 2
+        starts = range(-before, places * self.stride - before, self.stride)
+        return sum(min(start + window, pixels) - max(start, 0) for start in starts)
 
 
 class _Weighted(Spec):
@@ -113,8 +132,8 @@ class Conv(_Weighted, _Windowed):
     def parameters(self, shape: Shape) -> int:  # noqa: D102
         return self.kernel**2 * shape[2] * self.filters + self.use_bias * self.filters
 
-    def macs(self, shape: Shape) -> int:  # noqa: D102
-        return math.prod(self.output_shape(shape)) * self.kernel**2 * shape[2]
+    def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
+        return self._products(self.kernel, shape, with_padding) * shape[2] * self.filters
 
 
 class DepthwiseConv(_Weighted, _Windowed):
@@ -131,8 +150,8 @@ class DepthwiseConv(_Weighted, _Windowed):
         channels = shape[2] * self.depth_multiplier
         return self.kernel**2 * channels + self.use_bias * channels
 
-    def macs(self, shape: Shape) -> int:  # noqa: D102
-        return math.prod(self.output_shape(shape)) * self.kernel**2
+    def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
+        return self._products(self.kernel, shape, with_padding) * shape[2] * self.depth_multiplier
 
 
 class SeparableConv(_Weighted, _Windowed):
@@ -150,10 +169,10 @@ class SeparableConv(_Weighted, _Windowed):
         channels = shape[2] * self.depth_multiplier
         return self.kernel**2 * channels + channels * self.filters + self.use_bias * self.filters
 
-    def macs(self, shape: Shape) -> int:  # noqa: D102
-        height, width, _ = self.output_shape(shape)
+    def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
         channels = shape[2] * self.depth_multiplier
-        return height * width * channels * (self.kernel**2 + self.filters)
+        pointwise = math.prod(self.output_shape(shape))
+        return channels * (self._products(self.kernel, shape, with_padding) + pointwise)
 
 
 class BatchNorm(Layer):
@@ -235,7 +254,7 @@ class Dense(_Weighted, Layer):
     def parameters(self, shape: Shape) -> int:  # noqa: D102
         return math.prod(shape) * self.units + self.use_bias * self.units
 
-    def macs(self, shape: Shape) -> int:  # noqa: D102
+    def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
         return math.prod(shape) * self.units
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .layers import Spec
-from .records import SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
+from .records import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
 from .settings import Runtime
 
 
@@ -46,6 +46,8 @@ class CheckRecord(Spec):
 class RooflineRecord(Spec):
     """The two limits of a processor, as measured: how fast it multiplies and how fast it reaches memory."""
 
+    schema_version: Literal[1, 2] = 1
+    """2: `busy_percent` is of the time of measuring. 1, also where there is none: of the half second before."""
     cpu: str
     threads: Annotated[int, Field(gt=0)]
     """Number behind ``_all_threads``: the logical cores this process may use."""
@@ -56,9 +58,26 @@ class RooflineRecord(Spec):
     """Most bytes per second, read and written together, in a copy of arrays that no cache holds."""
     bandwidth_bytes_per_s_all_threads: Positive
     busy_percent: NonNegative
-    """Processor time others used just before: on a busy machine the limits come out too low."""
+    """Processor time others used meanwhile: on a busy machine the limits come out too low."""
     created: str
     """UTC, ISO 8601."""
+
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether it is known that the machine was not busy with anything else."""
+        return self.schema_version > 1 and self.busy_percent <= BUSY_PERCENT
+
+    def best_with(self, other: RooflineRecord) -> RooflineRecord:
+        """The same with the higher of each limit: whatever disturbs a measurement only lowers it."""
+        return self.model_copy(update={name: max(getattr(self, name), getattr(other, name)) for name in _LIMITS})
+
+
+_LIMITS = (
+    "peak_macs_per_s_1_thread",
+    "peak_macs_per_s_all_threads",
+    "bandwidth_bytes_per_s_1_thread",
+    "bandwidth_bytes_per_s_all_threads",
+)
 
 
 class OpShares(Spec):

@@ -26,6 +26,10 @@ BALANCE_TOLERANCE_S = 1e-6
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 """Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
 
+BUSY_PERCENT = 15.0
+"""Of the processors, used by others: more is a busy machine. Own choice: an idle desktop stays well below, one busy
+core of four does not."""
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,6 +52,11 @@ class MachineRecord(Spec):
     onednn: bool
     """Whether TensorFlow's oneDNN kernels were in use."""
     gpus: tuple[str, ...]
+
+    @property
+    def multiplies_padding(self) -> bool:
+        """Whether convolutions computed products with padding: Eigen's kernels do, oneDNN's skip them."""
+        return not self.onednn
 
 
 class ImagesRecord(Spec):

@@ -91,7 +91,7 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
 
 
 def measure_machine(project: Project, *, rounds: int, source: str) -> None:
-    """Measures what the report says of the machine, where it was not measured on this one yet.
+    """Measures what the report says of the machine, where it was not yet measured on this one, undisturbed.
 
     `cnnprof check` for each runtime and `cnnprof roofline` run in processes of their own. What one of them cannot do
     it says in a line on standard error; the report then does without.
@@ -114,7 +114,7 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
         for runtime in dict.fromkeys(run.runtime for run in runs)
         if runtime not in checked
     ]
-    if roof is None or any(run.machine.cpu != roof.cpu for run in runs):
+    if roof is None or not roof.is_undisturbed or any(run.machine.cpu != roof.cpu for run in runs):
         commands.append(["roofline"])
     for command in commands:
         outputs = ["--outputs", str(project.outputs)]

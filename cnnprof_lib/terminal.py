@@ -177,9 +177,10 @@ def roofline_text(record: RooflineRecord) -> str:
     """What a machine can do at most, in a line."""
     one, every = record.peak_macs_per_s_1_thread / 1e9, record.peak_macs_per_s_all_threads / 1e9
     slow, fast = record.bandwidth_bytes_per_s_1_thread / 1e9, record.bandwidth_bytes_per_s_all_threads / 1e9
+    busy = "" if record.is_undisturbed else ", so the limits may be too low; they will be measured again"
     return (
         f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {record.threads} threads: {every:.1f} GMAC/s, {fast:.1f} GB/s "
-        f"(others used {record.busy_percent:.0f}% of the processor just before)"
+        f"(others used {record.busy_percent:.0f}% of the processors meanwhile{busy})"
     )
 
 

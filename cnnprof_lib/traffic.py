@@ -36,8 +36,8 @@ class LayerTraffic:
         return self.macs / self.bytes if self.bytes else 0.0
 
 
-def layer_traffic(variant: VariantSpec, batch_size: int) -> tuple[LayerTraffic, ...]:
-    """Multiply-adds and bytes of each layer, in order, for one step of ``batch_size`` images.
+def layer_traffic(variant: VariantSpec, batch_size: int, *, with_padding: bool = True) -> tuple[LayerTraffic, ...]:
+    """Multiply-adds, unless told without those on padding, and bytes of each layer for ``batch_size`` images.
 
     The bytes are the compulsory traffic of Williams, Waterman and Patterson, "Roofline: An Insightful Visual
     Performance Model for Multicore Architectures", CACM 52(4), 2009: what an ideal cache, large enough and
@@ -45,7 +45,7 @@ def layer_traffic(variant: VariantSpec, batch_size: int) -> tuple[LayerTraffic, 
     therefore move only the bias, although ops of their own read and write the output again.
     """
     rows, shape = [], variant.input.shape
-    for cost in variant.costs():
+    for cost in variant.costs(with_padding=with_padding):
         activations = batch_size * (math.prod(shape) + math.prod(cost.output_shape))
         values = 0 if cost.type in _MOVES_NOTHING else activations + cost.parameters
         rows.append(LayerTraffic(cost.name, cost.type, cost.macs * batch_size, values * FLOAT32_BYTES))

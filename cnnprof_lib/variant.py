@@ -78,12 +78,17 @@ class VariantSpec(Spec):
             raise _rule("layers", rule, self.layers[-1].name)
         return self
 
-    def costs(self) -> tuple[LayerCost, ...]:
-        """Output shape, parameters and MACs of each layer, in order."""
+    def costs(self, *, with_padding: bool = True) -> tuple[LayerCost, ...]:
+        """Output shape, parameters and MACs of each layer, in order.
+
+        Args:
+            with_padding: Count products with padding among the MACs, as is the convention.
+        """
         rows, shape = [], self.input.shape
         for layer in self.layers:
             out = layer.output_shape(shape)
-            rows.append(LayerCost(layer.name, layer.type, out, layer.parameters(shape), layer.macs(shape)))
+            macs = layer.macs(shape, with_padding=with_padding)
+            rows.append(LayerCost(layer.name, layer.type, out, layer.parameters(shape), macs))
             shape = out
         return tuple(rows)
 

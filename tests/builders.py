@@ -354,6 +354,7 @@ def make_resolution(smallest_ratio: float, **changes: Any) -> Resolution:
 def make_roofline(**changes: Any) -> machine_records.RooflineRecord:
     """Round limits: 10 MAC per byte is where the roof bends, with one thread and with both."""
     fields = {
+        "schema_version": 2,
         "cpu": "Made-up CPU",
         "threads": 2,
         "peak_macs_per_s_1_thread": 50e9,

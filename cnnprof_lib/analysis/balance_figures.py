@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .style import OP_COLOURS, SOURCE_STYLES, factor_rows, label_right, log_ticks
+from .style import OP_COLOURS, SOURCE_STYLES, factor_rows, label_right, legend_below, log_ticks
 
 _MB = 1e-6
 _SIZES = {
@@ -40,7 +40,7 @@ def overhead(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             label_right(ax, f"{factor:.1f}", (factor, height))
     factor_rows(ax, variants)
     ax.set(xlabel="step / unprofiled step", title="What does profiling cost?")
-    ax.legend(loc="upper right")
+    legend_below(ax)
     return ax
 
 

@@ -24,6 +24,7 @@ _ROOFLINE = {
     "macs_per_s": Column("achieved GMAC/s", _giga),
     "share_of_attainable": Column("of attainable", units.percent),
     "bound": Column("bound by"),
+    "caution": Column("why above 100%"),
 }
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP, _LATENCY = "profiled / unprofiled", "memory of a step", "latency per step"
@@ -119,5 +120,9 @@ def roofline(table: pd.DataFrame) -> Styler:
     rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
     shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
     variant, runtime = table[["variant", "runtime"]].iloc[0]
-    caption = f"What each layer of {variant} reaches of what the machine can do at most, {runtime}"
-    return styled(shown, _ROOFLINE, caption=caption)
+    caption = (
+        f"What each layer of {variant} reaches of what the machine can do at most, {runtime}. Counted are the products "
+        "that are computed: Eigen's kernels multiply padding, oneDNN's skip it"
+    )
+    hidden = [name for name in ("caution",) if table[name].isna().all()]
+    return styled(shown, _ROOFLINE, hidden=hidden, caption=caption)

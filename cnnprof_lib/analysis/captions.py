@@ -20,7 +20,7 @@ CAPTIONS = {
     "stride": "Latency and Conv2D's share of the ops' time against the stride of both convolutions, ours and published",
     "overhead": "How many times longer a step takes under the profiler, and with the profiler's reading in the loop",
     "memory": "Memory of each variant in {}: requested in a step, live at its peak, and resident in the process",
-    "roofline": "Each op of the baseline under the roofline of this machine, in {}",
+    "roofline": "Each layer of the baseline under the roofline of this machine, in {}",
     "training": "How accuracy grows with training",
     "training-time": (
         "Median time of a training step by the recipes and machines that trained the baseline too, beside what the "

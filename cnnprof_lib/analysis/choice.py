@@ -21,7 +21,7 @@ from ..errors import StoreError
 from ..records import RunRecord
 from ..store import Store
 from .estimates import CONFIDENCE, Estimate
-from .style import SOURCE_STYLES, label_points, log_ticks
+from .style import SOURCE_STYLES, label_points, legend_below, log_ticks
 
 BASELINE = "baseline"
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -218,5 +218,5 @@ def loss_against_ratio(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes |
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
     label_points(ax, list(zip(rows["ratio"], rows["loss"] * 100, rows["variant"], strict=True)))
-    ax.legend(loc="upper right")
+    legend_below(ax)
     return ax

@@ -58,10 +58,11 @@ def waterfall(
 ) -> pd.DataFrame:
     """Steps from the latency of one run to that of another.
 
-    A layer's own kernels (`MAC_OPS`) change by `MACS`, the MACs it has more or less at its rate of before, and by
-    `RATE`, the rest; everything else it runs is `SIDE`. A layer that one network has and the other has not is all
-    MACs, for there is no rate to compare with. `TRACING` takes out again what tracing adds to the one and not to
-    the other: the traced step (see above) less the median unprofiled one, after less before, negative.
+    A layer's own kernels (`MAC_OPS`) change by `MACS`, the products they compute more or less at the rate of before
+    (see `MachineRecord.multiplies_padding`), and by `RATE`, the rest; everything else it runs is `SIDE`. A layer that
+    one network has and the other has not is all MACs, for there is no rate to compare with. `TRACING` takes out again
+    what tracing adds to the one and not to the other: the traced step (see above) less the median unprofiled one,
+    after less before, negative.
 
     Args:
         before: The run to start from; its times are multiplied by ``drift``. For the baseline, whose own unprofiled
@@ -88,7 +89,8 @@ def waterfall(
     layers = _layers(before, before_ops, after, after_ops)
     own_s = before.latency.plain_s if before.variant.name == _BASELINE else before.latency.baseline_s
     old, new = _timed(before, before_ops, layers, own_s), _timed(after, after_ops, layers, after.latency.baseline_s)
-    costs = [{cost.name: cost.macs for cost in record.variant.costs()} for record in (before, after)]
+    counts = [record.variant.costs(with_padding=record.machine.multiplies_padding) for record in (before, after)]
+    costs = [{cost.name: cost.macs for cost in layers_of_one} for layers_of_one in counts]
     macs = np.array([[float(by_name.get(layer, 0)) for layer in layers] for by_name in costs])
 
     def rows(old_units: _Units, new_units: _Units, axis: int = -1) -> _Floats:

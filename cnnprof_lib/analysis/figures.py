@@ -21,7 +21,7 @@ from .compare import THESIS
 from .frames import UNATTRIBUTED
 from .frontier import dominated, in_one_scale
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
-from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, log_ticks
+from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, legend_below, log_ticks
 
 _MS = 1e3
 _HATCH = "///"
@@ -86,7 +86,7 @@ def op_bars(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.2)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per profiled step [ms]", ylabel="", title=f"Where the time of {data['variant'].iloc[0]} goes")
-    ax.legend(handles=keys, loc="lower right")
+    legend_below(ax, keys)
     return ax
 
 
@@ -115,7 +115,7 @@ def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
         ax.plot(rows["stride"], rows[column], linestyle=line, label=label, **SOURCE_STYLES[source])
     ax.set_xticks(sorted(data["stride"].unique()))
     ax.set_xlabel("stride of both convolutions [pixels]")
-    ax.legend()
+    legend_below(ax)
     return ax
 
 
@@ -151,7 +151,7 @@ def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
     label_points(ax, list(zip(data["latency_s"] * _MS, data["top1"] * 100, data["variant"], strict=True)))
-    ax.legend(loc="lower right")
+    legend_below(ax)
     return ax
 
 
@@ -192,7 +192,7 @@ def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.axvspan(1 / smallest, smallest, color="#dddddd", zorder=0, label=INDISTINCT)
     factor_rows(ax, variants)
     ax.set(xlabel="latency / latency of the baseline in the same process", title="How much of the latency is left?")
-    ax.legend(loc="upper left")
+    legend_below(ax)
     return ax
 
 
@@ -261,7 +261,7 @@ def plot(
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
     if keys:
-        ax.legend()
+        legend_below(ax)
     shared = [str(data[key].iloc[0]) for key in ("variant", "runtime") if key not in (by, *keys)]
     ax.set(xlabel=quantity.label(share), ylabel="", title=" · ".join(shared))
     return ax

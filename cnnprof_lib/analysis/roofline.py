@@ -19,14 +19,17 @@ from .. import units
 from ..machine_records import RooflineRecord
 from ..records import RunRecord
 from ..traffic import LayerTraffic, layer_traffic
-from .style import SOURCE_STYLES, log_ticks
+from .style import SOURCE_STYLES, legend_below, log_ticks
 from .summary import layer_table
 
 COMPUTE, MEMORY = "compute", "memory"
 _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
-_LEGEND_SHARE = 0.25
-"""Room for the legend below the lowest layer, of the height without it."""
+_ABOVE = {
+    MEMORY: "its input was still in a cache, faster than the memory of the roof",
+    COMPUTE: "its kernel needs fewer products, or the processor was slower when the roof was measured",
+}
+"""What lets a layer go above an undisturbed roof, by what bounds it."""
 _LETTER_WIDTH_PT = 5.5
 _LABEL_PLACES: tuple[tuple[float, float, Literal["left", "center", "right"]], ...] = (
     (8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"),
@@ -35,7 +38,7 @@ _LABEL_PLACES: tuple[tuple[float, float, Literal["left", "center", "right"]], ..
 """Where a name may stand, the best first: points to the right of its marker, points above it, which end is there."""
 _COLUMNS = (
     "variant", "runtime", "layer", "type", "time_s", "step_macs", "step_bytes", "macs_per_byte",
-    "attainable_macs_per_s", "macs_per_s", "least_s", "share_of_attainable", "bound",
+    "attainable_macs_per_s", "macs_per_s", "least_s", "share_of_attainable", "bound", "caution",
 )  # fmt: skip
 
 
@@ -69,22 +72,33 @@ def roofline_table(record: RunRecord, executed: pd.DataFrame, roofline: Roofline
         roofline: What the machine can do. The roof is that of one thread for a run held to one, else that of all.
 
     Returns:
-        ``variant``, ``runtime``, ``layer``, ``type``; ``time_s`` per profiled step; ``step_macs`` and ``step_bytes``
-        (compulsory traffic, see `traffic`) of the batch; their ratio ``macs_per_byte``; ``attainable_macs_per_s``,
-        min(peak, macs_per_byte * bandwidth); ``macs_per_s`` achieved; ``least_s``, the time the roof allows,
-        max(step_macs / peak, step_bytes / bandwidth); ``share_of_attainable``, ``least_s / time_s``, which is also
-        ``macs_per_s / attainable_macs_per_s`` where there are MACs, and the share of the bandwidth where there are
-        none; ``bound``, `COMPUTE` or `MEMORY`. Missing where a layer took no time or has nothing to do.
-
-        A share above 1 is possible: the bandwidth is that of memory, and a layer may find its input still cached.
+        ``variant``, ``runtime``, ``layer``, ``type``; ``time_s`` per profiled step; ``step_macs``, the products that
+        the run's kernels computed (`MachineRecord.multiplies_padding`), and ``step_bytes`` (compulsory traffic, see
+        `traffic`) of the batch; their ratio ``macs_per_byte``; ``attainable_macs_per_s``, min(peak, macs_per_byte *
+        bandwidth); ``macs_per_s`` achieved; ``least_s``, the time the roof allows, max(step_macs / peak, step_bytes /
+        bandwidth); ``share_of_attainable``, ``least_s / time_s``, which is also ``macs_per_s / attainable_macs_per_s``
+        where there are MACs, and the share of the bandwidth where there are none; ``bound``, `COMPUTE` or `MEMORY`.
+        Missing where a layer took no time or has nothing to do. ``caution`` says of a share above 1 where it may come
+        from; elsewhere it is missing.
     """
     roof = _roofs(roofline)[0 if record.threads == 1 else 1]
-    table = layer_table(record, executed)
-    times = dict(zip(table["layer"], table["time_s"], strict=True))
+    times = layer_table(record, executed).set_index("layer")["time_s"]
     key = {"variant": record.variant.name, "runtime": record.runtime}
-    layers = layer_traffic(record.variant, record.batch_size)
+    layers = layer_traffic(record.variant, record.batch_size, with_padding=record.machine.multiplies_padding)
     rows = [{**key, **_against(roof, layer, times[layer.name])} for layer in layers]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    above = table["share_of_attainable"] > 1
+    disturbed = _disturbance(roofline)
+    return table.assign(caution=table["bound"].map(lambda bound: disturbed or _ABOVE.get(bound)).where(above, None))
+
+
+def _disturbance(roofline: RooflineRecord) -> str:
+    """Why a roof may be too low; empty if nothing is known against it."""
+    if roofline.is_undisturbed:
+        return ""
+    if roofline.schema_version == 1:
+        return "the roof was measured without a look at what else the machine did"
+    return f"the roof was measured while other programs used {roofline.busy_percent:.0f}% of the processors"
 
 
 def _against(roof: _Roof, layer: LayerTraffic, time_s: float) -> dict[str, Any]:
@@ -125,13 +139,11 @@ def roofline(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None
         ax.plot(rows["macs_per_byte"], rows["gmacs_per_s"], linestyle="none", label=str(runtime), **style)
     ax.margins(x=0.02, y=0.1)
     ax.autoscale_view()
-    low, high = ax.get_ylim()
-    ax.set_ylim(low * (low / high) ** _LEGEND_SHARE, high)
     log_ticks(ax.xaxis)
     log_ticks(ax.yaxis)
     _label_layers(ax, list(zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)))
     ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
-    ax.legend(loc="lower right")
+    legend_below(ax, title=_disturbance(roof))
     return ax
 
 
@@ -186,4 +198,5 @@ def _finding(drawn: pd.DataFrame) -> str:
         return "No layer with multiply-adds was timed"
     longest = drawn.sort_values("time_s").iloc[-1]
     share = units.percent(longest["share_of_attainable"], 0)
-    return f"{longest['layer']} of {longest['variant']} reaches {share} of its roof, {longest['runtime']}"
+    text = f"{longest['layer']} of {longest['variant']} reaches {share} of its roof, {longest['runtime']}"
+    return text if pd.isna(longest["caution"]) else f"{text}:\n{longest['caution']}"

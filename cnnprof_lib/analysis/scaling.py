@@ -27,15 +27,16 @@ def scaling_table(runs: Sequence[RunRecord], roofline: RooflineRecord | None) ->
     Returns:
         ``variant``, ``runtime``, ``batch_size``, ``threads`` (missing where TensorFlow chose); ``latency_s`` of a step
         with ``_low`` and ``_high``; ``images_per_s``; ``speedup``, the latency with one thread over this one, missing
-        where one thread was not measured; ``macs_per_s`` of the whole step, and ``share_of_peak``, that over what the
-        machine reaches at most with so many threads.
+        where one thread was not measured; ``macs_per_s`` of the whole step by the convention, with padding; and
+        ``share_of_peak``, the rate of products that were computed over what so many threads reach at most.
     """
     newest = {(run.variant.name, run.runtime, run.batch_size, run.threads): run for run in runs}
     rows = []
     for run in newest.values():
         step = latency(run)
         single = newest.get((run.variant.name, run.runtime, run.batch_size, 1))
-        macs_per_s = run.macs_per_image * run.batch_size / step.value
+        images_per_s = run.batch_size / step.value
+        computed = sum(cost.macs for cost in run.variant.costs(with_padding=run.machine.multiplies_padding))
         rows.append(
             {
                 "variant": run.variant.name,
@@ -45,10 +46,10 @@ def scaling_table(runs: Sequence[RunRecord], roofline: RooflineRecord | None) ->
                 "latency_s": step.value,
                 "latency_s_low": step.low,
                 "latency_s_high": step.high,
-                "images_per_s": run.batch_size / step.value,
+                "images_per_s": images_per_s,
                 "speedup": latency(single).value / step.value if single else None,
-                "macs_per_s": macs_per_s,
-                "share_of_peak": macs_per_s / peak if (peak := _peak(roofline, run)) else None,
+                "macs_per_s": run.macs_per_image * images_per_s,
+                "share_of_peak": computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
             }
         )
     order = list(dict.fromkeys(run.variant.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))

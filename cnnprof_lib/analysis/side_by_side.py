@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from .. import units
 from .frames import NO_LAYER, UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
+from .style import legend_below
 
 LEAST_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
@@ -61,7 +62,7 @@ def side_by_side(
     change = f"what a step's {quantity.noun} goes to" if share else units.signed(_change(totals), form) + " per step"
     ax.set(xlabel=quantity.label(share), ylabel="", title=f"From {old} to {new}: {change}{runtime}")
     handles = [Patch(facecolor="#555555", label=name, **look) for name, look in zip((old, new), _LOOKS, strict=True)]
-    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(1, -0.05), ncols=2, frameon=False)
+    legend_below(ax, handles)
     return ax
 
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
 
 from . import hover
@@ -42,6 +43,11 @@ SOURCE_STYLES: dict[str, dict[str, Any]] = {
     THESIS: {"color": "#888888", "marker": "D"},
 }
 """Colour and marker of each runtime, and of what is published instead of measured."""
+
+_BELOW_PT = 36
+"""From the axes to a legend below: the numbers and the name of the x axis."""
+_LETTER_PT, _HANDLE_PT = 4.8, 48
+"""A letter of a legend on average; a handle with the room around it."""
 
 
 def use_style() -> None:
@@ -84,6 +90,31 @@ def factor_rows(ax: Axes, names: Sequence[str]) -> None:
     log_ticks(ax.xaxis)
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
+
+
+def legend_below(ax: Axes, handles: Sequence[Any] | None = None, *, title: str = "") -> None:
+    """Writes a legend under the name of the x axis, where it covers nothing, in as many columns as find room.
+
+    Args:
+        ax: With all that has a label.
+        handles: What to name; unless given, all that has one.
+        title: Stands above the names.
+    """
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    letters = max((len(str(handle.get_label())) for handle in handles), default=0)
+    width_pt = ax.get_window_extent().width * 72 / ax.figure.dpi
+    down = ScaledTranslation(0, -_BELOW_PT / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + down,
+        borderaxespad=0,
+        ncols=max(1, min(len(handles), int(width_pt / (_LETTER_PT * letters + _HANDLE_PT)))),
+        frameon=False,
+        title=title or None,
+        alignment="left",
+    )
 
 
 def label_right(ax: Axes, text: str, point: tuple[float, float]) -> None:

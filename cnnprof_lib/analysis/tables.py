@@ -186,7 +186,7 @@ def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
 def architecture(table: pd.DataFrame) -> Styler:
     """Layers of a network, from `summary.architecture`, closed by their sums."""
     total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum()}
-    caption = "Layers, parameters and multiply-adds of the network"
+    caption = "Layers, parameters and multiply-adds of the network; products with padding count"
     return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption)
 
 

@@ -18,7 +18,7 @@ from ..training_records import TrainingRecord
 from .choice import BASELINE
 from .compare import THESIS
 from .estimates import Estimate, proportion
-from .style import SOURCE_STYLES, label_right, log_ticks
+from .style import SOURCE_STYLES, label_right, legend_below, log_ticks
 
 _MS = 1e3
 _ROW_SHARE = 0.8
@@ -153,7 +153,7 @@ def step_times(data: pd.DataFrame, published: Mapping[str, Estimate], *, ax: Axe
     ax.set_yticks(range(len(variants)), variants)
     ax.set_ylim(len(variants) - 0.5, -0.5)
     ax.set(xlabel="time per training step [ms]", title="How long does a training step take?")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2)
+    legend_below(ax)
     return ax
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..records import RunRecord
+from ..records import BUSY_PERCENT, RunRecord
 from ..units import percent, seconds
 from .estimates import median_of_blocks, process_spread, spread
 
@@ -14,8 +14,6 @@ LARGE_SPREAD = 0.10
 """Interquartile range over median, and range of the processes' medians over their median. As pyperf warns of 10%."""
 SHORT_STEP_S = 1e-3
 """pyperf's limit, too: below it the call of a step weighs as much as the step."""
-BUSY_PERCENT = 15.0
-"""Own choice: an idle desktop stays well below, one busy core of four does not."""
 UNOWNED_SHARE = 0.05
 """Own choice: a share that changes which layer looks worth a change."""
 FREQUENCY_CHANGE = 0.05

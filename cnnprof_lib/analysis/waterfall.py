@@ -16,7 +16,7 @@ from .. import units
 from .check import INDISTINCT
 from .diff import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
 from .frames import UNATTRIBUTED
-from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right
+from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right, legend_below
 
 _MS = 1e3
 _GAP = 0.5
@@ -60,12 +60,13 @@ def waterfall(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         label_right(ax, form(value_ms / _MS), (x, height))
     ax.set_yticks(centres, names)
     ax.set_ylim(y[-1] + 0.7, -0.7)
+    ax.use_sticky_edges = False  # a bar that leads back from the largest value would leave its text no room
     ax.margins(x=0.12)
     ax.set_xlim(left=min(0.0, 1.1 * (end - below).min()))
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per step [ms]", ylabel="", title=_title(data))
     drawn = [look for cause, look in CAUSE_LOOKS.items() if (rows["cause"] == cause).any()]
-    ax.legend(handles=[Patch(**look, **_EDGE) for look in drawn], loc="lower right")
+    legend_below(ax, [Patch(**look, **_EDGE) for look in drawn])
     return ax
 
 

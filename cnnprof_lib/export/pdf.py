@@ -1,7 +1,8 @@
 """The nbconvert exporter ``cnnprof-pdf`` (in menus ``cnnprof_pdf``): a notebook on paper, by Python packages alone.
 
 Pandoc (package pypandoc_binary) turns the page's HTML into Typst's markup, and Typst (package typst) sets it, with
-fonts it brings along. Both come with the extra ``cnnprof[pdf]``.
+fonts it brings along and, for characters that these do not have, the system's. Both come with the extra
+``cnnprof[pdf]``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +23,14 @@ from traitlets import default
 from .. import __version__
 from ..errors import ReportError
 from . import page, paper_tables
-from .html import TEMPLATES, PageExporter
+from .html import TEMPLATES, CommandLinePageExporter, PageExporter
 from .pictures import Picture
 
 NEEDED = ("pypandoc", "typst")
 HOW_TO_GET = "The PDF needs the extra cnnprof[pdf]. Install it: make setup, or pip install -e '.[pdf]'"
+
+_SHAPELESS = re.compile(r'the text `"(.+?)"` could not be displayed')
+_NAMED_CHARACTERS = 20
 
 _LEFT_OUT = "details:not(:has(table)), summary, script, style, nav"
 
@@ -65,16 +68,8 @@ class PaperExporter(PageExporter):
         return typeset(soup, figures, subtitle_of(nb)), resources
 
 
-class CommandLinePaperExporter(PaperExporter):
-    """The same as ``cnnprof-pdf``, for ``jupyter nbconvert --to``.
-
-    Jupyter Server admits no hyphen in the name of an exporter: it lists such a name in JupyterLab's menu and then
-    answers 404. There the exporter is disabled, and the menu has ``cnnprof_pdf`` alone.
-    """
-
-    @default("enabled")
-    def _enabled_default(self) -> bool:
-        return "jupyter_server.serverapp" not in sys.modules
+class CommandLinePaperExporter(CommandLinePageExporter, PaperExporter):
+    """The same as ``cnnprof-pdf``, for ``jupyter nbconvert --to``."""
 
 
 def typeset(soup: BeautifulSoup, figures: Sequence[Picture], subtitle: str) -> bytes:
@@ -176,9 +171,27 @@ def markup(soup: BeautifulSoup) -> str:
 
 
 def _compiled(source: Path) -> bytes:
+    """The file; where no font has a character, its title page says that boxes stand for it."""
     import typst
 
     try:
-        return typst.compile(source, format="pdf", ignore_system_fonts=True)
+        # The archival standard forbids characters without a shape, so that Typst names them.
+        return typst.compile(source, format="pdf", pdf_standards="a-2b")
+    except typst.TypstError as error:
+        shapeless = _code_points("".join(dict.fromkeys(_SHAPELESS.findall(error.diagnostic))))
+    try:
+        return typst.compile(source, format="pdf", sys_inputs={"shapeless": shapeless})
     except typst.TypstError as error:
         raise ReportError(f"Typst refuses the report: {error.message}") from error
+
+
+def _code_points(text: str) -> str:
+    """The characters by their numbers, the first of many: ``U+65E5, U+672C and 3 others``.
+
+    Args:
+        text: As Typst quotes it, with some characters escaped as in Rust.
+    """
+    letters = re.sub(r"\\u\{(\w+)\}", lambda found: chr(int(found[1], 16)), text)
+    numbers = [f"U+{ord(letter):04X}" for letter in letters]
+    more = len(numbers) - _NAMED_CHARACTERS
+    return ", ".join(numbers[:_NAMED_CHARACTERS]) + (f" and {more} others" if more > 0 else "")

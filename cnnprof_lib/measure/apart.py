@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import Connection
-
 from ..errors import TrainingError
 from ..params import load_recipe, load_variant
 from ..project import Project
 from ..settings import RunRequest
 from ..training_records import HistoryRow
 from . import runtime as runtimes
-
-OnText = Callable[[str], None]
-
-_sender: Connection
+from .child import OnText, call_in_child
 
 
 def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
@@ -33,24 +25,11 @@ def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
     missing = project.store.read_training(request.variant) is None
     if request.train == "never" or (request.train == "if missing" and not missing):
         return False
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_tell_by, initargs=(sender,)) as pool:
-        training = pool.submit(_train, request, project)
-        while not training.done() or receiver.poll():
-            if receiver.poll(timeout=0.2):
-                on_text(receiver.recv())
-        training.result()
+    call_in_child("trains", _train, request, project, on_text=on_text)
     return True
 
 
-def _tell_by(sender: Connection) -> None:
-    """Keeps the end of the pipe that the process got when it was started: it cannot be passed to it later."""
-    global _sender
-    _sender = sender
-
-
-def _train(request: RunRequest, project: Project) -> None:
+def _train(tell: OnText, request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
     runtimes.set_up("training")
     runtimes.load_tensorflow()
@@ -64,7 +43,7 @@ def _train(request: RunRequest, project: Project) -> None:
             f"{request.variant}: training needs images. Received: none. Name them with --data PATH or CNNPROF_DATA."
         )
 
-    def tell(row: HistoryRow) -> None:
-        _sender.send(f"{row.describe_rest(recipe)}: {row.describe()}")
+    def on_row(row: HistoryRow) -> None:
+        tell(f"{row.describe_rest(recipe)}: {row.describe()}")
 
-    train(variant, recipe, dataset, project.store, tell)
+    train(variant, recipe, dataset, project.store, on_row)

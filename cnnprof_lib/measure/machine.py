@@ -78,16 +78,11 @@ def usable_cores() -> int:
     return psutil.cpu_count() or 1
 
 
-def busy_percent(seconds: float = 0.5) -> float:
-    """How busy all processors are, in percent, while this process waits ``seconds``."""
-    return float(psutil.cpu_percent(interval=seconds))
-
-
 class LoadWatch:
     """Watches from its making on what else the machine does."""
 
     def __init__(self) -> None:
-        self._all, self._own = psutil.cpu_times(), psutil.Process().cpu_times()
+        self._all, self._own_s = psutil.cpu_times(), _own_s()
         self._cpu_mhz: list[float] = []
 
     def look(self) -> None:
@@ -98,15 +93,23 @@ class LoadWatch:
 
     def record(self, faults: Mapping[str, tuple[tuple[int, ...], ...]]) -> LoadRecord:
         """What was seen up to now, with the page faults of the steps by their kind."""
-        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        by_kind = {f"{kind}_faults": blocks for kind, blocks in faults.items()}
+        return LoadRecord(others_percent=self.others_percent(), cpu_mhz=tuple(self._cpu_mhz), **by_kind)
+
+    def others_percent(self) -> float:
+        """Time of all processors up to now that neither this process used nor children of it that have ended."""
+        every = psutil.cpu_times()
         # As psutil's cpu_percent counts: guests stand in user time too, and waiting for a disk is idle.
         spent = {name: getattr(every, name) - getattr(self._all, name) for name in every._fields}
         total = sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)
         busy = total - spent["idle"] - spent.get("iowait", 0.0)
-        ours = own.user + own.system - self._own.user - self._own.system
-        others = max(busy - ours, 0.0) / total if total > 0 else 0.0
-        by_kind = {f"{kind}_faults": blocks for kind, blocks in faults.items()}
-        return LoadRecord(others_percent=round(100 * others, 3), cpu_mhz=tuple(self._cpu_mhz), **by_kind)
+        others = max(busy - (_own_s() - self._own_s), 0.0) / total if total > 0 else 0.0
+        return round(100 * others, 3)
+
+
+def _own_s() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def resident_bytes() -> int:

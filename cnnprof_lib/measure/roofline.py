@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from ..machine_records import RooflineRecord
 from ..records import MachineRecord
 from ..stamps import utc_now
 from . import machine, runtime
+from .child import OnText, call_in_child
 from .latency import Clock
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
@@ -95,20 +94,13 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit TensorFlow with its threads
-    try:
-        with ProcessPoolExecutor(1, context, initializer=_set_up_process) as pool:
-            return pool.submit(peak_macs_per_s, threads, clock).result()
-    except BrokenProcessPool as error:
-        raise MeasureError(
-            f"The process that measures the peak rate with {threads} threads ended early. Received: {error} "
-            "Free some memory and run again."
-        ) from error
+    return call_in_child(f"measures the peak rate with {threads} threads", _peak_as_shipped, threads, clock)
 
 
-def _set_up_process() -> None:
+def _peak_as_shipped(_: OnText, threads: int, clock: Clock) -> float:
     runtime.set_up("stock")
     runtime.load_tensorflow()
+    return peak_macs_per_s(threads, clock)
 
 
 def bandwidth_bytes_per_s(threads: int, clock: Clock, array_bytes: int | None = None) -> float:
@@ -153,18 +145,19 @@ def measure_roofline(
         peak: Multiply-adds per second of so many threads.
         bandwidth: Bytes per second of so many threads.
     """
-    busy = machine.busy_percent()
+    watch = machine.LoadWatch()
     threads = machine.usable_cores()
     one = peak(1, clock), bandwidth(1, clock)
     many = (peak(threads, clock), bandwidth(threads, clock)) if threads > 1 else one
     return RooflineRecord(
+        schema_version=2,
         cpu=machine.cpu_name(),
         threads=threads,
         peak_macs_per_s_1_thread=one[0],
         peak_macs_per_s_all_threads=max(one[0], many[0]),  # with all threads at hand, one may still do the work
         bandwidth_bytes_per_s_1_thread=one[1],
         bandwidth_bytes_per_s_all_threads=max(one[1], many[1]),
-        busy_percent=busy,
+        busy_percent=watch.others_percent(),
         created=utc_now(),
     )
 
@@ -178,17 +171,23 @@ def key_of(described: MachineRecord) -> str:
 def cached_roofline(
     cache_dir: Path, machine_key: str, *, measure: Callable[[], RooflineRecord] = measure_roofline
 ) -> RooflineRecord:
-    """The roofline of this machine: measured the first time, read from the cache afterwards.
+    """The roofline of this machine: measured until it once was not busy, read from the cache afterwards.
 
     Args:
         cache_dir: The user's cache; ``roofline-<machine_key>.json`` in it is removed to measure anew.
         machine_key: From `key_of`.
-        measure: How to measure where the cache holds nothing, or a damaged file.
+        measure: How to measure where the cache holds nothing, a damaged file or what may have been disturbed.
     """
     path = cache_dir / f"roofline-{machine_key}.json"
+    cached = None
     with contextlib.suppress(OSError, ValidationError):
-        return RooflineRecord.model_validate_json(path.read_bytes())
+        cached = RooflineRecord.model_validate_json(path.read_bytes())
+        if cached.is_undisturbed:
+            return cached
     roofline = measure()
-    with contextlib.suppress(OSError):  # without a cache it is measured again, no reason to lose it now
-        write_atomically(path, roofline.model_dump_json(indent=1) + "\n")
+    if cached:
+        roofline = roofline.best_with(cached)
+    if roofline.is_undisturbed:
+        with contextlib.suppress(OSError):  # without a cache it is measured again, no reason to lose it now
+            write_atomically(path, roofline.model_dump_json(indent=1) + "\n")
     return roofline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,36 @@ from tests.builders import make_accuracy, make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
-DESKTOP, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+CUT = """() => {
+  document.querySelectorAll("details").forEach(details => { details.open = true; });
+  const cut = [];
+  for (const shown of document.querySelectorAll("main table, main svg:not(.shared), main pre, main img")) {
+    const box = shown.closest(".scroll") ?? shown;
+    const ends = [[0, "left"], [box.scrollWidth, "right"]].map(([place, side]) => {
+      box.scrollLeft = place;
+      return (box === shown ? box : shown).getBoundingClientRect()[side];
+    });
+    const {left, right} = box.getBoundingClientRect();
+    const name = shown.id || shown.tagName, hidden = box.scrollWidth > box.clientWidth;
+    const isReached = left >= 0 && right <= innerWidth && ends[0] >= left - 1 && ends[1] <= right + 1;
+    const scrolls = ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
+    if (!isReached || (hidden && !scrolls)) cut.push(name);
+    box.scrollLeft = 0;
+  }
+  return cut;
+}"""
+"""Names of what does not come whole into the window, however its box is scrolled."""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on made-up runs, one of them of a variant that tries to run a script."""
     outputs = tmp_path_factory.mktemp("outputs")
+    for trained in (ROOT / "outputs" / "reference").rglob("training.json"):
+        copy = outputs / trained.relative_to(ROOT / "outputs")
+        copy.parent.mkdir(parents=True)
+        shutil.copy(trained, copy)
     store = Store(outputs)
     hostile = make_record("stride2").variant.model_copy(update={"title": HOSTILE})
     for runtime in ("unfused", "stock"):
@@ -94,6 +118,22 @@ def test_a_script_that_did_get_in_is_not_executed(browser: Browser, report: Path
 
 def test_the_page_is_as_wide_as_the_screen(desktop: Watched, phone: Watched) -> None:
     assert (desktop.width(), phone.width()) == (DESKTOP["width"], PHONE["width"])
+
+
+@pytest.mark.parametrize("width", [1280, 1279, 1000, 400])
+def test_nothing_is_cut_that_cannot_be_scrolled_to(browser: Browser, report: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(report.as_uri())
+    assert page.locator("table").count() > 10
+    assert page.evaluate(CUT) == []
+    page.close()
+
+
+def test_the_widest_tables_fit_a_window_of_a_small_laptop(desktop: Watched) -> None:
+    """But for the first, which is as wide as the longest word in the error of a failed run."""
+    wider = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText.slice(0, 40))"
+    assert desktop.page.locator("#T_recipes").count() == 1  # the widest
+    assert desktop.page.locator(".scroll:not(:has(#T_overview))").evaluate_all(wider) == []
 
 
 def test_contents_are_open_beside_the_text_and_folded_above_it(desktop: Watched, phone: Watched) -> None:

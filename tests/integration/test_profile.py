@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib import units
-from cnnprof_lib.measure import graph, model, ops, pixels, session, weights
-from cnnprof_lib.params import load_variant
-from cnnprof_lib.settings import Runtime
+from cnnprof_lib.analysis.check import resolution
+from cnnprof_lib.measure import check, graph, model, ops, pixels, session, weights
+from cnnprof_lib.measure import runtime as runtimes
+from cnnprof_lib.params import load_preset, load_variant
+from cnnprof_lib.project import Project
+from cnnprof_lib.settings import GENERATED, Runtime
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3
@@ -132,3 +135,22 @@ def test_stock_fuses_and_the_convolution_still_comes_out_on_top() -> None:
     # TensorFlow's own profiler books the same kernels by the node they were named after.
     assert profiler_rows(profiled.tree)["Conv2D"].exec_micros == 0
     assert profiler_rows(profiled.tree)["Relu"].exec_micros > 0
+
+
+def test_the_baseline_against_itself_is_timed_by_whole_steps_and_by_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "PRESET", "smoke")
+    monkeypatch.setattr(runtimes, "set_up", lambda runtime: None)  # this process has TensorFlow as shipped
+    project = Project(PARAMS.parent, tmp_path)
+    record = check.check("unfused", 1, project, GENERATED)
+    (pair,) = record.rounds
+    preset = load_preset("smoke", PARAMS)
+    for blocks in (pair.first_s, pair.second_s):
+        assert [len(block) for block in blocks] == [preset.steps_per_block] * preset.blocks
+    parts = {(part.layer, part.op): part for part in pair.parts}
+    assert len(parts) == len(pair.parts)
+    assert {("conv1", "Conv2D"), ("norm2", "LRN"), ("local4", "MatMul"), ("", "QueueDequeueManyV2")} <= set(parts)
+    assert all(part.first_s > 0 and part.second_s > 0 for part in pair.parts)
+    assert project.store.read_check("unfused") == record
+    assert resolution(record) is None  # one round tells nothing

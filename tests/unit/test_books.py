@@ -184,6 +184,14 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
     assert ["over 1 thread" in balance_tables.scaling(t).to_html() for t in (table, table.head(1))] == [True, False]
 
 
+def test_the_share_of_the_peak_counts_the_products_that_are_computed() -> None:
+    timed = {"plain_s": ((0.04,),) * 2, "baseline_s": ((0.04,),) * 2}
+    stock = make_record(runtime="stock", threads=2, purpose="scaling", **timed)
+    row = scaling_table([stock], ROOF).iloc[0]
+    assert row["macs_per_s"] == pytest.approx(18_470_784 * 128 / 0.04)
+    assert row["share_of_peak"] == pytest.approx(15_399_552 * 128 / 0.04 / 100e9)
+
+
 def test_scaling_without_runs_or_roofline() -> None:
     assert scaling_table([], None).empty
     other_cpu = ROOF.model_copy(update={"cpu": "Another CPU"})

@@ -21,7 +21,7 @@ def test_a_caption_and_its_key_name_the_runtime() -> None:
     figure = plt.figure()
     caption(figure, "roofline", "stock")
     assert figure.get_gid() == (
-        f"{hover.CAPTION}roofline-stock:Each op of the baseline under the roofline of this machine, in stock"
+        f"{hover.CAPTION}roofline-stock:Each layer of the baseline under the roofline of this machine, in stock"
     )
     caption(figure, "choice")
     assert figure.get_gid() == f"{hover.CAPTION}choice:{CAPTIONS['choice']}"

@@ -493,6 +493,9 @@ def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monk
     store.write_check(make_check(machine=make_machine()))
     store.write_roofline(make_roofline())
     assert started_by_a_report("quick") == [unfused]
+    for in_doubt in ({"busy_percent": 40.0}, {"schema_version": 1}):
+        store.write_roofline(make_roofline(**in_doubt))
+        assert started_by_a_report("quick") == [unfused, roofline]
     store.write_check(make_check(machine=make_machine(cpu="Another CPU")))
     store.write_roofline(make_roofline(cpu="Another CPU"))
     assert started_by_a_report("quick") == [unfused, stock, roofline]

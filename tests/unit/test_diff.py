@@ -16,6 +16,7 @@ from cnnprof_lib import terminal_diff
 from cnnprof_lib.analysis import diff
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.records import RunRecord
+from cnnprof_lib.settings import Runtime
 from cnnprof_lib.variant import VariantSpec
 from tests.builders import Node, make_machine, make_ops, make_record, make_resolution, make_unattributed
 
@@ -176,6 +177,21 @@ def test_a_layer_that_only_one_network_has_is_all_macs_and_side_operations() -> 
         ("hidden", "side operations", -100),
     ]
     assert back[-1] == ("difference", "difference", -3000)
+
+
+def padded(stride: int, conv1_s: float, runtime: Runtime) -> Run:
+    """On 4x4 pixels a window of 3x3 meets 100 values and 44 of padding with stride 1, 16 and 20 with stride 3."""
+    spec = network(f"stride{stride}", 8)
+    conv1 = spec.layers[0].model_copy(update={"kernel": 3, "stride": stride})
+    spec = spec.model_copy(update={"layers": (conv1, *spec.layers[1:])})
+    nodes = (Node("Conv2D", "conv1", conv1_s), Node("MatMul", "logits", 0.001))
+    return run_of(spec, nodes, conv1_s + 0.002, unattributed_s=0.001, runtime=runtime)
+
+
+@pytest.mark.parametrize(("runtime", "macs", "rate"), [("stock", -8400, 0), ("unfused", -7500, -900)])
+def test_kernels_that_skip_padding_are_not_called_faster_for_it(runtime: Runtime, macs: float, rate: float) -> None:
+    table = micros(waterfall(padded(1, 0.010, runtime), padded(3, 0.0016, runtime)))
+    assert [row for row in table if row[0] == "conv1"] == [("conv1", "MACs", macs), ("conv1", "rate", rate)]
 
 
 def test_a_layer_that_no_network_names_is_not_dropped() -> None:

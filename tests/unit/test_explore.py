@@ -11,8 +11,11 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from cnnprof_lib import explore
+from cnnprof_lib.analysis import style
 from cnnprof_lib.analysis.stored import StoredRuns
 from cnnprof_lib.calls import Call
 from cnnprof_lib.errors import ReportError
@@ -114,6 +117,22 @@ def test_variants_are_taken_out_of_the_picture_of_all(explorer: explore.Explorer
     )
     assert ">stride2<" in view.place.widget.value
     assert ">baseline<" not in view.place.widget.value
+
+
+@pytest.mark.parametrize("title", ["Side by side", "Waterfall", "All variants"])
+def test_no_legend_is_cut(explorer: explore.Explorer, monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **how: (drawn.append(figure), save(figure, *a, **how)))
+    with matplotlib.rc_context():
+        style.use_style()
+        explorer.first.runtime.value = "stock"
+        explorer.second.variant.value = "stride2"
+        opened(explorer, title)
+    FigureCanvasAgg(drawn[-1]).draw()
+    legend = drawn[-1].axes[0].get_legend().get_window_extent()
+    page = drawn[-1].bbox
+    assert (page.x0 <= legend.x0, page.y0 <= legend.y0, legend.x1 <= page.x1) == (True, True, True)
 
 
 def test_what_cannot_be_shown_is_said_in_its_place(explorer: explore.Explorer) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import matplotlib
@@ -14,9 +16,11 @@ import matplotlib
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+import nbconvert.exporters.base
 import nbformat
 import pandas as pd
 import pytest
+import typst
 from bs4 import BeautifulSoup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,10 +32,11 @@ from cnnprof_lib.analysis import figures, frames, hover, style, styled, summary,
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.errors import ReportError
 from cnnprof_lib.export import page, pdf, pictures
-from cnnprof_lib.export.html import PageExporter
+from cnnprof_lib.export.html import CommandLinePageExporter, PageExporter
 from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter
 from tests.builders import Node, make_record
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = '<script>alert(1)</script>"&'
 PNG = (  # of one pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -376,6 +381,18 @@ def test_nothing_foreign_is_markup_on_paper() -> None:
     assert "\\#panic(1)" in on_paper(*outputs)
 
 
+def test_what_no_font_has_is_named_on_the_title_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[dict[str, object]] = []
+    compile_pages = typst.compile
+    monkeypatch.setattr(typst, "compile", lambda source, **how: compiled.append(how) or compile_pages(source, **how))
+    PaperExporter().from_notebook_node(notebook(text="# Letters: č – µ Ω"))
+    assert [how.get("sys_inputs") for how in compiled] == [None]
+    private = "".join(chr(0xF0000 + number) for number in range(22))  # for whoever makes a font to give them a shape
+    PaperExporter().from_notebook_node(notebook({"text/plain": private}))
+    numbers = ", ".join(f"U+F{number:04X}" for number in range(20))
+    assert compiled[-1]["sys_inputs"] == {"shapeless": f"{numbers} and 2 others"}
+
+
 def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf, "NEEDED", ("no_such_package",))
     with pytest.raises(ReportError) as caught:
@@ -395,11 +412,21 @@ def test_a_report_without_the_extra_is_html_alone(tmp_path: Path, monkeypatch: p
 
 
 def test_nbconvert_has_the_exporters_and_menus_only_those_that_work_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = "nbconvert.exporters"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"][group]
+    points = EntryPoints(EntryPoint(name, value, group) for name, value in declared.items())
+    monkeypatch.setattr(nbconvert.exporters.base, "entry_points", points.select)
+
     def found() -> dict[str, type]:
-        return {name: get_exporter(name) for name in get_export_names() if name.startswith("cnnprof")}
+        return {name: get_exporter(name) for name in get_export_names()}
 
     monkeypatch.delitem(sys.modules, "jupyter_server.serverapp", raising=False)
     in_menus = {"cnnprof_html": PageExporter, "cnnprof_pdf": PaperExporter}
-    assert found() == {**in_menus, "cnnprof-pdf": CommandLinePaperExporter}
+    on_command_line = {"cnnprof-html": CommandLinePageExporter, "cnnprof-pdf": CommandLinePaperExporter}
+    assert found() == {**in_menus, **on_command_line}
+    assert [on_command_line["cnnprof-html"]().file_extension, on_command_line["cnnprof-pdf"]().file_extension] == [
+        ".html",
+        ".pdf",
+    ]
     monkeypatch.setitem(sys.modules, "jupyter_server.serverapp", sys)
     assert found() == in_menus

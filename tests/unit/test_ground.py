@@ -176,7 +176,7 @@ MAY_IMPORT = {
     "analysis.hover": set(),
     "analysis.captions": {"analysis.hover"},
     "analysis.quantities": {"units", "analysis.style"},
-    "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities"},
+    "analysis.side_by_side": {"units", "analysis.frames", "analysis.quantities", "analysis.style"},
     "calls": set(),
     "cli_options": {"errors", "layers", "settings"},
     "export.page": set(),

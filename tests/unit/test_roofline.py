@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -17,10 +18,12 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from cnnprof_lib.analysis import balance_tables
 from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
+from cnnprof_lib.measure.child import OnText
 from cnnprof_lib.measure.latency import Clock
 from cnnprof_lib.traffic import LayerTraffic, layer_traffic
 from cnnprof_lib.variant import VariantSpec
@@ -30,6 +33,10 @@ from tests.builders import Node, make_machine, make_ops, make_record, make_roofl
 def ticking_clock() -> Clock:
     """A second later each time it is looked at; unlike a function of this file it can be sent to another process."""
     return iter(range(10**6)).__next__
+
+
+def die(tell: OnText, threads: int, clock: Clock) -> float:
+    os.abort()
 
 
 class FakeWork:
@@ -78,12 +85,12 @@ def test_peak_in_a_new_process_leaves_this_one_alone() -> None:
 
 
 def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_set_up_process", os.abort)
+    monkeypatch.setattr(roofline, "_peak_as_shipped", die)
     with pytest.raises(MeasureError) as caught:
         roofline.peak_in_new_process(2, ticking_clock())
     assert str(caught.value) == (
-        "The process that measures the peak rate with 2 threads ended early. Received: A process in the process pool "
-        "was terminated abruptly while the future was running or pending. Free some memory and run again."
+        "The process that measures the peak rate with 2 threads ended early. Received: exit status -6. "
+        "Free some memory and run again."
     )
 
 
@@ -110,14 +117,27 @@ def test_a_system_that_does_not_tell_its_caches(monkeypatch: pytest.MonkeyPatch)
     assert roofline._uncached_bytes() == roofline.MIN_COPY_BYTES
 
 
+class CpuTimes(NamedTuple):
+    user: float
+    idle: float
+
+
 def measure(cores: int, peak: dict[int, float], bandwidth: dict[int, float], patch: pytest.MonkeyPatch) -> list[float]:
-    """The four rates of a machine whose rates are known by number of threads."""
-    patch.setattr(roofline.machine, "busy_percent", lambda: 12.5)
+    """The four rates of a machine whose rates are known by number of threads; others use an eighth of it meanwhile."""
+    spent = CpuTimes(user=100.0, idle=100.0)
+
+    def take(rate: float) -> float:
+        nonlocal spent
+        spent = CpuTimes(spent.user + 1, spent.idle + 7)
+        return rate
+
+    patch.setattr(roofline.machine.psutil, "cpu_times", lambda: spent)
+    patch.setattr(roofline.machine.os, "times", lambda: (0.0,) * 5)
     patch.setattr(roofline.machine, "usable_cores", lambda: cores)
     record = roofline.measure_roofline(
-        peak=lambda threads, clock: peak[threads], bandwidth=lambda threads, clock: bandwidth[threads]
+        peak=lambda threads, clock: take(peak[threads]), bandwidth=lambda threads, clock: take(bandwidth[threads])
     )
-    assert (record.threads, record.busy_percent) == (cores, 12.5)
+    assert (record.threads, record.schema_version, record.busy_percent) == (cores, 2, 12.5)
     return [
         record.peak_macs_per_s_1_thread,
         record.peak_macs_per_s_all_threads,
@@ -142,12 +162,12 @@ def test_all_threads_reach_what_one_of_them_does(monkeypatch: pytest.MonkeyPatch
 
 
 class CountedMeasurement:
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, **changes: float) -> None:
+        self.count, self.changes = 0, changes
 
     def __call__(self) -> RooflineRecord:
         self.count += 1
-        return make_roofline(busy_percent=float(self.count))
+        return make_roofline(busy_percent=float(self.count), **self.changes)
 
 
 def test_a_roofline_is_measured_once_per_machine(tmp_path: Path) -> None:
@@ -167,6 +187,26 @@ def test_a_damaged_cache_is_measured_anew(tmp_path: Path, damage: Callable[[str]
     path.write_text(damage(path.read_text("utf-8")), "utf-8")
     again = roofline.cached_roofline(tmp_path, "a", measure=measured)
     assert measured.count == 2
+    assert RooflineRecord.model_validate_json(path.read_bytes()) == again
+
+
+def test_what_was_measured_on_a_busy_machine_is_not_kept(tmp_path: Path) -> None:
+    busy = roofline.cached_roofline(tmp_path, "a", measure=lambda: make_roofline(busy_percent=15.1))
+    assert (busy.is_undisturbed, list(tmp_path.iterdir())) == (False, [])
+    quiet = roofline.cached_roofline(tmp_path, "a", measure=lambda: make_roofline(busy_percent=15.0))
+    assert quiet.is_undisturbed
+    assert roofline.cached_roofline(tmp_path, "a", measure=CountedMeasurement()) == quiet
+
+
+@pytest.mark.parametrize("doubt", [{"busy_percent": 40.0}, {"schema_version": 1, "busy_percent": 0.0}])
+def test_a_cached_roofline_in_doubt_is_measured_again_and_the_better_limits_kept(
+    tmp_path: Path, doubt: dict[str, float]
+) -> None:
+    path = tmp_path / "roofline-a.json"
+    cached = make_roofline(peak_macs_per_s_1_thread=40e9, bandwidth_bytes_per_s_1_thread=6e9, **doubt)
+    path.write_text(cached.model_dump_json(exclude={"schema_version"} if "schema_version" in doubt else None), "utf-8")
+    again = roofline.cached_roofline(tmp_path, "a", measure=CountedMeasurement(peak_macs_per_s_1_thread=45e9))
+    assert again == make_roofline(peak_macs_per_s_1_thread=45e9, bandwidth_bytes_per_s_1_thread=6e9, busy_percent=1.0)
     assert RooflineRecord.model_validate_json(path.read_bytes()) == again
 
 
@@ -230,9 +270,9 @@ NODES = (
 )
 
 
-def table(**changes: object) -> pd.DataFrame:
-    record = make_record(nodes=NODES, **changes)
-    return analysis.roofline_table(record, make_ops(record, NODES), make_roofline())
+def table(nodes: Sequence[Node] = NODES, **changes: object) -> pd.DataFrame:
+    record = make_record(nodes=nodes, **changes)
+    return analysis.roofline_table(record, make_ops(record, nodes), make_roofline())
 
 
 def test_a_layer_bound_by_computing() -> None:
@@ -277,6 +317,52 @@ def test_a_run_held_to_one_thread_is_compared_with_one() -> None:
     assert shares[None]["conv1"] == shares[2]["conv1"] == pytest.approx(0.5)
 
 
+CONV1_COMPUTED = 353_894_400 * 114**2 // 120**2
+"""By kernels that skip padding, which leaves 114 of 120 products along each side."""
+
+
+def table_of_stock(roof: RooflineRecord, conv1_s: float, pool1_s: float = 1.0) -> pd.DataFrame:
+    nodes = (Node("Conv2D", "conv1", conv1_s, kernel="_MklNativeFusedConv2D"), Node("MaxPool", "pool1", pool1_s))
+    record = make_record(runtime="stock", nodes=nodes)
+    return analysis.roofline_table(record, make_ops(record, nodes), roof)
+
+
+def test_a_kernel_that_skips_padding_is_judged_by_the_products_it_computes() -> None:
+    row = table_of_stock(make_roofline(), CONV1_COMPUTED / 80e9).set_index("layer").loc["conv1"]
+    assert (row["step_macs"], row["bound"]) == (CONV1_COMPUTED, "compute")
+    assert row["macs_per_s"] == pytest.approx(80e9)
+    assert row["share_of_attainable"] == pytest.approx(0.8)
+
+
+def test_a_share_above_all_says_where_it_may_come_from() -> None:
+    def cautions(conv1_s: float = 1.0, pool1_s: float = 1.0, **changes: float) -> dict[str, str]:
+        table = table_of_stock(make_roofline(**changes), conv1_s, pool1_s).set_index("layer")
+        assert (table["share_of_attainable"] > 1).equals(table["caution"].notna())
+        found: dict[str, str] = table["caution"].dropna().to_dict()
+        return found
+
+    conv1_s = CONV1_COMPUTED / 120e9
+    assert cautions() == {}
+    assert cautions(conv1_s) == {
+        "conv1": "its kernel needs fewer products, or the processor was slower when the roof was measured"
+    }
+    assert cautions(pool1_s=1e-3) == {"pool1": "its input was still in a cache, faster than the memory of the roof"}
+    busy = "the roof was measured while other programs used 40% of the processors"
+    assert cautions(conv1_s, 1e-3, busy_percent=40.4) == {"conv1": busy, "pool1": busy}
+    assert cautions(conv1_s, schema_version=1) == {
+        "conv1": "the roof was measured without a look at what else the machine did"
+    }
+
+
+def test_the_table_has_a_column_of_cautions_where_there_are_any() -> None:
+    headers = [
+        balance_tables.roofline(table_of_stock(make_roofline(busy_percent=percent), time_s)).to_html()
+        for percent, time_s in ((1.0, 1.0), (40.0, 1e-3))
+    ]
+    assert ["why above 100%" in text for text in headers] == [False, True]
+    assert "while other programs used 40% of the processors" in headers[1]
+
+
 # The figure
 
 
@@ -296,7 +382,10 @@ def test_the_figure_draws_the_roofs_and_the_layers_with_macs(ax: Axes) -> None:
     assert every.get_ydata().tolist() == pytest.approx([left * 10, 100, 100])
     assert one.get_ydata().tolist() == pytest.approx([left * 5, 50, 50])
     assert unfused.get_xdata().tolist() == pytest.approx([17.892829, 2.211185])
-    assert unfused.get_ydata().tolist() == stock.get_ydata().tolist() == pytest.approx([50, 5.527914])
+    assert unfused.get_ydata().tolist() == pytest.approx([50, 5.527914])
+    # oneDNN computes 114 of 120 products along each side.
+    assert stock.get_xdata().tolist() == pytest.approx([17.892829 * 0.9025, 2.211185])
+    assert stock.get_ydata().tolist() == pytest.approx([50 * 0.9025, 5.527914])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "2 threads: 100 GMAC/s, 10 GB/s",
         "1 thread: 50 GMAC/s, 5 GB/s",
@@ -306,7 +395,16 @@ def test_the_figure_draws_the_roofs_and_the_layers_with_macs(ax: Axes) -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["conv1", "softmax_linear"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("arithmetic intensity [MAC/byte]", "rate [GMAC/s]")
-    assert ax.get_title() == "conv1 of baseline reaches 50% of its roof, stock"
+    assert ax.get_title() == "conv1 of baseline reaches 45% of its roof, stock"
+
+
+def test_a_roof_in_doubt_says_so(ax: Axes) -> None:
+    busy = make_roofline(busy_percent=40.0, peak_macs_per_s_all_threads=25e9)
+    record = make_record(nodes=NODES)
+    analysis.roofline(analysis.roofline_table(record, make_ops(record, NODES), busy), busy, ax=ax)
+    doubt = "the roof was measured while other programs used 40% of the processors"
+    assert ax.get_title() == f"conv1 of baseline reaches 200% of its roof, unfused:\n{doubt}"
+    assert ax.get_legend().get_title().get_text() == doubt
 
 
 def test_a_single_core_has_one_roof(ax: Axes) -> None:

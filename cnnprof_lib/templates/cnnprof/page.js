@@ -49,7 +49,7 @@ function makeSortable(table) {
 
 document.querySelectorAll("table").forEach(makeSortable);
 
-if (!matchMedia("(min-width: 75rem)").matches) document.querySelector("nav details")?.removeAttribute("open");
+if (!matchMedia("(min-width: 80rem)").matches) document.querySelector("nav details")?.removeAttribute("open");
 
 document.addEventListener("click", event => {
   document.getElementById("said")?.remove();

@@ -1,0 +1,138 @@
+"""No legend covers anything that is drawn: boxes of every figure that has one, at the size that the report gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from cnnprof_lib.analysis import (
+    balance_figures,
+    books,
+    choice,
+    compare,
+    diff,
+    figures,
+    frames,
+    roofline,
+    style,
+    summary,
+    training,
+)
+from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.side_by_side import side_by_side
+from cnnprof_lib.analysis.waterfall import waterfall
+from cnnprof_lib.records import RunRecord
+from cnnprof_lib.settings import RUNTIMES
+from tests.builders import make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
+
+VARIANTS = ("baseline", "filters32", "stride2", "stride3", "stride5", "pool-large", "stride2-filters32")
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        style.use_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[RunRecord]:
+    """Every variant in both runtimes, the faster the less accurate."""
+    return [
+        make_record(variant, runtime, accuracy=make_accuracy(8600 - 300 * place))
+        for runtime in RUNTIMES
+        for place, variant in enumerate(VARIANTS)
+    ]
+
+
+def run_of(runs: Sequence[RunRecord], variant: str) -> tuple[RunRecord, pd.DataFrame]:
+    run = next(run for run in runs if (run.variant.name, run.runtime) == (variant, "stock"))
+    return run, make_ops(run)
+
+
+def both(draw: Callable[..., Axes], data: pd.DataFrame) -> None:
+    _, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
+    draw(data, ax=left)
+    draw(data, ax=right)
+
+
+def wide(draw: Callable[..., Axes], *data: object, height: float = 4.0, **options: object) -> None:
+    draw(*data, ax=plt.subplots(figsize=(9, height))[1], **options)
+
+
+def draw_losses(runs: Sequence[RunRecord]) -> None:
+    losses = {"variant": VARIANTS[1:], "loss": 0.03, "loss_low": 0.02, "loss_high": 0.04}
+    wide(choice.loss_against_ratio, pd.DataFrame(losses), summary.overview(runs))
+
+
+def draw_waterfall(runs: Sequence[RunRecord], after: str) -> None:
+    data = diff.waterfall(*run_of(runs, "baseline"), *run_of(runs, after))
+    wide(waterfall, data, height=0.25 * len(data) + 1)
+
+
+def draw_roofline(runs: Sequence[RunRecord], busy_percent: float) -> None:
+    roof = make_roofline(busy_percent=busy_percent)
+    wide(roofline.roofline, roofline.roofline_table(*run_of(runs, "baseline"), roof), roof)
+
+
+def draw_side_by_side(runs: Sequence[RunRecord]) -> None:
+    wide(side_by_side, *(frames.profile(*run_of(runs, variant)) for variant in ("baseline", "pool-large")))
+
+
+def draw_step_times(_: Sequence[RunRecord]) -> None:
+    trained = [make_thesis_training(variant, recipe=recipe) for variant in VARIANTS for recipe in ("thesis", "fast")]
+    published = {variant: Estimate(0.1, 0.09, 0.11) for variant in VARIANTS}
+    wide(training.step_times, training.results(trained), published)
+
+
+DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
+    "accuracy": lambda runs: both(figures.accuracy_against_latency, summary.overview(runs)),
+    "ratio": lambda runs: both(figures.ratio_to_baseline, summary.overview(runs)),
+    "latency against stride": lambda runs: both(figures.latency_against_stride, compare.stride_table(runs)),
+    "share against stride": lambda runs: both(figures.conv2d_share_against_stride, compare.stride_table(runs)),
+    "op times": lambda runs: wide(figures.op_times, frames.ops(runs[:7])),
+    "op bars": lambda runs: wide(figures.op_bars, frames.ops([runs[5], runs[12]])),
+    "plot": lambda runs: wide(figures.plot, frames.ops(runs)),
+    "losses": draw_losses,
+    "overhead": lambda runs: wide(balance_figures.overhead, books.overhead(runs)),
+    "memory": lambda runs: wide(balance_figures.memory, books.memory(runs[:7])),
+    "waterfall of pool-large": lambda runs: draw_waterfall(runs, "pool-large"),
+    "waterfall of stride2": lambda runs: draw_waterfall(runs, "stride2"),
+    "roofline": lambda runs: draw_roofline(runs, 1.0),
+    "roofline in doubt": lambda runs: draw_roofline(runs, 40.0),
+    "side by side": draw_side_by_side,
+    "training curves": lambda _: wide(training.training_curves, training.history([make_thesis_training()])),
+    "step times": draw_step_times,
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_legend_covers_nothing(name: str, runs: list[RunRecord]) -> None:
+    DRAWN[name](runs)
+    figure = plt.gcf()
+    figure.canvas.draw()
+    legends = [legend for ax in figure.axes if (legend := ax.get_legend())]
+    assert legends
+    for legend in legends:
+        assert legend.get_texts()
+        assert [what for what, box in boxes(figure) if Bbox.intersection(box, legend.get_window_extent())] == []
+
+
+def boxes(figure: Figure) -> Iterator[tuple[str, Bbox]]:
+    """The room of every plot and of all that is written in and around it, with what it is."""
+    for ax in figure.axes:
+        yield "plot", ax.get_window_extent()
+        axes = (ax.xaxis, ax.yaxis)
+        written = [ax.title, *ax.texts, *(axis.label for axis in axes), *(t for a in axes for t in a.get_ticklabels())]
+        yield from ((text.get_text(), text.get_window_extent()) for text in written if text.get_text())
