@@ -6,9 +6,22 @@ The command line prints the message alone and exits with status 1; a notebook sh
 
 from __future__ import annotations
 
+import re
+
+_SPACES = re.compile(r"[\t-\r]+")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def one_line(text: str) -> str:
+    """Text of a file as it may be shown: on one line, without characters that move the cursor, colour or reorder."""
+    return _CONTROLS.sub("", _SPACES.sub(" ", text)).strip()
+
 
 class CnnprofError(Exception):
     """Base of every error that cnnprof raises on purpose; its text is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
     def _render_traceback_(self) -> list[str]:
         """The lines that IPython shows in place of a traceback."""
