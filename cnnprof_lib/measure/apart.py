@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import Connection
 
 from ..errors import TrainingError
 from ..params import load_recipe, load_variant
+from ..processes import in_new_process
 from ..project import Project
 from ..settings import RunRequest
 from ..training_records import HistoryRow
 from . import runtime as runtimes
 
 OnText = Callable[[str], None]
-
-_sender: Connection
 
 
 def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
@@ -33,24 +29,11 @@ def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
     missing = project.store.read_training(request.variant) is None
     if request.train == "never" or (request.train == "if missing" and not missing):
         return False
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_tell_by, initargs=(sender,)) as pool:
-        training = pool.submit(_train, request, project)
-        while not training.done() or receiver.poll():
-            if receiver.poll(timeout=0.2):
-                on_text(receiver.recv())
-        training.result()
+    in_new_process(f"trains {request.variant}", _train, request, project, hear=on_text)
     return True
 
 
-def _tell_by(sender: Connection) -> None:
-    """Keeps the end of the pipe that the process got when it was started: it cannot be passed to it later."""
-    global _sender
-    _sender = sender
-
-
-def _train(request: RunRequest, project: Project) -> None:
+def _train(say: OnText, request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
     runtimes.set_up("training")
     runtimes.load_tensorflow()
@@ -65,6 +48,6 @@ def _train(request: RunRequest, project: Project) -> None:
     variant, recipe = load_variant(request.variant, project.params), load_recipe(request.recipe, project.params)
 
     def tell(row: HistoryRow) -> None:
-        _sender.send(f"{row.describe_rest(recipe)}: {row.describe()}")
+        say(f"{row.describe_rest(recipe)}: {row.describe()}")
 
     train(variant, recipe, dataset, project.store, tell)
