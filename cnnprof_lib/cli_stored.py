@@ -14,6 +14,14 @@ from .project import Project, find_project
 app = typer.Typer()
 
 
+def open_project(outputs: str) -> Project:
+    """The project to read; says in a line on standard error what of it cannot be read and is passed over."""
+    project = find_project(outputs=outputs)
+    if lines := list(project.store.unreadable().values()):
+        terminal.say(terminal.passed_over(lines))
+    return project
+
+
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
@@ -25,7 +33,7 @@ def show(
     from .analysis import summary
     from .analysis.check import resolutions
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     record = store.newest_run(name, runtime)
     shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
     if as_json:
@@ -48,7 +56,7 @@ def diff(
     from .analysis import diff as differences
     from .analysis.check import resolutions
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     old, new = store.newest_run(before, runtime), store.newest_run(after, runtime)
     fall = differences.waterfall(old, store.read_ops(old), new, store.read_ops(new))
     shown = differences.show(fall, resolutions(store, [old, new]).get(runtime))
@@ -65,7 +73,7 @@ def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     from .analysis import claims as judged
     from .analysis import claims_table, frames
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     table = judged.judge_stored(frames.load(store), store)
     print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
 
@@ -79,7 +87,7 @@ def report(
     """Write the report from the stored runs, as HTML and PDF."""
     from . import provenance
 
-    project = find_project(outputs=outputs)
+    project = open_project(outputs)
     if check:
         console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
     elif if_changed and provenance.is_current(project):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from . import units
+from .errors import StoreError
 from .machine_records import ComparisonRecord, RooflineRecord
 from .records import AccuracyRecord, FailureRecord, RunRecord
 from .settings import RecipeSpec
@@ -33,6 +33,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def passed_over(lines: Sequence[str]) -> str:
+    """What cannot be read, from `Store.unreadable`, in a line."""
+    more = f" ({len(lines) - 1} more)" if len(lines) > 1 else ""
+    return f"Passed over: {lines[0]}{more}"
+
+
 def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     """One line per variant: what it is, its size, and how well its reference weights do."""
     table = Table(box=None)
@@ -41,11 +47,14 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     for heading in ("parameters", "MACs", "top-1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in variants:
-        training = store.read_training(variant.name)
-        top1 = units.percent(training.test.top1) if training else "not trained"
+        try:
+            training = store.read_training(variant.name)
+            top1 = units.percent(training.test.top1) if training else "not trained"
+        except StoreError:
+            top1 = "unreadable"
         row = (
-            escape(variant.name),
-            escape(variant.title),
+            variant.name,
+            variant.title,
             f"{variant.parameters:,}",
             units.count(variant.macs_per_image),
         )
@@ -101,7 +110,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield _rows_table(
         shown["ops"],
         {
-            "op": lambda row: escape(row["op"]),
+            "op": lambda row: row["op"],
             "time": lambda row: units.seconds(row["time_s"]),
             "share": lambda row: units.percent(row["time_share"]),
             "requested": lambda row: units.num_bytes(row["requested_bytes"]),
@@ -111,7 +120,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield _rows_table(
         shown["layers"],
         {
-            "layer": lambda row: escape(row["layer"]),
+            "layer": lambda row: row["layer"],
             "time": lambda row: units.seconds(row["time_s"]),
             "share": lambda row: units.percent(row["time_share"]),
             "MACs": lambda row: units.count(row["macs"]),
@@ -172,7 +181,7 @@ def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     yield _rows_table(
         rows,
         {
-            "op": lambda row: escape(row["op"]),
+            "op": lambda row: row["op"],
             "cnnprof": lambda row: units.percent(row["ours"]),
             "XProf": lambda row: units.percent(row["xprof"]),
             "difference": lambda row: f"{row['pp']:+.2f}",
@@ -233,7 +242,8 @@ class RunProgress(_LiveBar):
         """A run begins."""
         self._name = name
         if not self._bar:
-            self._console.print(f"[{self._done + 1}/{self._total}] {name} ...{self._left()}", markup=False)
+            line = f"[{self._done + 1}/{self._total}] {name} ...{self._left()}"
+            self._console.print(line, highlight=False, soft_wrap=True)
         self.stage(0.0, "starting")
 
     def stage(self, share: float, stage: str) -> None:
@@ -246,9 +256,10 @@ class RunProgress(_LiveBar):
         if isinstance(result, FailureRecord):
             line = f"[{self._done}/{self._total}] {self._name} failed: {result.error}"
         else:
-            median_s = sorted(step for block in result.latency.plain_s for step in block)
-            line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(median_s[len(median_s) // 2])} per step"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            from .analysis.summary import latency
+
+            line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(latency(result).value)} per step"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:
         if not self._done:

@@ -43,9 +43,9 @@ def load(store: Store, *, every: bool = False) -> list[Record]:
         every: Read all runs instead.
 
     Raises:
-        StoreError: nothing has been measured yet, or a record cannot be read.
+        StoreError: nothing that can be read has been measured yet.
     """
-    stored = [store.read_run(folder) for folder in store.run_dirs()] if every else store.latest()
+    stored = store.runs() if every else store.latest()
     records = stored if every else pooled_by_place(stored)
     if not records:
         raise StoreError(f"{store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")

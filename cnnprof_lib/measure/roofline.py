@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from ..errors import MeasureError
+from ..errors import MeasureError, StoreError
 from ..files import write_atomically
 from ..machine_records import RooflineRecord
+from ..processes import in_new_process
 from ..records import MachineRecord
 from ..stamps import utc_now
 from . import machine, runtime
@@ -95,20 +94,14 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit TensorFlow with its threads
-    try:
-        with ProcessPoolExecutor(1, context, initializer=_set_up_process) as pool:
-            return pool.submit(peak_macs_per_s, threads, clock).result()
-    except BrokenProcessPool as error:
-        raise MeasureError(
-            f"The process that measures the peak rate with {threads} threads ended early. Received: {error} "
-            "Free some memory and run again."
-        ) from error
+    what = f"measures the peak rate with {threads} threads"
+    return float(in_new_process(what, _set_up_and_measure, threads, clock))
 
 
-def _set_up_process() -> None:
+def _set_up_and_measure(threads: int, clock: Clock) -> float:
     runtime.set_up("stock")
     runtime.load_tensorflow()
+    return peak_macs_per_s(threads, clock)
 
 
 def bandwidth_bytes_per_s(threads: int, clock: Clock, array_bytes: int | None = None) -> float:
@@ -189,6 +182,6 @@ def cached_roofline(
     with contextlib.suppress(OSError, ValidationError):
         return RooflineRecord.model_validate_json(path.read_bytes())
     roofline = measure()
-    with contextlib.suppress(OSError):  # without a cache it is measured again, no reason to lose it now
+    with contextlib.suppress(StoreError):  # without a cache it is measured again, no reason to lose it now
         write_atomically(path, roofline.model_dump_json(indent=1) + "\n")
     return roofline

@@ -77,13 +77,16 @@ def test_peak_in_a_new_process_leaves_this_one_alone() -> None:
     assert dict(os.environ) == before
 
 
+def _abort(*_: object) -> None:
+    os.abort()
+
+
 def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_set_up_process", os.abort)
+    monkeypatch.setattr(roofline, "_set_up_and_measure", _abort)
     with pytest.raises(MeasureError) as caught:
         roofline.peak_in_new_process(2, ticking_clock())
     assert str(caught.value) == (
-        "The process that measures the peak rate with 2 threads ended early. Received: A process in the process pool "
-        "was terminated abruptly while the future was running or pending. Free some memory and run again."
+        "The process that measures the peak rate with 2 threads died of SIGABRT. Start the command again."
     )
 
 
