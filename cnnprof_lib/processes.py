@@ -57,8 +57,12 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def starting() -> Iterator[None]:
-    """Starts a process whole or not at all, and out of the reach of Ctrl-C: whoever starts it also ends it."""
+def undisturbed() -> Iterator[None]:
+    """Holds back what tells this process to stop until the block is done.
+
+    A process is then started whole or not at all, and out of the reach of Ctrl-C: whoever starts it also ends it. And
+    an import is not left in the middle, where TensorFlow's swallow the exception and go on.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # which a process inherits
     try:
         yield
@@ -85,7 +89,7 @@ def in_new_process(
     process = context.Process(target=_work, args=(sender, function, arguments, hear is not None), daemon=True)
     try:
         resource_tracker.ensure_running()  # starting it lets the signals through again
-        with starting():
+        with undisturbed():
             process.start()
         sender.close()
         for kind, content in iter(lambda: _received(receiver), ("died", None)):

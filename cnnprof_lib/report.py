@@ -21,7 +21,7 @@ import numpy as np
 from . import provenance
 from .errors import ReportError, StoreError
 from .files import try_writing, write_atomically
-from .processes import how_it_ended, starting
+from .processes import how_it_ended, undisturbed
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
@@ -132,7 +132,7 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
         arguments = [*command, "--outputs", str(project.outputs)]
         process = None
         try:
-            with starting():
+            with undisturbed():
                 process = subprocess.Popen([sys.executable, "-m", "cnnprof_lib", *arguments])
             process.wait()
         finally:

@@ -54,6 +54,19 @@ def test_a_process_told_to_stop_says_so_in_one_line(code: str, number: signal.Si
     assert process.returncode == 128 + number
 
 
+def test_what_must_not_be_left_in_the_middle_is_finished_first() -> None:
+    code = (
+        "import os, signal\nfrom cnnprof_lib.processes import stoppable, undisturbed\n"
+        "with stoppable():\n"
+        "    with undisturbed():\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('finished', flush=True)\n"
+        "    print('not reached')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("finished\n", f"{processes.STOPPED}\n", 130)
+
+
 def test_what_stops_by_itself_is_left_alone() -> None:
     code = "from cnnprof_lib.processes import stoppable\nwith stoppable():\n    raise SystemExit(3)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
