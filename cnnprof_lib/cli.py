@@ -12,6 +12,7 @@ import typer
 from . import cli_stored, params, terminal
 from .cli_options import OutputsOption, RuntimeOption, console
 from .errors import CnnprofError, VariantError
+from .files import try_writing
 from .layers import LARGEST
 from .project import Project, find_project
 from .records import FailureRecord
@@ -38,14 +39,14 @@ def main() -> None:
     try:
         app()
     except CnnprofError as error:
-        print(error, file=sys.stderr)
+        terminal.say(str(error))
         sys.exit(1)
 
 
 @app.command()
 def variants(outputs: OutputsOption = "") -> None:
     """What params/ holds, one line each."""
-    project = find_project(outputs=outputs)
+    project = cli_stored.open_project(outputs)
     found, refused = params.load_variants(project.params)
     console.print(terminal.variants_table(found, project.store))
     _end(refused)
@@ -172,7 +173,7 @@ def run(
     failures = 0
     with terminal.RunProgress(console, len(requests)) as progress:
         for request in requests:
-            progress.start(f"{request.variant} {request.runtime}")
+            progress.start(request.describe())
             result = driver.run_notebook(request, project, progress.stage)
             progress.finish(result)
             failures += isinstance(result, FailureRecord)
@@ -212,6 +213,7 @@ def check(
 def roofline(outputs: OutputsOption = "") -> None:
     """Measure what this machine can do at most, once; the report then draws it."""
     store = find_project(outputs=outputs).store
+    try_writing(store.machine_dir)
 
     from .measure import machine
     from .measure import roofline as limits

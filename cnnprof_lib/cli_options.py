@@ -10,7 +10,10 @@ from rich.console import Console
 
 from .settings import Runtime
 
-console = Console(width=None if sys.stdout.isatty() else 120)  # what is piped is not wrapped at 80
+console = Console(
+    width=None if sys.stdout.isatty() else 120,  # what is piped is not wrapped at 80
+    markup=False,  # brackets are brackets, in titles, paths and names of data sets
+)
 
 OutputsOption = Annotated[str, typer.Option("--outputs", help="Another folder for what is measured and trained.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]

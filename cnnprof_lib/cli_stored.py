@@ -14,6 +14,14 @@ from .project import Project, find_project
 app = typer.Typer()
 
 
+def open_project(outputs: str) -> Project:
+    """The project to read; says in a line on standard error what of it cannot be read and is passed over."""
+    project = find_project(outputs=outputs)
+    if lines := list(project.store.unreadable().values()):
+        terminal.say(terminal.passed_over(lines))
+    return project
+
+
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
@@ -28,7 +36,7 @@ def show(
     from .analysis.check import resolutions
     from .analysis.pool import pooled
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     record = pooled(store.newest_runs(name, runtime, batch_size, threads))
     shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
     if as_json:
@@ -54,7 +62,7 @@ def diff(
     from .analysis.check import resolutions
     from .analysis.pool import pooled
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     old, new = (pooled(store.newest_runs(name, runtime, batch_size, threads)) for name in (before, after))
     resolution = resolutions(store, [old, new]).get(runtime)
     shown = differences.show(differences.waterfall(old, store.read_ops(old), new, store.read_ops(new), resolution))
@@ -71,7 +79,7 @@ def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     from .analysis import claims as judged
     from .analysis import claims_table, frames
 
-    store = find_project(outputs=outputs).store
+    store = open_project(outputs).store
     table = judged.judge_stored(frames.load(store), store)
     print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
 
@@ -85,7 +93,7 @@ def report(
     """Write the report from the stored runs, as HTML and PDF."""
     from . import provenance
 
-    project = find_project(outputs=outputs)
+    project = open_project(outputs)
     if check:
         console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
     elif if_changed and provenance.is_current(project):

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import re
 
-_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SPACES = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_SHOWN = 100
+
+
+def one_line(text: str) -> str:
+    """Text of a file as it may be shown: on one line, with what moves the cursor, colours or reorders escaped."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], _SPACES.sub(" ", text)).strip()
 
 
 class CnnprofError(Exception):
     """Base of every error that cnnprof raises on purpose; its text is one line.
 
     Args:
-        text: What is wrong. Line ends and control characters, as names of files and keys may hold, are escaped.
+        text: What is wrong; names of files and keys in it may hold anything, see `one_line`.
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(_NOT_IN_A_LINE.sub(lambda found: repr(found[0])[1:-1], text))
+        super().__init__(one_line(text))
 
     def _render_traceback_(self) -> list[str]:
         """The lines that IPython shows in place of a traceback."""

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .errors import one_line
 
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]
@@ -32,9 +34,23 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Spec(BaseModel):
-    """Base of everything read from YAML: immutable, no unknown keys, no silent conversion of types."""
+    """Base of everything read or stored: immutable, no unknown keys, no silent conversion of types.
+
+    Its texts are ones that can be shown, whatever a file holds.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @field_validator("*", check_fields=False)
+    @classmethod
+    def _clean(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return one_line(value)
+        if isinstance(value, tuple) and value and isinstance(value[0], str):
+            return tuple(map(one_line, value))
+        if isinstance(value, dict):
+            return {key: cls._clean(inner) for key, inner in value.items()}
+        return value
 
 
 class ShapeError(ValueError):

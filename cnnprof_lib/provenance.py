@@ -49,8 +49,10 @@ def lock_sha256(project: Project) -> str | None:
 
 
 def inputs(store: Store) -> dict[str, str]:
-    """The stored files a report made now would read, with their hashes."""
-    return {path.relative_to(store.outputs).as_posix(): _sha256(path) for path in sorted(_input_files(store))}
+    """The stored files a report made now would read, with their hashes, and what it would say it cannot read."""
+    damaged = {path.relative_to(store.outputs).as_posix(): "cannot be read" for path in store.unreadable()}
+    read = (path for path in sorted(_input_files(store)) if path.is_file())
+    return {**damaged, **{path.relative_to(store.outputs).as_posix(): _sha256(path) for path in read}}
 
 
 def sources(project: Project) -> dict[str, str]:
@@ -74,7 +76,7 @@ def _input_files(store: Store) -> Iterator[Path]:
     for run in store.latest():
         folder = store.run_dir(run)
         names = ("record.json", "ops.parquet", "profiler.txt") if isinstance(run, RunRecord) else ("failure.json",)
-        yield from (folder / name for name in names if (folder / name).is_file())
+        yield from (folder / name for name in names)
     yield from (store.run_dir(run) / "record.json" for run in store.scaling_runs())
     yield from (store.outputs / "check").rglob("*.json")
     for name in ("training.json", "outcomes.npz"):
@@ -112,7 +114,7 @@ def check(project: Project) -> ReportRecord:
     path = store.report_dir / RECORD
     if not path.is_file():
         raise ReportError(f"{path}: there is no report to check. Write it: cnnprof report")
-    record = read_spec(ReportRecord, path)
+    record = read_spec(ReportRecord, path, "Write it again: cnnprof report")
     files = {name: _sha256(store.outputs / name) for name in record.files if (store.outputs / name).is_file()}
     changes = [*_changes(record.inputs, inputs(store)), *_changes(record.files, files)]
     if changes:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import itertools
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from . import provenance
-from .errors import ReportError
-from .files import write_atomically
+from .errors import ReportError, StoreError
+from .files import try_writing, write_atomically
+from .processes import how_it_ended, undisturbed
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
@@ -74,19 +79,26 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
         on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them.
 
     Returns:
-        The stored run, or what was stored of its failure; the notebook is beside either.
+        The stored run, or its failure; where the disk took it, it is stored too, with the notebook beside.
+
+    Raises:
+        StoreError: nothing could be stored, as was clear before the run.
     """
     store = project.store
-    draft = store.draft_notebook(request)
-    parameters = {**request.model_dump(), "outputs": str(project.outputs.resolve())}
-    error = _execute(project.notebooks / "run_variant.ipynb", draft, parameters, _StageReader(on_stage))
+    try_writing(store.run_dir(request).parent)
+    executed, error = _execute("run_variant.ipynb", request.model_dump(), project, _StageReader(on_stage))
     if error is None:
-        result = store.read_run(store.run_dir(request))
-    else:
+        try:
+            result: RunRecord | FailureRecord = store.read_run(store.run_dir(request))
+        except StoreError as unstored:
+            error = str(unstored)
+    if error is not None:
         shared = request.model_dump(include={"run_id", "series", "variant", "runtime"})
         result = FailureRecord(purpose=request.purpose, created=utc_now(), error=error, **shared)
-        store.write_failure(result)
-    store.keep_notebook(draft, request)
+    with contextlib.suppress(StoreError):  # a disk that is full by now: the error told of may be just that
+        if isinstance(result, FailureRecord):
+            store.write_failure(result)
+        store.write_notebook(executed, request)
     return result
 
 
@@ -117,8 +129,15 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
     if roof is None or not roof.is_undisturbed or any(run.machine.cpu != roof.cpu for run in runs):
         commands.append(["roofline"])
     for command in commands:
-        outputs = ["--outputs", str(project.outputs)]
-        subprocess.run([sys.executable, "-m", "cnnprof_lib", *command, *outputs], check=False)
+        arguments = [*command, "--outputs", str(project.outputs)]
+        process = None
+        try:
+            with undisturbed():
+                process = subprocess.Popen([sys.executable, "-m", "cnnprof_lib", *arguments])
+            process.wait()
+        finally:
+            if process:
+                process.kill()
 
 
 def render(project: Project) -> list[Path]:
@@ -131,16 +150,11 @@ def render(project: Project) -> list[Path]:
         ReportError: the notebook failed; the executed copy is named.
     """
     folder = project.store.report_dir
-    folder.mkdir(parents=True, exist_ok=True)
+    try_writing(folder)
     executed = folder / "report.ipynb"
     read, made_by = provenance.inputs(project.store), provenance.sources(project)
-    error = _execute(
-        project.notebooks / "report.ipynb",
-        executed,
-        {"outputs": str(project.outputs.resolve())},
-        io.StringIO(),
-        written_once=True,
-    )
+    notebook, error = _execute("report.ipynb", {}, project, io.StringIO())
+    write_atomically(executed, notebook)
     if error is not None:
         raise ReportError(f"{executed}: {error}")
     written = export(executed)
@@ -167,57 +181,99 @@ def export(executed: Path) -> list[Path]:
     return written
 
 
-def _execute(
-    notebook: Path, output: Path, parameters: dict[str, Any], stdout: io.TextIOBase, *, written_once: bool = False
-) -> str | None:
-    """Executes a notebook; returns its error as one line, or None.
+def _execute(name: str, parameters: dict[str, Any], project: Project, stdout: io.TextIOBase) -> tuple[str, str | None]:
+    """Executes a notebook where the command was called, if that is in the project, so that both name files alike.
 
-    Papermill writes the whole notebook before and after each cell, which for the report's figures takes longer than
-    drawing them, unless it is to be ``written_once``, at its end.
+    Returns:
+        The notebook as far as it was executed, and its error as one line, or None.
     """
+    import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    last_words: list[str] = []
-    try:
-        with stderr_aside(last_words):
+    executed: list[Any] = []
+    started: list[Any] = []
+    inside = Path.cwd().is_relative_to(project.root.resolve())
+    parameters = {**parameters, "outputs": str(project.outputs if inside else project.outputs.resolve())}
+    error = None
+    with tempfile.TemporaryFile() as said, stderr_aside():
+        try:
             papermill.execute_notebook(
-                str(notebook),
-                str(output),
+                str(project.notebooks / name),
+                None,
                 parameters,
-                engine_name=_written_once() if written_once else None,
+                engine_name=_keeping(executed),
                 kernel_name="python3",
-                cwd=str(notebook.parent),
+                kernel_manager_class=_manager(started, said),
+                cwd=None if inside else str(project.root),
                 progress_bar=False,
                 stdout_file=stdout,
                 extra_arguments=["--log-level=ERROR"],  # ipykernel warns of its own loopback transport
             )
-    except PapermillExecutionError as failure:
-        message = re.sub(r"\s+", " ", str(failure.evalue)).strip()
-        return message if _is_ours(failure.ename) else f"{failure.ename}: {message}"
-    except DeadKernelError:
-        reason = last_words[-1] if last_words else "it was killed, or the machine ran out of memory"
-        return f"The kernel died: {reason}."
-    return None
+        except PapermillExecutionError as failure:
+            message = re.sub(r"\s+", " ", str(failure.evalue)).strip()
+            error = message if _is_ours(failure.ename) else f"{failure.ename}: {message}"
+        except RuntimeError:  # nbclient's for a kernel that died, at its start or later
+            error = _obituary(started[0].process.wait(), said, executed[0])
+        finally:
+            _end(started)
+    return nbformat.writes(executed[0]), error
 
 
-def _written_once() -> str:
-    """The name of an engine of papermill's that keeps the notebook to itself until the last cell ended or failed."""
+def _keeping(executed: list[Any]) -> str:
+    """The name of an engine of papermill's that adds the notebook it executes to ``executed``, whatever comes of it.
+
+    Papermill itself would write the whole notebook before and after each cell, which for the report's figures takes
+    longer than drawing them.
+    """
     from papermill.engines import NBClientEngine, papermill_engines
 
-    class WrittenOnce(NBClientEngine):  # type: ignore[misc]
+    class Keeping(NBClientEngine):  # type: ignore[misc]
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
-            path, nb_man.output_path = nb_man.output_path, None
-            try:
-                super().execute_managed_notebook(nb_man, kernel_name, **options)
-            finally:
-                nb_man.output_path = path
+            executed.append(nb_man.nb)
+            super().execute_managed_notebook(nb_man, kernel_name, **options)
 
-    name = "cnnprof-written-once"
-    papermill_engines.register(name, WrittenOnce)
+    name = "cnnprof-keeping"
+    papermill_engines.register(name, Keeping)
     return name
+
+
+def _manager(started: list[Any], said: IO[bytes]) -> type:
+    """A class for nbclient: adds itself and its ``process`` to ``started``, which writes its errors to ``said``."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Manager(AsyncKernelManager):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            await super()._async_launch_kernel(kernel_cmd, **options, stderr=said.fileno())
+            self.process = self.provisioner.process  # type: ignore[union-attr, attr-defined]
+            started.append(self)
+
+    return Manager
+
+
+def _end(started: list[Any]) -> None:
+    """Ends kernels that nbclient left running, with what they started, and removes their files."""
+    for manager in started:
+        if manager.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(manager.process.pid, signal.SIGKILL)  # jupyter_client gives each kernel a group of its own
+            manager.process.wait()
+        manager.cleanup_connection_file()
+
+
+def _obituary(status: int, said: IO[bytes], notebook: Any) -> str:
+    """How a kernel died, and the last it said, as one line."""
+    said.seek(0)
+    streams = [
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    words = [line for text in (*streams, said.read().decode(errors="replace")) for line in text.splitlines()]
+    last = next((line.strip() for line in reversed(words) if line.strip()), "")
+    return f"The kernel {how_it_ended(status)}.{f' Its last words: {last[:300]}' if last else ''}"
 
 
 def _is_ours(name: str) -> bool:

@@ -157,6 +157,12 @@ class RunRequest(Spec):
         """``study`` for a run under the preset's own conditions, ``scaling`` for one under others."""
         return "study" if self.batch_size is None and self.threads is None else "scaling"
 
+    def describe(self) -> str:
+        """What is run and under which conditions of its own: ``stride2 stock, batch of 64, 2 threads``."""
+        batch = f", batch of {self.batch_size}" if self.batch_size else ""
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
+        return f"{self.variant} {self.runtime}{batch}{threads}"
+
 
 class PresetSpec(Spec):
     """How much to measure, and of what."""

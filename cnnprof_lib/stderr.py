@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def stderr_aside(lines: list[str]) -> Iterator[None]:
-    """Puts standard error of this process and of those it starts aside.
-
-    Args:
-        lines: Gets what was written, when the block ends.
-    """
+def stderr_aside() -> Iterator[None]:
+    """Drops what this process, and those it starts, write on standard error."""
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            aside.seek(0)
-            lines.extend(aside.read().decode(errors="replace").strip().splitlines())
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

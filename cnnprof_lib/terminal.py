@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from . import units
+from .errors import StoreError
 from .machine_records import ComparisonRecord, RooflineRecord
 from .records import AccuracyRecord, FailureRecord, RunRecord
 from .settings import RecipeSpec
@@ -35,6 +35,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def passed_over(lines: Sequence[str]) -> str:
+    """What cannot be read, from `Store.unreadable`, in a line."""
+    more = f" ({len(lines) - 1} more)" if len(lines) > 1 else ""
+    return f"Passed over: {lines[0]}{more}"
+
+
 def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     """One line per variant: what it is, its size, and how well its reference weights do."""
     table = Table(box=None)
@@ -43,11 +49,14 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     for heading in ("parameters", "MACs", "top-1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in variants:
-        training = store.read_training(variant.name)
-        top1 = units.percent(training.test.top1) if training else "not trained"
+        try:
+            training = store.read_training(variant.name)
+            top1 = units.percent(training.test.top1) if training else "not trained"
+        except StoreError:
+            top1 = "unreadable"
         row = (
-            escape(variant.name),
-            escape(variant.title),
+            variant.name,
+            variant.title,
             f"{variant.parameters:,}",
             units.count(variant.macs_per_image),
         )
@@ -107,8 +116,8 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield _rows_table(
         [*ops, {"op": "unattributed", **rest}],
         {
-            "op": ("op", escape),
-            "executed as": ("renamed", escape),
+            "op": ("op", str),
+            "executed as": ("renamed", str),
             **times,
             "requested": ("requested_bytes", units.num_bytes),
             "times": ("occurrences", "{:g}".format),
@@ -117,8 +126,8 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield _rows_table(
         [*shown["layers"], {"layer": "unattributed", **rest}],
         {
-            "layer": ("layer", escape),
-            "fused into": ("fused_into", escape),
+            "layer": ("layer", str),
+            "fused into": ("fused_into", str),
             **times,
             "MACs": ("macs", units.count),
             "output": ("output_bytes", units.num_bytes),
@@ -157,7 +166,7 @@ def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column
     for heading, (key, form) in columns.items():
         texts = ["" if row.get(key) is None else form(row[key]) for row in rows]
         if any(texts):
-            table.add_column(heading, justify="left" if form is escape else "right")
+            table.add_column(heading, justify="left" if form is str else "right")
             cells.append(texts)
     for row_texts in zip(*cells, strict=True):
         table.add_row(*row_texts)
@@ -190,7 +199,7 @@ def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     yield _rows_table(
         rows,
         {
-            "op": ("op", escape),
+            "op": ("op", str),
             "cnnprof": ("ours", units.percent),
             "XProf": ("xprof", units.percent),
             "difference": ("pp", "{:+.2f}".format),
@@ -251,7 +260,8 @@ class RunProgress(_LiveBar):
         """A run begins."""
         self._name = name
         if not self._bar:
-            self._console.print(f"[{self._done + 1}/{self._total}] {name} ...{self._left()}", markup=False)
+            line = f"[{self._done + 1}/{self._total}] {name} ...{self._left()}"
+            self._console.print(line, highlight=False, soft_wrap=True)
         self.stage(0.0, "starting")
 
     def stage(self, share: float, stage: str) -> None:
@@ -264,9 +274,10 @@ class RunProgress(_LiveBar):
         if isinstance(result, FailureRecord):
             line = f"[{self._done}/{self._total}] {self._name} failed: {result.error}"
         else:
-            median_s = sorted(step for block in result.latency.plain_s for step in block)
-            line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(median_s[len(median_s) // 2])} per step"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            from .analysis.summary import latency
+
+            line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(latency(result).value)} per step"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:
         if not self._done:

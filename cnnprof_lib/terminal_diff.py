@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -47,7 +46,7 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
     reached_s, layer = shown["before"]["latency_s"]["median"], ""
     for step in shown["steps"]:
         reached_s += step["change_s"]
-        name = "" if step["layer"] == layer else escape(step["layer"])
+        name = "" if step["layer"] == layer else step["layer"]
         layer = step["layer"]
         cause = "" if step["cause"] == layer else step["cause"]
         numbers = signed_seconds(step["change_s"]), _interval(step, signed_seconds), _seconds(reached_s)
@@ -58,7 +57,7 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
 
 def _latency(run: Mapping[str, Any]) -> tuple[str, ...]:
     latency = run["latency_s"]
-    return escape(run["variant"]), "", "", _interval(latency, _seconds), _seconds(latency["median"])
+    return run["variant"], "", "", _interval(latency, _seconds), _seconds(latency["median"])
 
 
 def _is_told(low: float | None, high: float | None) -> bool:

@@ -43,12 +43,11 @@ def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
     """
     scored = {}
     for name, run in {run.variant.name: run for run in runs}.items():
-        training = store.read_training(name)
-        if training is None or training.weights_sha256 != run.weights.sha256:
-            continue
         try:
-            scored[name] = store.read_outcomes(name)
-        except StoreError:  # of weights trained before outcomes were kept
+            training = store.read_training(name)
+            if training is not None and training.weights_sha256 == run.weights.sha256:
+                scored[name] = store.read_outcomes(name)
+        except StoreError:  # damaged, or of weights trained before outcomes were kept
             continue
     return right_on_the_same_images(scored)
 

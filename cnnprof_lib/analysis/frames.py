@@ -43,10 +43,10 @@ def load(store: Store, *, every: bool = False) -> list[Record]:
         every: Read all runs instead.
 
     Raises:
-        StoreError: nothing has been measured yet, or a record cannot be read. There are no records where all runs are
-            of other batch sizes or numbers of threads.
+        StoreError: nothing that can be read has been measured yet. There are no records where all runs are of
+            other batch sizes or numbers of threads.
     """
-    stored = [store.read_run(folder) for folder in store.run_dirs()] if every else store.latest()
+    stored = store.runs() if every else store.latest()
     records = stored if every else pooled_by_place(stored)
     if not records and not store.scaling_runs():
         raise StoreError(f"{store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")

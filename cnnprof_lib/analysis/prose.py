@@ -84,8 +84,13 @@ def data(records: Sequence[Record]) -> str:
     return "\n\n".join(lines)
 
 
-def findings(overview: pd.DataFrame) -> str:
-    """The fastest variant of each runtime against the baseline, and what it costs; a list."""
+def findings(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str:
+    """The fastest variant of each runtime against the baseline, and what it costs; a list.
+
+    Args:
+        overview: From `summary.overview`.
+        unreadable: Why some of what is stored is not among it, from `Store.unreadable`.
+    """
     lines = []
     for runtime in overview["runtime"].unique():
         rows = overview[(overview["runtime"] == runtime) & (overview["status"] == "ok")]
@@ -101,6 +106,7 @@ def findings(overview: pd.DataFrame) -> str:
         if pd.notna(fastest["top1"]) and pd.notna(base_row["top1"]):
             line += f", at {units.percent(fastest['top1'], 1)} top-1 instead of {units.percent(base_row['top1'], 1)}"
         lines.append(f"- {line}. [Figure](#F_ops-{runtime}) shows what the steps are made of.")
+    lines += [f"- **Passed over**: {escape(line)}" for line in unreadable]
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ class StoredRuns:
         """Reads the records.
 
         Raises:
-            StoreError: nothing has been measured yet, no run succeeded, or a record cannot be read.
+            StoreError: nothing that can be read has been measured yet, or no run succeeded.
         """
         stored = frames.load(store, every=True)
         single = frames.completed(stored)

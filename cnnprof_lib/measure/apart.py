@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import TrainingError
 from ..params import load_recipe, load_variant
+from ..processes import in_new_process
 from ..project import Project
 from ..settings import RunRequest
 from ..training_records import HistoryRow
 from . import runtime as runtimes
-from .child import OnText, call_in_child
+
+OnText = Callable[[str], None]
 
 
 def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
@@ -25,11 +29,11 @@ def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
     missing = project.store.read_training(request.variant) is None
     if request.train == "never" or (request.train == "if missing" and not missing):
         return False
-    call_in_child("trains", _train, request, project, on_text=on_text)
+    in_new_process(f"trains {request.variant}", _train, request, project, hear=on_text)
     return True
 
 
-def _train(tell: OnText, request: RunRequest, project: Project) -> None:
+def _train(say: OnText, request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
     runtimes.set_up("training")
     runtimes.load_tensorflow()
@@ -43,7 +47,7 @@ def _train(tell: OnText, request: RunRequest, project: Project) -> None:
             f"{request.variant}: training needs images. Received: none. Name them with --data PATH or CNNPROF_DATA."
         )
 
-    def on_row(row: HistoryRow) -> None:
-        tell(f"{row.describe_rest(recipe)}: {row.describe()}")
+    def tell(row: HistoryRow) -> None:
+        say(f"{row.describe_rest(recipe)}: {row.describe()}")
 
-    train(variant, recipe, dataset, project.store, on_row)
+    train(variant, recipe, dataset, project.store, tell)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..files import try_writing
 from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..params import load_preset, load_variant
 from ..project import Project
@@ -36,7 +37,11 @@ def check(
         project: Where parameters are and the result goes.
         source: Images, as for a run.
         on_round: Called with the number of rounds done.
+
+    Raises:
+        CnnprofError: whatever stops the check, in one line; where the result cannot be stored, with where it is kept.
     """
+    try_writing(project.store.machine_dir)
     runtimes.set_up(runtime)
     baseline = load_variant(BASELINE, project.params)
     preset = load_preset(PRESET, project.params)

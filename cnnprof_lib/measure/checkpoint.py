@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import TrainingError
-from ..files import write_atomically
+from ..files import write_atomically, writing
 from ..settings import RecipeSpec
 from ..training_records import HistoryRow
 from ..variant import VariantSpec
@@ -46,7 +46,7 @@ class Checkpoint:
         """Replaces the checkpoint.
 
         Raises:
-            OSError: it cannot be written; the older checkpoint stays.
+            StoreError: it cannot be written; the older checkpoint stays.
         """
         arrays = {f"variable_{i}": variable.numpy() for i, variable in enumerate(state)}
         history = "\n".join(row.model_dump_json() for row in progress.history)
@@ -68,11 +68,11 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as saved:
                 content = {key: saved[key] for key in saved.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{self.path}: cannot be read ({error}). Remove it to start again.") from None
+            raise TrainingError(f"{self.path}: cannot be read ({error}). Move it aside to start again.") from None
         if str(content["identity"]) != self._identity:
             raise TrainingError(
                 f"{self.path}: belongs to another network, recipe or data set of the same name. "
-                "Remove it to start again."
+                "Move it aside to start again."
             )
         for i, variable in enumerate(state):
             variable.assign(content[f"variable_{i}"])
@@ -104,6 +104,7 @@ def only_process(folder: Path) -> Iterator[None]:
 
     Raises:
         TrainingError: another process is training here.
+        StoreError: the folder cannot be written.
     """
     path = folder / "lock"
     with writing(path):
@@ -120,20 +121,3 @@ def only_process(folder: Path) -> Iterator[None]:
         with writing(path):
             path.write_text(str(os.getpid()), encoding="utf-8")
         yield
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Makes one line of what goes wrong in writing ``path``, such as a full disk.
-
-    Raises:
-        TrainingError: something did.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)  # HDF5's own text takes many lines
-        raise TrainingError(
-            f"{path}: cannot be written. Received: {reason}. "
-            "What was there before is intact: make room and start the same command again."
-        ) from error

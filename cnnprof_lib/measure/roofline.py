@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from ..errors import MeasureError
+from ..errors import MeasureError, StoreError
 from ..files import write_atomically
 from ..machine_records import RooflineRecord
+from ..processes import in_new_process
 from ..records import MachineRecord
 from ..stamps import utc_now
 from . import machine, runtime
-from .child import OnText, call_in_child
 from .latency import Clock
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
@@ -94,10 +94,11 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    return call_in_child(f"measures the peak rate with {threads} threads", _peak_as_shipped, threads, clock)
+    what = f"measures the peak rate with {threads} threads"
+    return float(in_new_process(what, _set_up_and_measure, threads, clock))
 
 
-def _peak_as_shipped(_: OnText, threads: int, clock: Clock) -> float:
+def _set_up_and_measure(threads: int, clock: Clock) -> float:
     runtime.set_up("stock")
     runtime.load_tensorflow()
     return peak_macs_per_s(threads, clock)
@@ -188,6 +189,6 @@ def cached_roofline(
     if cached:
         roofline = roofline.best_with(cached)
     if roofline.is_undisturbed:
-        with contextlib.suppress(OSError):  # without a cache it is measured again, no reason to lose it now
+        with contextlib.suppress(StoreError):  # without a cache it is measured again, no reason to lose it now
             write_atomically(path, roofline.model_dump_json(indent=1) + "\n")
     return roofline

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..files import try_writing
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
@@ -71,6 +72,7 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     Raises:
         CnnprofError: whatever stops the run, in one line; nothing is stored then.
     """
+    try_writing(project.store.run_dir(request).parent)
     runtimes.set_up(request.runtime)
     runtimes.limit_threads(request.threads)
     conditions = _Conditions(

@@ -8,6 +8,7 @@ import sys
 from typing import Literal
 
 from ..errors import MeasureError
+from ..processes import undisturbed
 from ..settings import Runtime
 from ..stderr import stderr_aside
 
@@ -61,7 +62,7 @@ def quiet_tensorflow() -> None:
 def load_tensorflow() -> None:
     """Loads TensorFlow without its notices of missing accelerators, too, which no setting turns off."""
     quiet_tensorflow()
-    with stderr_aside([]):  # an import that fails raises, and that is told
+    with stderr_aside(), undisturbed():  # an import that fails raises, and that is told
         import tensorflow as tf
 
         tf.config.list_physical_devices()

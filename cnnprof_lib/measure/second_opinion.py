@@ -18,6 +18,7 @@ import pandas as pd
 import tensorflow as tf
 
 from ..errors import MeasureError
+from ..files import try_writing
 from ..machine_records import ComparisonRecord, OpShares
 from ..params import load_preset, load_variant
 from ..project import Project
@@ -58,6 +59,7 @@ def compare(
         CnnprofError: XProf is not installed or answers strangely, or whatever else stops the steps.
     """
     convert = _xprof()
+    try_writing(project.store.machine_dir)
     runtimes.set_up(runtime)
     variant = load_variant(variant_name, project.params)
     preset = load_preset(preset_name, project.params)

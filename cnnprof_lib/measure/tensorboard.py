@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event
 
+from ..files import writing
 from ..training_records import HistoryRow
-from .checkpoint import writing
 
 
 class EventsFile:
@@ -23,7 +23,7 @@ class EventsFile:
         folder: Where TensorBoard looks: ``tensorboard --logdir``.
 
     Raises:
-        TrainingError: it cannot be written.
+        StoreError: its folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TrainingError
+from ..files import try_writing, writing
 from ..settings import RecipeSpec
 from ..stamps import utc_now
 from ..store import WEIGHTS, Store
@@ -26,7 +27,7 @@ from ..variant import VariantSpec
 from . import machine
 from . import model as models
 from .batches import Batch, training_batches
-from .checkpoint import Checkpoint, identity, only_process, writing
+from .checkpoint import Checkpoint, identity, only_process
 from .data import DataSet
 from .evaluate import EVALUATION_BATCH, Classifier, accuracy
 from .fit import in_order_of_weights
@@ -59,13 +60,14 @@ def train(
     Raises:
         DataError: there are reference weights, trained on other classes.
         TrainingError: another process trains the same, the checkpoint belongs to another network or recipe, a batch
-            is larger than the data, the loss is no longer a number, or something cannot be written. Older results are
-            intact.
+            is larger than the data, or the loss is no longer a number.
+        StoreError: something cannot be written. Older results are intact.
         MeasureError: memory cannot hold the network.
     """
     scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
     require_memory(variant, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     data = in_order_of_weights(data, variant, store)
+    try_writing(store.reference_dir(variant.name))
     folder = store.training_dir(variant.name, recipe.key)
     checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
     with only_process(folder):
@@ -96,8 +98,7 @@ class _Training:
         while progress.step < recipe.steps:
             row = self._advance(min(progress.step + recipe.checkpoint_every, recipe.steps), batches)
             progress.history.append(row)
-            with writing(self.checkpoint.path):
-                self.checkpoint.save(progress, self.trainer.state)
+            self.checkpoint.save(progress, self.trainer.state)
             for tell in on_row:
                 tell(row)
         return self._finish(store, reference)
@@ -177,8 +178,7 @@ class _Training:
             history=tuple(progress.history),
         )
         key = None if reference else recipe.key
-        with writing(store.weights_path(self.variant.name, key).parent):
-            store.write_training(record, weights, predicted, data.test_labels, key)
+        store.write_training(record, weights, predicted, data.test_labels, key)
         return record
 
 

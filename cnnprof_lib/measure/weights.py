@@ -46,14 +46,17 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
     path = store.weights_path(variant.name)
     if not _same_network(training.variant, variant):
         raise MeasureError(
-            f"{path}: belongs to another network called {variant.name}. Train again: cnnprof train {variant.name}"
+            f"{path}: belongs to another network called {variant.name}. Give the changed network a file of its own, "
+            f"or move {path.parent} aside and train again: cnnprof train {variant.name}"
         )
+    if not path.is_file():
+        raise MeasureError(f"{path}: is missing beside its training.json. {store.restore(variant.name)}")
     _load_file(model, path)
     sha256 = file_sha256(path)
     if sha256 != training.weights_sha256:
         raise MeasureError(
             f"{path}: is not the file that training.json beside it speaks of. Received: sha256 {sha256[:12]}. "
-            f"Train again: cnnprof train {variant.name}"
+            f"{store.restore(variant.name)}"
         )
     return WeightsRecord(origin="reference", sha256=sha256, recipe=training.recipe, dataset=training.dataset)
 
@@ -81,7 +84,7 @@ def _load_file(model: keras.Model, path: Path) -> None:
     try:
         model.load_weights(path)
     except OSError:
-        raise MeasureError(f"{path}: is damaged. Train again, or name another file.") from None
+        raise MeasureError(f"{path}: is damaged. Restore it, for example from Git, or name another file.") from None
     except (ValueError, KeyError):  # Keras' own text lists objects and shapes over many lines
         raise MeasureError(
             f"{path}: does not fit {model.name}; it holds weights of another network. Name another file."

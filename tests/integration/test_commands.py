@@ -22,6 +22,7 @@ from cnnprof_lib.errors import DataError, TrainingError
 from cnnprof_lib.measure import apart, data, fit
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.params import load_recipe, load_variant
+from cnnprof_lib.processes import STOPPED
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RunRequest
@@ -44,7 +45,7 @@ def project(tmp_path: Path) -> Path:
 
 def command(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """Starts ``cnnprof`` in a process group of its own, so that a test can kill it whole."""
-    code = "from cnnprof_lib.cli import main; main()"
+    code = "from cnnprof_lib.__main__ import main; main()"
     environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -249,6 +250,26 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
         f"{row.describe_rest(load_recipe('brief', found.params))}: {row.describe()}" for row in record.history
     ]
     assert told[1].startswith("step 20 of 20, 0.0 min left: loss ")
+
+
+@pytest.mark.parametrize("arguments", [("run", "smoke", "--preset", "smoke"), ("check", "--rounds", "9")])
+@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGINT, 0.5), (signal.SIGINT, 5.0), (signal.SIGTERM, 8.0)])
+def test_a_command_told_to_stop_ends_in_one_line_and_leaves_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], number: signal.Signals, seconds: float
+) -> None:
+    places = {name: project / name for name in ("TMPDIR", "JUPYTER_RUNTIME_DIR")}
+    for name, place in places.items():
+        place.mkdir()
+        monkeypatch.setenv(name, str(place))
+    process = command(project, *arguments, "--generated")
+    time.sleep(seconds)  # somewhere in it
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert (err, process.returncode) == (f"{STOPPED}\n", 128 + number)
+    assert [list(place.iterdir()) for place in places.values()] == [[], []]
+    assert not list((project / "outputs").rglob(".partial-*"))
+    with pytest.raises(ProcessLookupError):  # nothing of it is left
+        os.killpg(process.pid, 0)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 11.0])

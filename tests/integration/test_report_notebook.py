@@ -11,12 +11,12 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from cnnprof_lib.errors import ReportError
+from cnnprof_lib import provenance
 from cnnprof_lib.project import Project
 from cnnprof_lib.report import render
 from cnnprof_lib.settings import RUNTIMES
 from cnnprof_lib.store import Store
-from tests.builders import make_accuracy, make_failure, make_record, write_run
+from tests.builders import RUN_ID, make_accuracy, make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,13 +126,10 @@ def test_report_of_failures_alone_still_reports(store: Store) -> None:
     assert outputs_of(notebook, "image/svg+xml") == []
 
 
-def test_a_run_without_its_executions_is_named_in_one_line(store: Store) -> None:
-    missing = write_run(store, make_record("baseline")) / "ops.parquet"
+def test_a_run_without_its_executions_is_passed_over_and_told(store: Store) -> None:
+    write_run(store, make_record("baseline"))
+    missing = write_run(store, make_record("stride2")) / "ops.parquet"
     missing.unlink()
-    project = Project(ROOT, store.outputs)
-    with pytest.raises(ReportError) as caught:
-        render(project)
-    assert str(caught.value) == (
-        f"{store.report_dir}/report.ipynb: {missing}: cannot be read. Remove the run's folder and run again."
-    )
-    assert [path.name for path in store.report_dir.iterdir()] == ["report.ipynb"]
+    html, *_ = render(Project(ROOT, store.outputs))
+    assert "ops.parquet: is missing. Remove that folder, or run again: cnnprof run" in html.read_text()
+    assert provenance.check(Project(ROOT, store.outputs)).inputs[f"runs/stride2/unfused/{RUN_ID}"] == "cannot be read"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib import cli, report
+from cnnprof_lib import cli, report, units
 from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.errors import TrainingError
 from cnnprof_lib.export import pdf
@@ -418,11 +420,11 @@ def test_report_names_its_files_and_what_the_pdf_needs(
 def test_a_report_is_written_again_only_if_another_would_come_of_it(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    executed: list[Path] = []
+    executed: list[str] = []
 
-    def execute(notebook: Path, output: Path, *_: object, **options: object) -> None:
-        executed.append(output)
-        output.write_text("{}")
+    def execute(name: str, *_: object) -> tuple[str, None]:
+        executed.append(name)
+        return "{}", None
 
     def export(path: Path) -> list[Path]:
         path.with_suffix(".html").write_text("<p>the report")
@@ -455,30 +457,139 @@ def test_claims_prints_a_verdict_on_each(
         assert f"\n{claim['number']}. {claim['claim'].rstrip('.')}"[:60] in text, claim
 
 
-@pytest.mark.parametrize("arguments", [("report",), ("claims",)])
-def test_damaged_runs_are_named_in_one_line(
+def damage(record: Path) -> str:
+    """Makes a stored record one of another version, and returns what is said of it."""
+    record.write_text(json.dumps({**json.loads(record.read_text()), "schema_version": 99}))
+    return f"{record}: `schema_version`: input should be 1. Received: 99. Remove that folder, or run again: cnnprof run"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("report",), ("claims",), ("show", "baseline", "--runtime", "unfused"), ("variants",)],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_damaged_is_passed_over_in_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    folder = write_run(Store(Path("outputs")), make_record("baseline"))
-    record = folder / "record.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "schema_version": 99}))
+    monkeypatch.setattr(report, "_execute", lambda *_: ("{}", None))
+    monkeypatch.setattr(report, "export", lambda _: [])
+    store = Store(Path("outputs"))
+    write_run(store, make_record("baseline", run_id="20261101T000000Z-0000"))
+    newest = write_run(store, make_record("baseline", run_id="20261102T000000Z-0000"))
+    line = damage(newest / "record.json")
+    assert command(monkeypatch, *arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[:1] == [f"Passed over: {line}"]
+    if arguments[0] == "show":
+        assert "run 20261101T000000Z-0000" in captured.out  # the newest that can be read
+    (store.outputs / "runs/baseline/unfused/empty").mkdir()
+    assert command(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().err.splitlines()[:1] == [f"Passed over: {line} (1 more)"]
+
+
+def test_a_variant_with_nothing_but_damaged_runs_has_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = damage(write_run(Store(Path("outputs")), make_record("baseline", "stock")) / "record.json")
+    assert command(monkeypatch, "show", "baseline") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"Passed over: {line}",
+        "outputs/runs/baseline/stock: holds no run of baseline in runtime stock. Measure one: cnnprof run baseline",
+    ]
+
+
+FULL = (
+    "outputs/{}: cannot be written. Received: {}. What was there before is intact: {} and start the same command again."
+)
+UNWRITABLE = {
+    "File exists": "make it writable, or name another folder by --outputs,",
+    "No space left on device": "make room",
+    "Disk quota exceeded": "make room",
+    "Read-only file system": "make it writable, or name another folder by --outputs,",
+    "Permission denied": "make it writable, or name another folder by --outputs,",
+}
+WRITERS = {
+    ("run", "smoke", "--generated"): "runs/smoke/unfused",
+    ("check", "--generated"): "check",
+    ("roofline",): "check",
+    ("report",): "report",
+}
+
+
+@pytest.mark.parametrize("reason", UNWRITABLE)
+@pytest.mark.parametrize("arguments", WRITERS, ids=lambda arguments: arguments[0])
+def test_outputs_that_cannot_be_written_are_one_line_before_anything_is_measured(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    monkeypatch.setattr(runtimes, "load_tensorflow", lambda: None)
+    monkeypatch.setattr(runtimes, "set_up", lambda _: None)
+    monkeypatch.setattr(report, "_execute", lambda *_: pytest.fail("executed"))
+    folder = WRITERS[arguments]
+    if reason == "File exists":
+        place = project / "outputs" / folder
+        place.parent.mkdir(parents=True)
+        place.write_text("a file in its place")
+    else:
+        number = {os.strerror(number): number for number in errno.errorcode}[reason]
+        monkeypatch.setattr(os, "fsync", lambda _: raise_error(number))
     assert command(monkeypatch, *arguments) == 1
-    assert capsys.readouterr().err == (
-        f"{record}: `schema_version`: input should be 1. Received: 99. Remove the run's folder and run again.\n"
-    )
-    record.unlink()
-    assert command(monkeypatch, *arguments) == 1
-    assert capsys.readouterr().err == f"{record}: is missing. Remove the run's folder and run again.\n"
+    assert capsys.readouterr().err.splitlines() == [FULL.format(folder, reason, UNWRITABLE[reason])]
+
+
+def raise_error(number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def test_titles_and_names_of_data_sets_cannot_write_to_the_terminal_but_their_letters(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params").unlink()
+    shutil.copytree(ROOT / "params", project / "params")
+    (project / "params/odd.yaml").write_text('title: "[b]bold[/b]\\n\\u202eend"\nextends: smoke\n')
+    assert command(monkeypatch, "variants") == 0
+    assert "[b]bold[/b] \\u202eend" in capsys.readouterr().out
+    (project / "params/odd.yaml").write_text('"\\e[31mkey": 1\nextends: smoke\n')
+    assert command(monkeypatch, "run", "odd\x1b[2J", "--generated") == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_progress_names_the_conditions_and_the_latency_that_show_prints(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = make_record("smoke", "stock", plain_s=((1e-3, 1e-3, 9e-3), (1e-3, 1e-3, 9e-3), (8e-3, 8e-3, 8e-3)))
+    monkeypatch.setattr(report, "run_notebook", lambda *_: record)
+    command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", "--batch-size", "64", "--threads", "1")
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/1] smoke stock, batch of 64, 1 thread ...",
+        f"[1/1] smoke stock, batch of 64, 1 thread: {units.seconds(summary.latency(record).value)} per step",
+    ]
+    write_run(Store(Path("outputs")), record)
+    assert command(monkeypatch, "show", "smoke") == 0
+    assert f"latency {units.seconds(summary.latency(record).value)} " in capsys.readouterr().out
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command))
+
+    class Process:
+        def __init__(self, command: list[str]) -> None:
+            started.append(command)
+
+        def wait(self) -> None: ...
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(Project, "commit", lambda _: None)  # asks Git, which is a process, too
     monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
     monkeypatch.setattr(report, "render", lambda project: [project.outputs / "report.html"])
     store = Store(Path("outputs"))
-    for runtime in RUNTIMES:
-        write_run(store, make_record("baseline", runtime))
+    for name in RUNTIMES:
+        write_run(store, make_record("baseline", name))
 
     def started_by_a_report(preset: str) -> list[list[str]]:
         started.clear()

@@ -171,6 +171,7 @@ MAY_IMPORT = {
     "store": {"errors", "files", "records", "machine_records", "training_records"} | SPECS,
     "traffic": {"errors"} | SPECS,
     "stderr": set(),
+    "processes": {"errors"},
     "measure.latency": {"errors"},
     "measure.faults": {"measure.latency"},
     "analysis.hover": set(),

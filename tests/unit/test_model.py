@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.errors import CnnprofError, MeasureError
 from cnnprof_lib.measure import graph, model, session, weights
 from cnnprof_lib.measure.session import NetworkSession, queue_capacity
 from cnnprof_lib.params import load_variant, load_variants
@@ -261,7 +262,35 @@ def test_wrong_weights_are_one_line(
     )
     cut = trained_elsewhere(smoke, Path("cut.weights.h5"))
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert refused(cut) == "cut.weights.h5: is damaged. Train again, or name another file."
+    assert refused(cut) == "cut.weights.h5: is damaged. Restore it, for example from Git, or name another file."
+
+
+def test_half_a_reference_is_told_by_the_file_that_is_missing(
+    smoke: VariantSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store, built = Store(Path("outputs")), model.build(smoke, seed=1)
+    folder = store.reference_dir("smoke")
+    shutil.copytree(PARAMS.parent / folder, folder, ignore=shutil.ignore_patterns("*-seed*"))
+    restore = (
+        "Restore it, for example from Git, or move outputs/reference/smoke aside and train again: cnnprof train smoke"
+    )
+
+    def refused() -> str:
+        with pytest.raises(CnnprofError) as caught:
+            weights.load(built, smoke, store)
+        return str(caught.value)
+
+    training = (folder / "training.json").read_text()
+    (folder / "training.json").unlink()
+    assert refused() == f"outputs/reference/smoke/training.json: is missing. {restore}"
+    (folder / "training.json").write_text(training[:100])
+    assert refused().startswith("outputs/reference/smoke/training.json: `record`: invalid json: ")
+    assert refused().endswith(f"Received: see the file. {restore}")
+    (folder / "training.json").write_text(training)
+    weights.load(built, smoke, store)
+    (folder / "model.weights.h5").unlink()
+    assert refused() == f"outputs/reference/smoke/model.weights.h5: is missing beside its training.json. {restore}"
 
 
 def test_weights_of_another_variant_are_known_by_the_record_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,7 @@ FILES = {
     "title: Wide\nextends: small\nname: other": (
         "`name` must be the file's. Received: 'other'. Leave it out, or rename the file."
     ),
-    'title: Wide\nextends: small\n"a\\nb": 1': "`a\\nb` is not a known key. Received: 1.",
+    'title: Wide\nextends: small\n"a\\nb": 1': "`a b` is not a known key. Received: 1.",
     "title: Wide\nextends: small\nlayers: 3": "`layers` must be a list. Received: 3.",
     "title: Wide\nextends: small\nlayers: [{name: a}]": "`a.type` is required.",
     "title: Wide\nextends: small\nlayers: [{name: a, type: convv}]": (

@@ -23,7 +23,6 @@ from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.errors import MeasureError
 from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
-from cnnprof_lib.measure.child import OnText
 from cnnprof_lib.measure.latency import Clock
 from cnnprof_lib.traffic import LayerTraffic, layer_traffic
 from cnnprof_lib.variant import VariantSpec
@@ -33,10 +32,6 @@ from tests.builders import Node, make_machine, make_ops, make_record, make_roofl
 def ticking_clock() -> Clock:
     """A second later each time it is looked at; unlike a function of this file it can be sent to another process."""
     return iter(range(10**6)).__next__
-
-
-def die(tell: OnText, threads: int, clock: Clock) -> float:
-    os.abort()
 
 
 class FakeWork:
@@ -84,13 +79,16 @@ def test_peak_in_a_new_process_leaves_this_one_alone() -> None:
     assert dict(os.environ) == before
 
 
+def _abort(*_: object) -> None:
+    os.abort()
+
+
 def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_peak_as_shipped", die)
+    monkeypatch.setattr(roofline, "_set_up_and_measure", _abort)
     with pytest.raises(MeasureError) as caught:
         roofline.peak_in_new_process(2, ticking_clock())
     assert str(caught.value) == (
-        "The process that measures the peak rate with 2 threads ended early. Received: exit status -6. "
-        "Free some memory and run again."
+        "The process that measures the peak rate with 2 threads died of SIGABRT. Start the command again."
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,31 @@ from cnnprof_lib.errors import StoreError
 from cnnprof_lib.files import write_atomically
 from cnnprof_lib.records import LatencyRecord
 from cnnprof_lib.store import Store
-from tests.builders import make_failure, make_ops, make_record, make_training, make_unattributed
+from tests.builders import (
+    RUN_ID,
+    make_check,
+    make_failure,
+    make_ops,
+    make_record,
+    make_roofline,
+    make_training,
+    make_unattributed,
+)
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.chdir(tmp_path)
     return Store(Path("outputs"))
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def write(store: Store, **changes: object) -> Path:
@@ -67,13 +87,18 @@ def test_no_run_is_one_line(store: Store) -> None:
     )
 
 
-def test_a_write_that_fails_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_nothing(store: Store, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = make_record()
     ops = make_ops(record)
     monkeypatch.setattr(type(ops), "to_parquet", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StoreError) as caught:
         store.write_run(record, ops, "", b"")
+    assert str(caught.value) == (
+        f"outputs/runs/baseline/unfused/{RUN_ID}: cannot be written. Received: disk full. What was there before is "
+        "intact: make it writable, or name another folder by --outputs, and start the same command again."
+    )
     assert list(Path("outputs/runs/baseline/unfused").iterdir()) == []
+    assert list(temporary.iterdir()) == []
     assert store.latest() == []
 
 
@@ -104,7 +129,7 @@ def test_a_damaged_record_is_one_line(store: Store, content: str) -> None:
     (folder / "record.json").write_text(content)
     with pytest.raises(StoreError) as caught:
         store.read_run(folder)
-    assert str(caught.value) == f"{folder}/record.json: {DAMAGE[content]} Remove the run's folder and run again."
+    assert str(caught.value) == f"{folder}/record.json: {DAMAGE[content]} Remove that folder, or run again: cnnprof run"
 
 
 def test_another_schema_version_is_named(store: Store) -> None:
@@ -115,7 +140,7 @@ def test_another_schema_version_is_named(store: Store) -> None:
         store.read_run(folder)
     assert str(caught.value) == (
         f"{folder}/record.json: `schema_version`: input should be 1. Received: 99. "
-        "Remove the run's folder and run again."
+        "Remove that folder, or run again: cnnprof run"
     )
 
 
@@ -125,18 +150,18 @@ def test_a_half_deleted_run_is_one_line(store: Store) -> None:
     (folder / "ops.parquet").write_bytes(b"PAR1")
     with pytest.raises(StoreError) as caught:
         store.read_ops(record)
-    assert str(caught.value) == f"{folder}/ops.parquet: cannot be read. Remove the run's folder and run again."
+    assert str(caught.value) == f"{folder}/ops.parquet: cannot be read. Remove that folder, or run again: cnnprof run"
     (folder / "record.json").unlink()
     with pytest.raises(StoreError) as caught:
-        store.latest()
-    assert str(caught.value) == f"{folder}/record.json: is missing. Remove the run's folder and run again."
+        store.read_run(folder)
+    assert str(caught.value) == f"{folder}/record.json: is missing. Remove that folder, or run again: cnnprof run"
 
 
 def test_write_atomically_keeps_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, "old")
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StoreError, match="disk full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -181,10 +206,109 @@ def test_outcomes_that_cannot_be_read_are_one_line(store: Store) -> None:
             store.read_outcomes("smoke")
         return str(caught.value)
 
-    line = "outputs/reference/smoke/outcomes.npz: cannot be read. Train again: cnnprof train smoke"
-    assert refused() == line
+    restore = (
+        "Restore it, for example from Git, or move outputs/reference/smoke aside and train again: cnnprof train smoke"
+    )
+    assert refused() == f"outputs/reference/smoke/outcomes.npz: is missing. {restore}"
     store.write_training(make_training("smoke"), b"weights", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
     assert store.read_outcomes("smoke")["label"].tolist() == [0, 1, 2]
     path = Path("outputs/reference/smoke/outcomes.npz")
     path.write_bytes(path.read_bytes()[:50])
-    assert refused() == line
+    assert refused() == f"outputs/reference/smoke/outcomes.npz: cannot be read. {restore}"
+
+
+def test_what_was_measured_is_kept_elsewhere_where_its_place_cannot_be_written(store: Store, temporary: Path) -> None:
+    store.outputs.mkdir()
+    for name in ("runs", "check"):
+        (store.outputs / name).write_text("a file in its place")
+    record, check, roof = make_record(), make_check(), make_roofline()
+    writes = {
+        f"runs/baseline/unfused/{RUN_ID}": lambda: store.write_run(record, make_ops(record), "text", b"trace"),
+        "check/stock.json": lambda: store.write_check(check),
+        "check/roofline.json": lambda: store.write_roofline(roof),
+    }
+    for name, write_there in writes.items():
+        with pytest.raises(StoreError) as caught:
+            write_there()
+        rescue = Path(str(caught.value).rpartition(" ")[2])
+        reason = "Not a directory" if name.startswith("runs") else "File exists"
+        assert str(caught.value) == (
+            f"outputs/{name}: cannot be written. Received: {reason}. "
+            f"What was measured is kept: copy {rescue}/ to outputs/, or read it with --outputs {rescue}"
+        )
+        assert rescue.parent == temporary
+        kept = Store(rescue)
+        found = (kept.latest(), kept.read_check("stock"), kept.read_roofline())
+        expected = {"runs": [record], "check/stock.json": check, "check/roofline.json": roof}
+        assert [each for each in found if each] == [expected["runs" if "runs" in name else name]]
+
+
+def test_lists_pass_over_what_cannot_be_read_and_tell_of_it(store: Store) -> None:
+    whole = [write(store), write(store, runtime="stock")]
+    runs = store.outputs / "runs"
+    damaged = write(store, run_id="20270101T000000Z-0000")
+    (damaged / "record.json").write_text("{")
+    half = write(store, run_id="20270101T000000Z-0001")
+    (half / "ops.parquet").unlink()
+    foreign = damaged.parent / "20270101T000000Z-0002"
+    shutil.copytree(whole[0], foreign)
+    (runs / "baseline/stock/empty").mkdir()
+    (runs / "baseline/stock/notes.txt").write_text("mine")
+    too_deep = runs / "presets/quick/unfused"
+    (too_deep / RUN_ID).mkdir(parents=True)
+    (too_deep / RUN_ID / "failure.json").write_text(make_failure("presets/quick").model_dump_json())
+    store.write_check(make_check())
+    for name in ("check/unfused.json", "check/roofline.json", "check/xprof/baseline-stock.json"):
+        path = store.outputs / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[]")
+    store.write_training(make_training("smoke"), b"w", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
+    orphan = store.weights_path("smoke", "fast-seed7")
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"weights")
+
+    assert [run.run_id for run in store.latest()] == [RUN_ID, RUN_ID]
+    assert [run.run_id for run in store.newest_runs("baseline", "unfused")] == [RUN_ID]
+    assert (store.read_check("stock"), store.read_check("unfused")) == (make_check(), None)
+    assert (store.read_roofline(), store.read_comparisons()) == (None, [])
+    assert store.trainings() == [make_training("smoke")]
+    again = "Remove that folder, or run again: cnnprof run"
+    no_object = "`record`: input should be an object. Received: see the file."
+    assert {path.relative_to(store.outputs).as_posix(): line for path, line in store.unreadable().items()} == {
+        f"runs/baseline/unfused/{damaged.name}": f"{damaged}/record.json: `record`: invalid json: eof while parsing "
+        f"an object at line 1 column 1. Received: see the file. {again}",
+        f"runs/baseline/unfused/{half.name}": f"{half}/ops.parquet: is missing. {again}",
+        f"runs/baseline/unfused/{foreign.name}": f"{foreign}: holds a run that belongs elsewhere. "
+        f"Move it to {whole[0]}",
+        "runs/baseline/stock/empty": f"{runs}/baseline/stock/empty/record.json: is missing. {again}",
+        "runs/baseline/stock/notes.txt": f"{runs}/baseline/stock/notes.txt/record.json: cannot be read. "
+        f"Received: Not a directory. {again}",
+        "runs/presets/quick/unfused": f"{too_deep}/record.json: is missing. {again}",
+        "check/unfused.json": f"outputs/check/unfused.json: {no_object} Check again: cnnprof check",
+        "check/roofline.json": f"outputs/check/roofline.json: {no_object} Measure again: cnnprof roofline",
+        "check/xprof/baseline-stock.json": f"outputs/check/xprof/baseline-stock.json: {no_object} "
+        "Compare again: cnnprof compare-xprof",
+        "reference/smoke/fast-seed7": "outputs/reference/smoke/fast-seed7/training.json: is missing. Restore it, for "
+        "example from Git, or move outputs/reference/smoke/fast-seed7 aside and train again: cnnprof train smoke",
+    }
+
+
+@pytest.mark.parametrize("left", ["model.weights.h5", "outcomes.npz"])
+def test_half_a_training_is_no_training_that_never_was(store: Store, left: str) -> None:
+    store.write_training(make_training("smoke"), b"w", np.zeros(3, np.uint8), np.arange(3, dtype=np.int32))
+    for path in store.reference_dir("smoke").iterdir():
+        if path.name != left:
+            path.unlink()
+    with pytest.raises(StoreError) as caught:
+        store.read_training("smoke")
+    assert str(caught.value) == (
+        "outputs/reference/smoke/training.json: is missing. Restore it, for example from Git, or move "
+        "outputs/reference/smoke aside and train again: cnnprof train smoke"
+    )
+    assert store.read_training("baseline") is None
+
+
+def test_text_of_a_file_is_one_line_in_which_what_moves_the_cursor_is_escaped() -> None:
+    record = make_record(warnings=("a\x1b[31m b\tc",), preset="x\ny")
+    assert (record.warnings, record.preset) == (("a\\x1b[31m b c",), "x y")
+    assert str(StoreError("\x1b]0;title\x07 \u202eright\nto left")) == "\\x1b]0;title\\x07 \\u202eright to left"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnprof_lib.errors import DataError, TrainingError
+from cnnprof_lib.errors import CnnprofError, DataError
 from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.measure.tensorboard import EventsFile
@@ -189,7 +189,7 @@ def test_a_training_numbers_its_labels_as_the_reference_does(images: DataSet, tm
 
 
 def refused(recipe: RecipeSpec, images: DataSet, store: Store) -> str:
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(CnnprofError) as caught:
         train.train(SMOKE, recipe, images, store)
     return str(caught.value)
 
@@ -204,13 +204,13 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     other = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=0.1)})
     assert refused(other, images, store) == (
         "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe or data set "
-        "of the same name. Remove it to start again."
+        "of the same name. Move it aside to start again."
     )
     checkpoint = Path("outputs/training/smoke/short-seed1/checkpoint.npz")
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     assert refused(RECIPE, images, store) == (
         "outputs/training/smoke/short-seed1/checkpoint.npz: cannot be read (File is not a zip file). "
-        "Remove it to start again."
+        "Move it aside to start again."
     )
 
 
@@ -325,8 +325,14 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(
     intact = "What was there before is intact: make room and start the same command again."
     with files_no_larger_than(5_000):
         assert refused(THESIS, images, store) == (
-            f"outputs/training/smoke/thesis-seed1/checkpoint.npz: cannot be written. Received: File too large. {intact}"
+            f"outputs/reference/smoke: cannot be written. Received: File too large. {intact}"
         )
+        with monkeypatch.context() as patched:
+            patched.setattr(train, "try_writing", lambda _: None)  # the disk becomes full only later
+            assert refused(THESIS, images, store) == (
+                "outputs/training/smoke/thesis-seed1/checkpoint.npz: cannot be written. Received: File too large. "
+                f"{intact}"
+            )
     with pytest.raises(Killed):
         train.train(SMOKE, THESIS, images, store, kill_at(12))
     write = Store.write_training
