@@ -158,22 +158,17 @@ class Store:
         """All complete runs under another batch size or number of threads than a preset's, oldest first."""
         return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
 
-    def runs(self, root: Root = "runs", place: str = "*/*") -> list[RunRecord | FailureRecord]:
-        """All runs and failures below ``root``, oldest first.
-
-        Args:
-            root: Where to look.
-            place: Variant and runtime, as a pattern.
-        """
+    def runs(self, root: Root = "runs", *place: str) -> list[RunRecord | FailureRecord]:
+        """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
         found = []
-        for folder in self.run_dirs(root, place):
+        for folder in self.run_dirs(root, *place):
             with _passing_over():
                 found.append(self.read_run(folder))
         return found
 
-    def run_dirs(self, root: Root = "runs", place: str = "*/*") -> list[Path]:
+    def run_dirs(self, root: Root = "runs", *place: str) -> list[Path]:
         """What stands where the runs and failures of `runs` do, readable or not, oldest first."""
-        found = (self.outputs / root).glob(f"{place}/*")
+        found = (self.outputs / root).joinpath(*place).glob("*" if place else "*/*/*")
         return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
 
     def latest(self) -> list[RunRecord | FailureRecord]:
@@ -198,8 +193,7 @@ class Store:
         Raises:
             StoreError: there is none.
         """
-        place = f"{variant}/{runtime}"
-        stored = [*self.runs("scaling", place), *self.runs("runs", place)]
+        stored = [run for root in ("scaling", "runs") for run in self.runs(root, variant, runtime)]
         if batch_size or threads:
             stored.sort(key=lambda run: run.run_id)
         runs = [run for run in stored if isinstance(run, RunRecord)]
@@ -209,7 +203,7 @@ class Store:
         there = sorted({f"--batch-size {run.batch_size} --threads {run.threads or 'any'}" for run in runs})
         but = f" with that batch size and number of threads, but of {', '.join(there)}" if there else ""
         raise StoreError(
-            f"{self.outputs / 'runs' / place}: holds no run of {variant} in runtime {runtime}{but}. "
+            f"{self.outputs / 'runs' / variant / runtime}: holds no run of {variant} in runtime {runtime}{but}. "
             f"Measure one: cnnprof run {variant}"
         )
 

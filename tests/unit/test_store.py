@@ -312,3 +312,10 @@ def test_text_of_a_file_is_one_line_in_which_what_moves_the_cursor_is_escaped() 
     record = make_record(warnings=("a\x1b[31m b\tc",), preset="x\ny")
     assert (record.warnings, record.preset) == (("a\\x1b[31m b c",), "x y")
     assert str(StoreError("\x1b]0;title\x07 \u202eright\nto left")) == "\\x1b]0;title\\x07 \\u202eright to left"
+
+
+def test_a_name_is_no_pattern(store: Store) -> None:
+    write(store)
+    for name in ("b*", "*", "", "baseline/unfused/.."):
+        with pytest.raises(StoreError, match="holds no run of"):
+            store.newest_runs(name, "unfused")
