@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", default=["baseline", "stride5"])
     parser.add_argument("--runtime", choices=["unfused", "stock"], default="stock")
-    parser.add_argument("--rounds", type=int, default=20, help="blocks of each kind")
+    parser.add_argument("--rounds", type=int, default=20, help="blocks of each kind; fewer than 6 have no interval")
     arguments = parser.parse_args()
     runtimes.set_up(arguments.runtime)
     runtimes.load_tensorflow()

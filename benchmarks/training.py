@@ -1,6 +1,6 @@
 """Training speed of cnnprof and of plain `model.fit` with Keras' preprocessing layers, on the same model in one run.
 
-    .venv/bin/python benchmarks/training.py [--recipe thesis] [--rounds 5] [--steps 100] [--data PATH] [VARIANT ...]
+    .venv/bin/python benchmarks/training.py [--recipe thesis] [--rounds 6] [--steps 100] [--data PATH] [VARIANT ...]
 
 Prints images per second, the ratio to `model.fit` with its 95% interval, and the share of cnnprof's step that is spent
 waiting for input. The kinds of training alternate in blocks, so that a drift of the machine falls on all alike. All do
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", default=["baseline", "stride5"])
     parser.add_argument("--recipe", default="thesis")
-    parser.add_argument("--rounds", type=int, default=5, help="blocks of each kind")
+    parser.add_argument("--rounds", type=int, default=6, help="blocks of each kind; fewer than 6 have no interval")
     parser.add_argument("--steps", type=int, default=100, help="steps in a block")
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_overhead_compares_four_ways_to_profile_a_step() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
-    command = [sys.executable, "benchmarks/overhead.py", "smoke", "--rounds", "4"]
+    command = [sys.executable, "benchmarks/overhead.py", "smoke", "--rounds", "6"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kinds = re.findall(r"^  (\S.*?) +[\d.]+(?:us|ms|sec) +[\d.]+  \([\d.]+ to [\d.]+\)$", done.stdout, re.MULTILINE)

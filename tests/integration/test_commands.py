@@ -252,7 +252,7 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
     assert told[1].startswith("step 20 of 20, 0.0 min left: loss ")
 
 
-@pytest.mark.parametrize("arguments", [("run", "smoke", "--preset", "smoke"), ("check", "--rounds", "9")])
+@pytest.mark.parametrize("arguments", [("run", "smoke", "--preset", "smoke"), ("check", "--rounds", "19")])
 @pytest.mark.parametrize(("number", "seconds"), [(signal.SIGINT, 0.5), (signal.SIGINT, 5.0), (signal.SIGTERM, 8.0)])
 def test_a_command_told_to_stop_ends_in_one_line_and_leaves_nothing(
     project: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], number: signal.Signals, seconds: float
