@@ -346,9 +346,9 @@ def make_check(
 
 
 def make_resolution(smallest_ratio: float, **changes: Any) -> Resolution:
-    """A check without rounds, whose layers differ no more than whole steps."""
-    fields = {"rounds": (), "excluding": 0, "width": 0.01, "kernel_ratio": smallest_ratio, "side_ratio": smallest_ratio}
-    return Resolution(**{**fields, "smallest_ratio": smallest_ratio, **changes})
+    """A check without rounds, whose layers differ as whole steps do."""
+    ratios = dict.fromkeys(("smallest_ratio", "unseen_ratio", "kernel_ratio", "side_ratio"), smallest_ratio)
+    return Resolution(**{"rounds": (), "excluding": 0, "width": 0.01, **ratios, **changes})
 
 
 def make_roofline(**changes: Any) -> machine_records.RooflineRecord:

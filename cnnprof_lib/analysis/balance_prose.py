@@ -36,7 +36,8 @@ def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtim
             f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
             f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
             f"(median), and {found.excluding} of {len(found.rounds)} leave out 1. They know the noise between blocks "
-            "but not that of a new session. So every interval over blocks is widened by these ratios."
+            f"but not that of a new session. So they are widened by a ratio of {found.unseen_ratio:.3f}, with which "
+            "95% of them hold 1."
         )
     return "\n".join(lines)
 

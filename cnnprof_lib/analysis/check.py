@@ -29,15 +29,19 @@ class Resolution:
         rounds: The ratio of each round, whose true value is 1, with its 95% interval.
         excluding: Rounds whose interval excludes 1; 1 in 20 is what 95% intervals promise.
         width: Median width of the intervals.
-        smallest_ratio: The reach of the rounds' ratios. A measured ratio nearer to 1 is what this machine shows for two
-            networks that are the same.
-        kernel_ratio: The reach of the time of one layer's multiply-adds, in profiled steps.
-        side_ratio: The reach of the time of everything else in one layer.
+        unseen_ratio: The reach of what intervals over blocks do not see, the difference between two sessions: widened
+            by it (see `Estimate`), 95% of the intervals of new rounds hold 1.
+        smallest_ratio: The reach of the rounds' ratios. A measured ratio nearer to 1 is what this machine shows for
+            two networks that are the same.
+        kernel_ratio: The largest ratio, or inverse, of the times of one layer's multiply-adds in two sessions. A reach
+            would let one layer in twenty be called different, and a network has many.
+        side_ratio: The same of the times of everything else in one layer.
     """
 
     rounds: tuple[Estimate, ...]
     excluding: int
     width: float
+    unseen_ratio: float
     smallest_ratio: float
     kernel_ratio: float
     side_ratio: float
@@ -63,9 +67,18 @@ def resolution(record: CheckRecord) -> Resolution | None:
     excluding = sum(estimate.low > 1 or estimate.high < 1 for estimate in rounds)
     width = float(np.median([estimate.high - estimate.low for estimate in rounds]))
     parts = pd.DataFrame([part.model_dump() for pair in record.rounds for part in _notable(pair)])
-    deviations = (parts["first_s"] / parts["second_s"]).groupby(parts["op"].isin(MAC_OPS))
-    kernels, side = (reach(deviations.get_group(own)) if own in deviations.groups else 1.0 for own in (True, False))
-    return Resolution(rounds, excluding, width, reach([estimate.value for estimate in rounds]), kernels, side)
+    parts["off"] = np.abs(np.log(parts["first_s"] / parts["second_s"]))
+    largest = parts.groupby(parts["op"].isin(MAC_OPS))["off"].max()
+    kernels, side = (float(np.exp(largest.get(own, 0.0))) for own in (True, False))
+    unseen = reach([np.exp(_unseen(estimate)) for estimate in rounds])
+    return Resolution(rounds, excluding, width, unseen, reach([estimate.value for estimate in rounds]), kernels, side)
+
+
+def _unseen(estimate: Estimate) -> float:
+    """The logarithm by which an interval of a ratio that is 1 has to be widened to hold 1; 0 where it does."""
+    off = abs(np.log(estimate.value))
+    seen = np.log(estimate.value / estimate.low if estimate.value > 1 else estimate.high / estimate.value)
+    return float(np.sqrt(max(off**2 - seen**2, 0.0)))
 
 
 def _notable(pair: PairRecord) -> list[PartRecord]:

@@ -38,8 +38,9 @@ LATENCY = "latency"
 DIFFERENCE = "difference"
 """Cause of the last row: one latency less the other, with its own interval."""
 
-LEAST_S = 1e-6
-"""No change of a layer below it can be told: ``tf.compat.v1.profiler`` itself counts in whole microseconds."""
+LEAST_SHARE = 1e-3
+"""Own choice: no change of a layer by a smaller share of the step is told. Where a session's memory lies changes short
+ops by microseconds, whatever share of their own time that is."""
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
 _BASELINE = "baseline"
@@ -295,13 +296,13 @@ def _reach(old: _Level, new: _Level, macs: _Floats, resolution: Resolution) -> _
     Tracing is taken out of steps of one session, whose state it shares; a latency is one session's.
     """
     old, by_macs = _brought(old, new, macs)
-    kernel, side, whole = (r - 1 for r in (resolution.kernel_ratio, resolution.side_ratio, resolution.smallest_ratio))
+    kernel, side, whole = (r - 1 for r in (resolution.kernel_ratio, resolution.side_ratio, resolution.unseen_ratio))
     rate_s = kernel * np.maximum(old.kernel_s + by_macs, new.kernel_s)
     by_layer = _layer_rows(kernel * np.abs(by_macs), rate_s, side * np.maximum(old.side_s, new.side_s))
     unattributed = side * np.maximum(old.unattributed_s, new.unattributed_s)
     none = np.zeros_like(old.latency_s)
-    difference = whole * np.maximum(old.latency_s, new.latency_s)
-    return np.hstack([none, np.hypot(by_layer, LEAST_S), unattributed, none, none, difference])
+    step_s = np.maximum(old.latency_s, new.latency_s)
+    return np.hstack([none, np.hypot(by_layer, LEAST_SHARE * step_s), unattributed, none, none, whole * step_s])
 
 
 def _brought(old: _Level, new: _Level, macs: _Floats) -> tuple[_Level, _Floats]:

@@ -204,7 +204,7 @@ def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estim
     """
     timed = record.latency
     ratio = ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
-    return ratio if resolution is None or are_units(timed.processes) else ratio.widened(resolution.smallest_ratio)
+    return ratio if resolution is None or are_units(timed.processes) else ratio.widened(resolution.unseen_ratio)
 
 
 def profiled_over_plain(record: RunRecord) -> Estimate:
