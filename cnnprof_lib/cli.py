@@ -13,10 +13,10 @@ from . import cli_stored, params, terminal
 from .cli_options import OutputsOption, RuntimeOption, console
 from .errors import CnnprofError, VariantError
 from .files import try_writing
-from .layers import LARGEST
 from .project import Project, find_project
 from .records import FailureRecord
 from .settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
+from .spec import LARGEST
 from .variant import VariantSpec
 
 app = typer.Typer(

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from .errors import StoreError
-from .layers import Spec
+from .spec import Spec
 
 _Spec = TypeVar("_Spec", bound=Spec)
 

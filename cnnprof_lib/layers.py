@@ -13,44 +13,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from .errors import one_line
+from .spec import Fraction, NonNegativeFloat, PositiveInt, Spec
 
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]
 Activation = Literal["none", "relu"]
-LARGEST = 2**31 - 1
-"""What TensorFlow's 32-bit attributes and sizes hold."""
-PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
-NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST)]
 _WIDEST = 2**16 - 1
 """No image is wider; TensorFlow walks through the whole of a window, whatever of it holds pixels."""
 Side = Annotated[int, Field(gt=0, le=_WIDEST)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Spec(BaseModel):
-    """Base of everything read or stored: immutable, no unknown keys, no silent conversion of types.
-
-    Its texts are ones that can be shown, whatever a file holds.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @field_validator("*", check_fields=False)
-    @classmethod
-    def _clean(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return one_line(value)
-        if isinstance(value, tuple) and value and isinstance(value[0], str):
-            return tuple(map(one_line, value))
-        if isinstance(value, dict):
-            return {key: cls._clean(inner) for key, inner in value.items()}
-        return value
 
 
 class ShapeError(ValueError):

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .errors import VariantError, received
-from .layers import Spec
 from .settings import PresetSpec, RecipeSpec
+from .spec import Spec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from .errors import CnnprofError, ReportError
 from .files import read_spec, write_atomically
-from .layers import Spec
 from .project import Project
 from .records import RunRecord
+from .spec import Spec
 from .stamps import utc_now
 from .store import Store
 

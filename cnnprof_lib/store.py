@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from .errors import StoreError
 from .files import PARTIAL, read_spec, sweep, write_atomically, writing
-from .layers import Spec
 from .machine_records import CheckRecord, ComparisonRecord, RooflineRecord
 from .records import FailureRecord, RunRecord
 from .settings import RUNTIMES, RunRequest, Runtime
+from .spec import Spec
 from .training_records import TrainingRecord
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from . import units
-from .layers import Spec
 from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
 from .settings import RecipeSpec
+from .spec import Spec
 from .variant import VariantSpec
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .layers import AnyLayer, Layer, PositiveInt, Shape, ShapeError, Spec
+from .layers import AnyLayer, Layer, Shape, ShapeError
+from .spec import PositiveInt, Spec
 
 
 class InputSpec(Spec):
