@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnprof_lib import units
+from cnnprof_lib.base import units
 from cnnprof_lib.measure import runtime as runtimes
 
 BATCH = 128

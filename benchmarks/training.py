@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnprof_lib import units
+from cnnprof_lib.base import units
 from cnnprof_lib.measure import runtime as runtimes
 
 WARMUP_STEPS = 10

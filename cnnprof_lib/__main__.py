@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .processes import stoppable
+from .base.processes import stoppable
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from . import cli_stored, params, terminal
+from .base.errors import CnnprofError, VariantError
+from .base.files import try_writing
+from .base.spec import LARGEST
 from .cli_options import OutputsOption, RuntimeOption, console
-from .errors import CnnprofError, VariantError
-from .files import try_writing
 from .project import Project, find_project
 from .records import FailureRecord
 from .settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
-from .spec import LARGEST
 from .variant import VariantSpec
 
 app = typer.Typer(

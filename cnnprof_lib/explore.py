@@ -25,8 +25,8 @@ from .analysis.quantities import QUANTITIES
 from .analysis.side_by_side import side_by_side
 from .analysis.stored import RunKey, StoredRuns
 from .analysis.waterfall import waterfall
+from .base.errors import CnnprofError, ReportError
 from .calls import Call
-from .errors import CnnprofError, ReportError
 from .export import pictures
 
 try:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .base.spec import Spec
 from .records import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
 from .settings import Runtime
-from .spec import Spec
 
 
 class PartRecord(Spec):

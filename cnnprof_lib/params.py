@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from .errors import VariantError, received
+from .base.errors import VariantError, received
+from .base.spec import Spec
 from .settings import PresetSpec, RecipeSpec
-from .spec import Spec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec
 

@@ -8,12 +8,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
-from .errors import CnnprofError, ReportError
-from .files import read_spec, write_atomically
+from .base.errors import CnnprofError, ReportError
+from .base.files import read_spec, write_atomically
+from .base.spec import Spec
+from .base.stamps import utc_now
 from .project import Project
 from .records import RunRecord
-from .spec import Spec
-from .stamps import utc_now
 from .store import Store
 
 RECORD = "report.json"

@@ -12,8 +12,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from .base.spec import Spec
 from .settings import Purpose, Runtime
-from .spec import Spec
 from .variant import VariantSpec
 
 SCHEMA_VERSION: Final = 1

@@ -19,14 +19,14 @@ from typing import IO, Any
 import numpy as np
 
 from . import provenance
-from .errors import ReportError, StoreError
-from .files import try_writing, write_atomically
-from .processes import how_it_ended, undisturbed
+from .base.errors import ReportError, StoreError
+from .base.files import try_writing, write_atomically
+from .base.processes import how_it_ended, undisturbed
+from .base.stamps import new_run_id, utc_now
+from .base.stderr import stderr_aside
 from .project import Project
 from .records import FailureRecord, RunRecord
 from .settings import GENERATED, PresetSpec, RunRequest, Runtime
-from .stamps import new_run_id, utc_now
-from .stderr import stderr_aside
 
 OnStage = Callable[[float, str], None]
 
@@ -278,7 +278,7 @@ def _obituary(status: int, said: IO[bytes], notebook: Any) -> str:
 
 def _is_ours(name: str) -> bool:
     """Whether an exception of that name is one of `errors`, whose text is a line by itself."""
-    from . import errors
+    from .base import errors
 
     return isinstance(getattr(errors, name, None), type)
 

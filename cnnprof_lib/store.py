@@ -27,12 +27,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from .errors import StoreError
-from .files import PARTIAL, read_spec, sweep, write_atomically, writing
+from .base.errors import StoreError
+from .base.files import PARTIAL, read_spec, sweep, write_atomically, writing
+from .base.spec import Spec
 from .machine_records import CheckRecord, ComparisonRecord, RooflineRecord
 from .records import FailureRecord, RunRecord
 from .settings import RUNTIMES, RunRequest, Runtime
-from .spec import Spec
 from .training_records import TrainingRecord
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from . import units
-from .errors import StoreError
+from .base import units
+from .base.errors import StoreError
 from .machine_records import ComparisonRecord, RooflineRecord
 from .records import AccuracyRecord, FailureRecord, RunRecord
 from .settings import RecipeSpec

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from . import units
+from .base import units
+from .base.spec import Spec
 from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
 from .settings import RecipeSpec
-from .spec import Spec
 from .variant import VariantSpec
 
 

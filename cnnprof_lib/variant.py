@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from .base.spec import PositiveInt, Spec
 from .layers import AnyLayer, Layer, Shape, ShapeError
-from .spec import PositiveInt, Spec
 
 
 class InputSpec(Spec):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .. import units
+from ..base import units
 from ..settings import Runtime
 from ..thesis.claims import load_claims
 from .check import INDISTINCT, Resolution

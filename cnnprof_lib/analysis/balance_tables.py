@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .. import units
+from ..base import units
 from .styled import Column, interval_texts, styled
 
 

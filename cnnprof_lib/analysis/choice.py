@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..errors import StoreError
+from ..base.errors import StoreError
 from ..records import RunRecord
 from ..store import Store
 from .estimates import CONFIDENCE, Estimate

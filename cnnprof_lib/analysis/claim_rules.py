@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from .. import units
+from ..base import units
 from ..layers import Conv
 from ..settings import Runtime
 from ..thesis import PUBLISHED, published_table
@@ -18,16 +18,7 @@ from ..variant import VariantSpec
 from . import frames
 from .books import overhead
 from .estimates import Estimate
-from .evidence import (
-    Evidence,
-    Finding,
-    NotTestable,
-    Outcome,
-    is_below,
-    lies_in,
-    ratio_text,
-    share_text,
-)
+from .evidence import Evidence, Finding, NotTestable, Outcome, is_below, lies_in, ratio_text, share_text
 from .summary import latency, profiled_over_plain
 
 RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..records import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
 from .check import Resolution
 from .conditions import unlike

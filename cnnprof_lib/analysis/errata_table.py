@@ -8,7 +8,7 @@ from itertools import pairwise, product
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .. import units
+from ..base import units
 from ..thesis import FIGURE_OF_TABLE, PUBLISHED
 from ..variant import VariantSpec
 from .errata import REASSIGNED, either, errata, missing_bytes, witness

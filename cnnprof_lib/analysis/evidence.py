@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .. import units
+from ..base import units
 from ..records import RunRecord
 from ..settings import Runtime
 from ..training_records import TrainingRecord

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from .. import units
+from ..base import units
 from .check import INDISTINCT
 from .compare import THESIS
 from .frames import UNATTRIBUTED

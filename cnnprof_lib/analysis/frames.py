@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import StoreError
+from ..base.errors import StoreError
 from ..records import FailureRecord, RunRecord
 from ..settings import RUNTIMES
 from ..store import Store

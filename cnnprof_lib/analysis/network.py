@@ -17,7 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from .. import units
+from ..base import units
 from ..records import RunRecord
 from ..variant import LayerCost, VariantSpec
 from . import hover, summary

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from .. import units
+from ..base import units
 from ..records import FailureRecord, RunRecord
 from ..thesis import CITATION, PUBLISHED, published_table
 from . import frames, summary, tables

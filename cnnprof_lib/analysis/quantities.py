@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import units
+from ..base import units
 from .style import OP_COLOURS, OTHER
 
 

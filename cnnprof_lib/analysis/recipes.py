@@ -11,8 +11,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import stats
 
-from .. import units
-from ..errors import StoreError
+from ..base import units
+from ..base.errors import StoreError
 from ..store import Store
 from ..thesis import PUBLISHED
 from ..training_records import TrainingRecord

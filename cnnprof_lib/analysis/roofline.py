@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from .. import units
+from ..base import units
 from ..machine_records import RooflineRecord
 from ..records import RunRecord
 from ..traffic import LayerTraffic, layer_traffic

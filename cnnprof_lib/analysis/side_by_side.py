@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from .. import units
+from ..base import units
 from .frames import NO_LAYER, UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 from .style import legend_below

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..errors import StoreError
+from ..base.errors import StoreError
 from ..records import RunRecord
 from ..store import Store
 from ..variant import VariantSpec

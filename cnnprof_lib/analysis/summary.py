@@ -19,7 +19,16 @@ from ..traffic import FLOAT32_BYTES
 from ..variant import LayerCost, VariantSpec
 from . import frames
 from .check import INDISTINCT, Resolution
-from .estimates import Estimate, are_units, ends, median_of_blocks, process_spread, proportion, ratio_of_blocks, spread
+from .estimates import (
+    Estimate,
+    are_units,
+    ends,
+    median_of_blocks,
+    process_spread,
+    proportion,
+    ratio_of_blocks,
+    spread,
+)
 from .frames import UNATTRIBUTED, Record
 from .warnings import warnings
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .. import units
+from ..base import units
 from ..records import RunRecord
 from ..thesis import PUBLISHED, published_table
 from . import frames, summary

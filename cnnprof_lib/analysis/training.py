@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from .. import units
+from ..base import units
 from ..training_records import TrainingRecord
 from .choice import BASELINE
 from .compare import THESIS

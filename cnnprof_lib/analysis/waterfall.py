@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from .. import units
+from ..base import units
 from .check import INDISTINCT
 from .diff import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
 from .frames import UNATTRIBUTED

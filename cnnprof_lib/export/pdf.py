@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from traitlets import default
 
 from .. import __version__
-from ..errors import ReportError
+from ..base.errors import ReportError
 from . import page, paper_tables
 from .html import TEMPLATES, CommandLinePageExporter, PageExporter
 from .pictures import Picture

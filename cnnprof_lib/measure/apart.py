@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import TrainingError
+from ..base.errors import TrainingError
+from ..base.processes import in_new_process
 from ..params import load_recipe, load_variant
-from ..processes import in_new_process
 from ..project import Project
 from ..settings import RunRequest
 from ..training_records import HistoryRow

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..files import try_writing
+from ..base.files import try_writing
+from ..base.stamps import utc_now
 from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..settings import PresetSpec, Runtime
-from ..stamps import utc_now
 from . import machine, ops
 from . import runtime as runtimes
 from .latency import TimedStep, time_blocks

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..errors import TrainingError
-from ..files import write_atomically, writing
+from ..base.errors import TrainingError
+from ..base.files import write_atomically, writing
 from ..settings import RecipeSpec
 from ..training_records import HistoryRow
 from ..variant import VariantSpec

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..base.errors import DataError
 from . import official, sources
 from .image_tree import Progress
 from .official import ARCHIVE_NAME

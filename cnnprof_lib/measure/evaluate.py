@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..records import AccuracyRecord
 from ..store import Store
 from ..variant import VariantSpec

@@ -6,7 +6,7 @@ import dataclasses
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import DataError, StoreError, VariantError
+from ..base.errors import DataError, StoreError, VariantError
 from ..store import Store
 from ..training_records import TrainingRecord
 from ..variant import VariantSpec

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ..base.errors import DataError
 from . import image_files, official
 from .official import CLASSES, SIDE, Images, Labels
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 
 Clock = Callable[[], float]
 

@@ -8,9 +8,9 @@ import psutil
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
+from ..base.units import num_bytes
 from ..traffic import least_bytes
-from ..units import num_bytes
 from ..variant import VariantSpec
 
 

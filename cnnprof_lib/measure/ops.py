@@ -18,7 +18,7 @@ import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..records import OpRecord
 
 FUSING = re.compile(r"^_(?:Mkl)?(?:Native)?(?:PadWith)?(?:Fused)?")

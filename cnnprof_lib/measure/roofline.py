@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from ..errors import MeasureError, StoreError
-from ..files import write_atomically
+from ..base.errors import MeasureError, StoreError
+from ..base.files import write_atomically
+from ..base.processes import in_new_process
+from ..base.stamps import utc_now
 from ..machine_records import RooflineRecord
-from ..processes import in_new_process
 from ..records import MachineRecord
-from ..stamps import utc_now
 from . import machine, runtime
 from .latency import Clock
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..files import try_writing
+from ..base.files import try_writing
+from ..base.stamps import utc_now
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 from ..settings import PresetSpec, RunRequest
-from ..stamps import utc_now
 from ..store import Store
 from ..variant import VariantSpec
 from . import machine, memory, ops, timeline

@@ -7,10 +7,10 @@ import os
 import sys
 from typing import Literal
 
-from ..errors import MeasureError
-from ..processes import undisturbed
+from ..base.errors import MeasureError
+from ..base.processes import undisturbed
+from ..base.stderr import stderr_aside
 from ..settings import Runtime
-from ..stderr import stderr_aside
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 

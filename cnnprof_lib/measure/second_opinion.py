@@ -17,13 +17,13 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
-from ..errors import MeasureError
-from ..files import try_writing
+from ..base.errors import MeasureError
+from ..base.files import try_writing
+from ..base.stamps import utc_now
 from ..machine_records import ComparisonRecord, OpShares
 from ..params import load_preset, load_variant
 from ..project import Project
 from ..settings import PresetSpec, Runtime
-from ..stamps import utc_now
 from . import machine, ops
 from . import runtime as runtimes
 from .memory import require_memory

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..settings import Runtime
 from .executed import ExecutedGraph, trace_layers
 from .graph import FrozenGraph, as_thesis_graph

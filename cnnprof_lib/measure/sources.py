@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import DataError
+from ..base.errors import DataError
 from . import image_tree, official
 from .image_tree import RECOGNISED, SPLITS, Progress, is_plain
 from .official import CLASSES, Images, Labels

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event
 
-from ..files import writing
+from ..base.files import writing
 from ..training_records import HistoryRow
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..records import UnattributedRecord
 
 _PROCESS = 1

@@ -17,10 +17,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import TrainingError
-from ..files import try_writing, writing
+from ..base.errors import TrainingError
+from ..base.files import try_writing, writing
+from ..base.stamps import utc_now
 from ..settings import RecipeSpec
-from ..stamps import utc_now
 from ..store import WEIGHTS, Store
 from ..training_records import HistoryRow, TrainingRecord
 from ..variant import VariantSpec

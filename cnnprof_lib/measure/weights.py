@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..errors import MeasureError
+from ..base.errors import MeasureError
 from ..records import WeightsRecord
 from ..store import Store
 from ..variant import VariantSpec

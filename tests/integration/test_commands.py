@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cnnprof_lib.errors import DataError, TrainingError
+from cnnprof_lib.base.errors import DataError, TrainingError
+from cnnprof_lib.base.processes import STOPPED
 from cnnprof_lib.measure import apart, data, fit
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.params import load_recipe, load_variant
-from cnnprof_lib.processes import STOPPED
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import RunRequest

@@ -29,7 +29,7 @@ DEATHS = {
     "import os; os._exit(3)": "The kernel ended early, with status 3.",
     "raise SystemExit('no way')": "SystemExit: no way",
     "raise MemoryError('Unable to allocate 8 GiB')": "MemoryError: Unable to allocate 8 GiB",
-    "from cnnprof_lib.errors import MeasureError; raise MeasureError('one line')": "one line",
+    "from cnnprof_lib.base.errors import MeasureError; raise MeasureError('one line')": "one line",
 }
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnprof_lib import units
 from cnnprof_lib.analysis.check import resolution
+from cnnprof_lib.base import units
 from cnnprof_lib.measure import check, graph, model, ops, pixels, session, weights
 from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.params import load_preset, load_variant

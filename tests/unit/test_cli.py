@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib import cli, report, units
+from cnnprof_lib import cli, report
 from cnnprof_lib.analysis import frames, summary
-from cnnprof_lib.errors import TrainingError
+from cnnprof_lib.base import units
+from cnnprof_lib.base.errors import TrainingError
 from cnnprof_lib.export import pdf
 from cnnprof_lib.measure import data, evaluate, train
 from cnnprof_lib.measure import runtime as runtimes

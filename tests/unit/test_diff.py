@@ -14,7 +14,7 @@ from scipy import stats
 
 from cnnprof_lib import terminal_diff
 from cnnprof_lib.analysis import diff
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.records import RunRecord
 from cnnprof_lib.settings import Runtime
 from cnnprof_lib.variant import VariantSpec

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from cnnprof_lib import explore
 from cnnprof_lib.analysis import style
 from cnnprof_lib.analysis.stored import StoredRuns
+from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.calls import Call
-from cnnprof_lib.errors import ReportError
 from cnnprof_lib.store import Store
 from tests.builders import make_machine, make_record, write_run
 

@@ -30,7 +30,7 @@ from pandas.io.formats.style import Styler
 from cnnprof_lib import report
 from cnnprof_lib.analysis import figures, frames, hover, style, styled, summary, tables
 from cnnprof_lib.analysis.tables import beside
-from cnnprof_lib.errors import ReportError
+from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.export import page, pdf, pictures
 from cnnprof_lib.export.html import CommandLinePageExporter, PageExporter
 from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter

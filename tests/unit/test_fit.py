@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnprof_lib.errors import CnnprofError
+from cnnprof_lib.base.errors import CnnprofError
 from cnnprof_lib.measure import fit, run
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.measure.sources import DataSet

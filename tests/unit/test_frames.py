@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames
-from cnnprof_lib.errors import StoreError
+from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.store import Store
 from tests.builders import RUN_ID, Node, make_accuracy, make_failure, make_ops, make_record, write_run
 

@@ -193,7 +193,7 @@ def test_modules_are_found():
     for package in ("analysis", "measure"):
         assert len(modules_below(package)) > 1, f"cnnprof_lib/{package} holds no module"
     assert modules_below("thesis")
-    assert own_imports("cnnprof_lib.params") >= {"cnnprof_lib.errors", "cnnprof_lib.variant"}
+    assert own_imports("cnnprof_lib.params") >= {"cnnprof_lib.base.errors", "cnnprof_lib.variant"}
 
 
 def test_the_package_itself_imports_nothing_of_ours():
@@ -209,7 +209,7 @@ def test_thesis_imports_only_errors():
     modules = modules_below("thesis")
     assert modules
     for module in modules:
-        assert own_imports(module) <= {"cnnprof_lib.errors", *modules}, module
+        assert own_imports(module) <= {"cnnprof_lib.base.errors", *modules}, module
 
 
 @pytest.mark.parametrize("name", ["store", "thesis", "analysis", "export", "report", "explore"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure.latency import TimedStep, time_blocks
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import evaluate, memory, model, run, train
 from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.params import load_recipe, load_variant

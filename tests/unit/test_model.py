@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnprof_lib.errors import CnnprofError, MeasureError
+from cnnprof_lib.base.errors import CnnprofError, MeasureError
 from cnnprof_lib.measure import graph, model, session, weights
 from cnnprof_lib.measure.session import NetworkSession, queue_capacity
 from cnnprof_lib.params import load_variant, load_variants

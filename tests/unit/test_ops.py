@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tensorflow.core.protobuf import config_pb2
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import memory, ops
 
 CALLED_NS = 1_790_000_000_000_000_000

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
-from cnnprof_lib import processes
-from cnnprof_lib.errors import MeasureError, StoreError
+from cnnprof_lib.base import processes
+from cnnprof_lib.base.errors import MeasureError, StoreError
 
 WAITS = """
 import sys, time
-from cnnprof_lib.processes import stoppable
+from cnnprof_lib.base.processes import stoppable
 with stoppable():
     try:
         print("ready", flush=True)
@@ -26,7 +26,7 @@ with stoppable():
 """
 FAILS_WHEN_INTERRUPTED = """
 import sys, time
-from cnnprof_lib.processes import stoppable
+from cnnprof_lib.base.processes import stoppable
 with stoppable():
     try:
         print("ready", flush=True)
@@ -56,7 +56,7 @@ def test_a_process_told_to_stop_says_so_in_one_line(code: str, number: signal.Si
 
 def test_what_must_not_be_left_in_the_middle_is_finished_first() -> None:
     code = (
-        "import os, signal\nfrom cnnprof_lib.processes import stoppable, undisturbed\n"
+        "import os, signal\nfrom cnnprof_lib.base.processes import stoppable, undisturbed\n"
         "with stoppable():\n"
         "    with undisturbed():\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
@@ -68,7 +68,7 @@ def test_what_must_not_be_left_in_the_middle_is_finished_first() -> None:
 
 
 def test_what_stops_by_itself_is_left_alone() -> None:
-    code = "from cnnprof_lib.processes import stoppable\nwith stoppable():\n    raise SystemExit(3)"
+    code = "from cnnprof_lib.base.processes import stoppable\nwith stoppable():\n    raise SystemExit(3)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (3, "")
 
@@ -126,7 +126,7 @@ def _is_alive(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_process_ends_with_the_one_that_started_it(number: signal.Signals) -> None:
     code = (
-        "import functools\nfrom cnnprof_lib.processes import in_new_process, stoppable\n"
+        "import functools\nfrom cnnprof_lib.base.processes import in_new_process, stoppable\n"
         "from tests.unit.test_processes import _tell_pid_and_wait\n"
         "with stoppable():\n"
         "    in_new_process('waits', _tell_pid_and_wait, hear=functools.partial(print, flush=True))\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib import provenance
-from cnnprof_lib.errors import ReportError
+from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.project import Project
 from tests.builders import make_check, make_failure, make_record, write_run
 

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 
 from cnnprof_lib.analysis import balance_tables
 from cnnprof_lib.analysis import roofline as analysis
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
 from cnnprof_lib.measure.latency import Clock

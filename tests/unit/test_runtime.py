@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import runtime
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.machine_records import ComparisonRecord, OpShares
 from cnnprof_lib.measure import second_opinion
 from cnnprof_lib.project import Project

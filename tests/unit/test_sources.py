@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib.errors import DataError
+from cnnprof_lib.base.errors import DataError
 from cnnprof_lib.measure import image_files, image_tree, official, sources
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cnnprof_lib.errors import StoreError
-from cnnprof_lib.files import write_atomically
+from cnnprof_lib.base.errors import StoreError
+from cnnprof_lib.base.files import write_atomically
 from cnnprof_lib.records import LatencyRecord
 from cnnprof_lib.store import Store
 from tests.builders import (

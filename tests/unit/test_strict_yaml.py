@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cnnprof_lib.errors import VariantError
+from cnnprof_lib.base.errors import VariantError
 from cnnprof_lib.strict_yaml import read_yaml
 
 VALUES = {

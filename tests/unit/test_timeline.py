@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnprof_lib.errors import MeasureError
+from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import timeline
 from cnnprof_lib.records import UnattributedRecord
 from tests.builders import make_ops, make_record

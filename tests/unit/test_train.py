@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnprof_lib.errors import CnnprofError, DataError
+from cnnprof_lib.base.errors import CnnprofError, DataError
 from cnnprof_lib.measure import evaluate, model, optimize, train
 from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.measure.tensorboard import EventsFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnprof_lib import units
+from cnnprof_lib.base import units
 
 
 @pytest.mark.parametrize(

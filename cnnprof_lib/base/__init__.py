@@ -1,0 +1,1 @@
+"""What everything stands on: errors, units, files, stamps, processes. Knows nothing of networks."""
