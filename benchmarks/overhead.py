@@ -40,7 +40,7 @@ def measure(variant_name: str, runtime: runtimes.Runtime, rounds: int) -> list[t
     """Times every kind of step; returns name, seconds by block, and the unprofiled ones'."""
     from cnnprof_lib.measure.latency import time_blocks
     from cnnprof_lib.measure.prepare import prepare_images, prepare_network
-    from cnnprof_lib.params import load_variant
+    from cnnprof_lib.params.reading import load_variant
     from cnnprof_lib.project import find_project
 
     project = find_project()

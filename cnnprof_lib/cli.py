@@ -9,15 +9,16 @@ from typing import Annotated
 
 import typer
 
-from . import cli_stored, params, terminal
+from . import cli_stored, terminal
 from .base.errors import CnnprofError, VariantError
 from .base.files import try_writing
 from .base.spec import LARGEST
 from .cli_options import OutputsOption, RuntimeOption, console
+from .params import reading as params
+from .params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
+from .params.variant import VariantSpec
 from .project import Project, find_project
 from .records import FailureRecord
-from .settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
-from .variant import VariantSpec
 
 app = typer.Typer(
     no_args_is_help=True,

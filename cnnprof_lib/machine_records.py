@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base.spec import Spec
+from .params.settings import Runtime
 from .records import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
-from .settings import Runtime
 
 
 class PartRecord(Spec):

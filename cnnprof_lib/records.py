@@ -13,8 +13,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from .base.spec import Spec
-from .settings import Purpose, Runtime
-from .variant import VariantSpec
+from .params.settings import Purpose, Runtime
+from .params.variant import VariantSpec
 
 SCHEMA_VERSION: Final = 1
 """Version of record.json and ops.parquet; an older record is refused by name.

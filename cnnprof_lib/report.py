@@ -24,9 +24,9 @@ from .base.files import try_writing, write_atomically
 from .base.processes import how_it_ended, undisturbed
 from .base.stamps import new_run_id, utc_now
 from .base.stderr import stderr_aside
+from .params.settings import GENERATED, PresetSpec, RunRequest, Runtime
 from .project import Project
 from .records import FailureRecord, RunRecord
-from .settings import GENERATED, PresetSpec, RunRequest, Runtime
 
 OnStage = Callable[[float, str], None]
 

@@ -31,8 +31,8 @@ from .base.errors import StoreError
 from .base.files import PARTIAL, read_spec, sweep, write_atomically, writing
 from .base.spec import Spec
 from .machine_records import CheckRecord, ComparisonRecord, RooflineRecord
+from .params.settings import RUNTIMES, RunRequest, Runtime
 from .records import FailureRecord, RunRecord
-from .settings import RUNTIMES, RunRequest, Runtime
 from .training_records import TrainingRecord
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from rich.text import Text
 from .base import units
 from .base.errors import StoreError
 from .machine_records import ComparisonRecord, RooflineRecord
+from .params.settings import RecipeSpec
+from .params.variant import VariantSpec
 from .records import AccuracyRecord, FailureRecord, RunRecord
-from .settings import RecipeSpec
 from .store import Store
 from .training_records import HistoryRow, TrainingRecord
-from .variant import VariantSpec
 
 if TYPE_CHECKING:
     from typing import Self

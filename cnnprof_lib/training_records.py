@@ -6,9 +6,9 @@ from typing import Literal
 
 from .base import units
 from .base.spec import Spec
+from .params.settings import RecipeSpec
+from .params.variant import VariantSpec
 from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
-from .settings import RecipeSpec
-from .variant import VariantSpec
 
 
 class HistoryRow(Spec):

@@ -14,10 +14,10 @@ import pandas as pd
 from cnnprof_lib import machine_records, records, training_records
 from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.estimates import FEWEST
-from cnnprof_lib.params import load_recipe, load_variant
-from cnnprof_lib.settings import CHECK_ROUNDS, Runtime
+from cnnprof_lib.params.reading import load_recipe, load_variant
+from cnnprof_lib.params.settings import CHECK_ROUNDS, Runtime
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.store import Store
-from cnnprof_lib.variant import VariantSpec
 
 PARAMS = Path(__file__).parent.parent / "params"
 BATCH = 128

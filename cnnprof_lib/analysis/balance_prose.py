@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..base import units
-from ..settings import Runtime
+from ..params.settings import Runtime
 from ..thesis.claims import load_claims
 from .check import INDISTINCT, Resolution
 from .prose import code

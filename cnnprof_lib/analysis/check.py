@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..machine_records import CheckRecord, PairRecord, PartRecord
+from ..params.settings import CHECK_ROUNDS, Runtime
 from ..records import MAC_OPS, RunRecord
-from ..settings import CHECK_ROUNDS, Runtime
 from ..store import Store
 from .conditions import of_machine
 from .estimates import CONFIDENCE, Estimate, ratio_of_blocks

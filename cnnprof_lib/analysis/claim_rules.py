@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from ..base import units
-from ..layers import Conv
-from ..settings import Runtime
+from ..params.layers import Conv
+from ..params.settings import Runtime
+from ..params.variant import VariantSpec
 from ..thesis import PUBLISHED, published_table
 from ..thesis.claims import Claim
-from ..variant import VariantSpec
 from . import frames
 from .books import overhead
 from .estimates import Estimate

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..settings import Runtime
+from ..params.settings import Runtime
 from ..store import Store
 from ..thesis.claims import Claim, load_claims
 from ..training_records import TrainingRecord

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..layers import Conv
+from ..params.layers import Conv
+from ..params.variant import VariantSpec
 from ..thesis import PUBLISHED, published_table
-from ..variant import VariantSpec
 from . import frames, summary
 from .frames import Record
 from .summary import op_table

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from ..layers import Conv, Dense, Layer
+from ..params.costs import FLOAT32_BYTES
+from ..params.layers import Conv, Dense, Layer
+from ..params.variant import LayerCost, VariantSpec
 from ..thesis import BATCH_SIZE, FIGURE_OF_TABLE, OP_ABBREVIATIONS, PUBLISHED, QUEUE_EXAMPLES, published_table
-from ..traffic import FLOAT32_BYTES
-from ..variant import LayerCost, VariantSpec
 
 AS_PRINTED = "as printed"
 REASSIGNED = "reassigned"

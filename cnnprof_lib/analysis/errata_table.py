@@ -9,8 +9,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
+from ..params.variant import VariantSpec
 from ..thesis import FIGURE_OF_TABLE, PUBLISHED
-from ..variant import VariantSpec
 from .errata import REASSIGNED, either, errata, missing_bytes, witness
 from .styled import Column, styled
 

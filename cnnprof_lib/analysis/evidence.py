@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..base import units
+from ..params.settings import Runtime
 from ..records import RunRecord
-from ..settings import Runtime
 from ..training_records import TrainingRecord
 from . import frames
 from .check import Resolution

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from ..base.errors import StoreError
+from ..params.settings import RUNTIMES
 from ..records import FailureRecord, RunRecord
-from ..settings import RUNTIMES
 from ..store import Store
 from .pool import pooled
 

@@ -18,8 +18,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
 from ..base import units
+from ..params.variant import LayerCost, VariantSpec
 from ..records import RunRecord
-from ..variant import LayerCost, VariantSpec
 from . import hover, summary
 from .style import text_colour
 

@@ -17,8 +17,8 @@ from matplotlib.patheffects import withStroke
 
 from ..base import units
 from ..machine_records import RooflineRecord
+from ..params.costs import LayerTraffic, layer_traffic
 from ..records import RunRecord
-from ..traffic import LayerTraffic, layer_traffic
 from .style import SOURCE_STYLES, legend_below, log_ticks
 from .summary import layer_table
 

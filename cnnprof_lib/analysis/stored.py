@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..base.errors import StoreError
+from ..params.variant import VariantSpec
 from ..records import RunRecord
 from ..store import Store
-from ..variant import VariantSpec
 from . import diff, frames, summary
 from .check import Resolution, resolutions
 from .pool import pooled

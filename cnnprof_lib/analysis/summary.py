@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from ..params.costs import FLOAT32_BYTES
+from ..params.settings import Runtime
+from ..params.variant import LayerCost, VariantSpec
 from ..records import RunRecord
-from ..settings import Runtime
-from ..traffic import FLOAT32_BYTES
-from ..variant import LayerCost, VariantSpec
 from . import frames
 from .check import INDISTINCT, Resolution
 from .estimates import (

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from ..base.errors import TrainingError
 from ..base.processes import in_new_process
-from ..params import load_recipe, load_variant
+from ..params.reading import load_recipe, load_variant
+from ..params.settings import RunRequest
 from ..project import Project
-from ..settings import RunRequest
 from ..training_records import HistoryRow
 from . import runtime as runtimes
 

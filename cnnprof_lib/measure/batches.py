@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from ..settings import Augmentation, RecipeSpec
-from ..variant import InputSpec
+from ..params.settings import Augmentation, RecipeSpec
+from ..params.variant import InputSpec
 from .data import DataSet
 from .pixels import Pixels, standardize
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from ..base.errors import TrainingError
 from ..base.files import write_atomically, writing
-from ..settings import RecipeSpec
+from ..params.settings import RecipeSpec
+from ..params.variant import VariantSpec
 from ..training_records import HistoryRow
-from ..variant import VariantSpec
 
 
 @dataclass

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ..base.errors import MeasureError
+from ..params.variant import VariantSpec
 from ..records import AccuracyRecord
 from ..store import Store
-from ..variant import VariantSpec
 from . import model as models
 from . import weights
 from .data import DataSet

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..base.errors import DataError, StoreError, VariantError
+from ..params.variant import VariantSpec
 from ..store import Store
 from ..training_records import TrainingRecord
-from ..variant import VariantSpec
 from .official import CLASSES, class_positions
 from .sources import DataSet
 

@@ -10,8 +10,8 @@ from tensorflow.core.protobuf import config_pb2
 
 from ..base.errors import MeasureError
 from ..base.units import num_bytes
-from ..traffic import least_bytes
-from ..variant import VariantSpec
+from ..params.costs import least_bytes
+from ..params.variant import VariantSpec
 
 
 def require_memory(variant: VariantSpec, batch_size: int) -> None:

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from ..params.settings import GENERATED, Runtime
+from ..params.variant import InputSpec, VariantSpec
 from ..records import ImagesRecord, WeightsRecord
-from ..settings import GENERATED, Runtime
 from ..store import Store
-from ..variant import InputSpec, VariantSpec
 from . import data, model, pixels, weights
 from .fit import check_images
 from .graph import FrozenGraph, freeze

@@ -12,12 +12,12 @@ import pandas as pd
 
 from ..base.files import try_writing
 from ..base.stamps import utc_now
-from ..params import load_preset, load_variant
+from ..params.reading import load_preset, load_variant
+from ..params.settings import PresetSpec, RunRequest
+from ..params.variant import VariantSpec
 from ..project import Project
 from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
-from ..settings import PresetSpec, RunRequest
 from ..store import Store
-from ..variant import VariantSpec
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
 from .apart import train_first

@@ -21,9 +21,9 @@ from ..base.errors import MeasureError
 from ..base.files import try_writing
 from ..base.stamps import utc_now
 from ..machine_records import ComparisonRecord, OpShares
-from ..params import load_preset, load_variant
+from ..params.reading import load_preset, load_variant
+from ..params.settings import PresetSpec, Runtime
 from ..project import Project
-from ..settings import PresetSpec, Runtime
 from . import machine, ops
 from . import runtime as runtimes
 from .memory import require_memory

@@ -23,7 +23,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from ..base.errors import MeasureError
-from ..settings import Runtime
+from ..params.settings import Runtime
 from .executed import ExecutedGraph, trace_layers
 from .graph import FrozenGraph, as_thesis_graph
 

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from ..base.errors import TrainingError
 from ..base.files import try_writing, writing
 from ..base.stamps import utc_now
-from ..settings import RecipeSpec
+from ..params.settings import RecipeSpec
+from ..params.variant import VariantSpec
 from ..store import WEIGHTS, Store
 from ..training_records import HistoryRow, TrainingRecord
-from ..variant import VariantSpec
 from . import machine
 from . import model as models
 from .batches import Batch, training_batches

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from ..base.errors import MeasureError
+from ..params.variant import VariantSpec
 from ..records import WeightsRecord
 from ..store import Store
-from ..variant import VariantSpec
 
 INITIAL_BIAS_STDDEV = 0.01
 

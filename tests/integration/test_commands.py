@@ -22,10 +22,10 @@ from cnnprof_lib.base.errors import DataError, TrainingError
 from cnnprof_lib.base.processes import STOPPED
 from cnnprof_lib.measure import apart, data, fit
 from cnnprof_lib.measure.official import CLASSES
-from cnnprof_lib.params import load_recipe, load_variant
+from cnnprof_lib.params.reading import load_recipe, load_variant
+from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import RunRecord
-from cnnprof_lib.settings import RunRequest
 from cnnprof_lib.store import Store
 
 ROOT = Path(__file__).parents[2]

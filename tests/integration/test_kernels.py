@@ -13,9 +13,9 @@ import nbformat
 import pytest
 
 from cnnprof_lib import report
+from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.project import find_project
 from cnnprof_lib.records import FailureRecord
-from cnnprof_lib.settings import RunRequest
 
 KILLED = "The kernel was killed (SIGKILL): by somebody, or because the machine ran out of memory."
 DEATHS = {

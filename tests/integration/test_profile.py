@@ -13,9 +13,9 @@ from cnnprof_lib.analysis.check import resolution
 from cnnprof_lib.base import units
 from cnnprof_lib.measure import check, graph, model, ops, pixels, session, weights
 from cnnprof_lib.measure import runtime as runtimes
-from cnnprof_lib.params import load_preset, load_variant
+from cnnprof_lib.params.reading import load_preset, load_variant
+from cnnprof_lib.params.settings import GENERATED, Runtime
 from cnnprof_lib.project import Project
-from cnnprof_lib.settings import GENERATED, Runtime
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3

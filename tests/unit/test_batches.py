@@ -9,9 +9,9 @@ import pytest
 
 from cnnprof_lib.measure import batches, pixels
 from cnnprof_lib.measure.data import DataSet
-from cnnprof_lib.params import load_recipe
-from cnnprof_lib.settings import Augmentation
-from cnnprof_lib.variant import InputSpec
+from cnnprof_lib.params.reading import load_recipe
+from cnnprof_lib.params.settings import Augmentation
+from cnnprof_lib.params.variant import InputSpec
 
 PARAMS = Path(__file__).parents[2] / "params"
 SIZE = InputSpec(height=24, width=20, channels=3)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from cnnprof_lib.analysis import choice, summary
-from cnnprof_lib.settings import RUNTIMES
+from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.store import Store
 from tests.builders import make_failure, make_record, make_training
 

@@ -25,12 +25,12 @@ from cnnprof_lib.export import pdf
 from cnnprof_lib.measure import data, evaluate, train
 from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.measure.official import CLASSES
+from cnnprof_lib.params.settings import RUNTIMES, RunRequest
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.project import Project
 from cnnprof_lib.records import RunRecord
-from cnnprof_lib.settings import RUNTIMES, RunRequest
 from cnnprof_lib.store import Store
 from cnnprof_lib.training_records import TrainingRecord
-from cnnprof_lib.variant import VariantSpec
 from tests.builders import (
     RUN_ID,
     Node,

@@ -21,9 +21,9 @@ from cnnprof_lib.analysis.errata import (
     witness,
 )
 from cnnprof_lib.measure.session import queue_capacity
-from cnnprof_lib.params import load_variant
+from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, published_table
-from cnnprof_lib.variant import VariantSpec
 from tests.builders import PARAMS
 
 VARIANTS = {name: load_variant(name, PARAMS) for name in PUBLISHED}

@@ -13,8 +13,8 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from cnnprof_lib.measure import graph, model, ops, weights
 from cnnprof_lib.measure.executed import ExecutedGraph, trace_layers
 from cnnprof_lib.measure.session import NetworkSession
-from cnnprof_lib.settings import Runtime
-from cnnprof_lib.variant import VariantSpec
+from cnnprof_lib.params.settings import Runtime
+from cnnprof_lib.params.variant import VariantSpec
 
 RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
 OUTSIDE = {

@@ -14,7 +14,7 @@ from cnnprof_lib.base.errors import CnnprofError
 from cnnprof_lib.measure import fit, run
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.measure.sources import DataSet
-from cnnprof_lib.params import load_variant
+from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.store import Store
 from tests.builders import PARAMS, make_training
 

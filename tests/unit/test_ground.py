@@ -193,7 +193,7 @@ def test_modules_are_found():
     for package in ("analysis", "measure"):
         assert len(modules_below(package)) > 1, f"cnnprof_lib/{package} holds no module"
     assert modules_below("thesis")
-    assert own_imports("cnnprof_lib.params") >= {"cnnprof_lib.base.errors", "cnnprof_lib.variant"}
+    assert own_imports("cnnprof_lib.params.reading") >= {"cnnprof_lib.base.errors", "cnnprof_lib.params.variant"}
 
 
 def test_the_package_itself_imports_nothing_of_ours():

@@ -7,8 +7,8 @@ import itertools
 import pytest
 from pydantic import TypeAdapter
 
-from cnnprof_lib.layers import AnyLayer, Layer, Shape
-from cnnprof_lib.params import load_variant
+from cnnprof_lib.params.layers import AnyLayer, Layer, Shape
+from cnnprof_lib.params.reading import load_variant
 from tests.builders import PARAMS
 
 

@@ -12,12 +12,12 @@ import pytest
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import evaluate, memory, model, run, train
 from cnnprof_lib.measure.data import DataSet
-from cnnprof_lib.params import load_recipe, load_variant
+from cnnprof_lib.params.costs import least_bytes
+from cnnprof_lib.params.reading import load_recipe, load_variant
+from cnnprof_lib.params.settings import RunRequest
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.project import Project
-from cnnprof_lib.settings import RunRequest
 from cnnprof_lib.store import Store
-from cnnprof_lib.traffic import least_bytes
-from cnnprof_lib.variant import VariantSpec
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params"

@@ -14,10 +14,10 @@ import tensorflow as tf
 from cnnprof_lib.base.errors import CnnprofError, MeasureError
 from cnnprof_lib.measure import graph, model, session, weights
 from cnnprof_lib.measure.session import NetworkSession, queue_capacity
-from cnnprof_lib.params import load_variant, load_variants
-from cnnprof_lib.settings import Runtime
+from cnnprof_lib.params.reading import load_variant, load_variants
+from cnnprof_lib.params.settings import Runtime
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.store import Store
-from cnnprof_lib.variant import VariantSpec
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH = 4

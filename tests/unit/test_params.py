@@ -11,7 +11,7 @@ import pytest
 from pydantic_core._pydantic_core import list_all_errors
 
 from cnnprof_lib.base.errors import VariantError
-from cnnprof_lib.params import in_words, load_preset, load_recipe, load_variant, load_variants
+from cnnprof_lib.params.reading import in_words, load_preset, load_recipe, load_variant, load_variants
 
 PARAMS = Path(__file__).parents[2] / "params"
 PUBLISHED = {

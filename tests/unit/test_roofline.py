@@ -24,8 +24,8 @@ from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
 from cnnprof_lib.measure.latency import Clock
-from cnnprof_lib.traffic import LayerTraffic, layer_traffic
-from cnnprof_lib.variant import VariantSpec
+from cnnprof_lib.params.costs import LayerTraffic, layer_traffic
+from cnnprof_lib.params.variant import VariantSpec
 from tests.builders import Node, make_machine, make_ops, make_record, make_roofline
 
 

@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 
 from cnnprof_lib.analysis import frames, style
 from cnnprof_lib.analysis.side_by_side import side_by_side
-from cnnprof_lib.settings import Runtime
+from cnnprof_lib.params.settings import Runtime
 from tests.builders import Node, make_ops, make_record
 
 BEFORE = (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnprof_lib.base.errors import VariantError
-from cnnprof_lib.strict_yaml import read_yaml
+from cnnprof_lib.params.strict_yaml import read_yaml
 
 VALUES = {
     "1e-4": 0.0001,  # text to PyYAML

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnprof_lib.analysis import compare, estimates, summary
-from cnnprof_lib.params import load_variant
+from cnnprof_lib.params.reading import load_variant
 from tests.builders import (
     PARAMS,
     Node,

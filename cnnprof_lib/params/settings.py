@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
+from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
 
 Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]

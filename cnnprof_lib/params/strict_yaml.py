@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from .base.errors import VariantError, received
+from ..base.errors import VariantError, received
 
 _MOST_BYTES = 1_000_000
 _MOST_VALUES = 100_000

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .base.spec import PositiveInt, Spec
+from ..base.spec import PositiveInt, Spec
 from .layers import AnyLayer, Layer, Shape, ShapeError
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from .base.errors import VariantError, received
-from .base.spec import Spec
+from ..base.errors import VariantError, received
+from ..base.spec import Spec
 from .settings import PresetSpec, RecipeSpec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base.spec import Fraction, NonNegativeFloat, PositiveInt, Spec
+from ..base.spec import Fraction, NonNegativeFloat, PositiveInt, Spec
 
 Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]

@@ -1,0 +1,1 @@
+"""What params/ holds: layers, variants, recipes and presets, read and costed without TensorFlow."""
