@@ -41,7 +41,7 @@ def measure(variant_name: str, runtime: runtimes.Runtime, rounds: int) -> list[t
     from cnnprof_lib.measure.latency import time_blocks
     from cnnprof_lib.measure.prepare import prepare_images, prepare_network
     from cnnprof_lib.params.reading import load_variant
-    from cnnprof_lib.project import find_project
+    from cnnprof_lib.records.project import find_project
 
     project = find_project()
     variant = load_variant(variant_name, project.params)

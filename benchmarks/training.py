@@ -40,7 +40,7 @@ def main() -> None:
     runtimes.load_tensorflow()
     from cnnprof_lib.measure.data import load
     from cnnprof_lib.params.reading import load_recipe
-    from cnnprof_lib.project import find_project
+    from cnnprof_lib.records.project import find_project
 
     recipe = load_recipe(arguments.recipe, find_project().params)
     images = load(arguments.data)
@@ -53,7 +53,7 @@ def measure(name: str, recipe: Any, images: Any, rounds: int, steps: int) -> Non
     """Times all kinds of training of one variant, in turns, and prints a line for each."""
     from cnnprof_lib.analysis.estimates import median_of_blocks, ratio_of_blocks
     from cnnprof_lib.params.reading import load_variant
-    from cnnprof_lib.project import find_project
+    from cnnprof_lib.records.project import find_project
 
     variant = load_variant(name, find_project().params)
     waits: list[float] = []

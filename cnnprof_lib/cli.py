@@ -17,8 +17,8 @@ from .cli_options import OutputsOption, RuntimeOption, console
 from .params import reading as params
 from .params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
 from .params.variant import VariantSpec
-from .project import Project, find_project
-from .records import FailureRecord
+from .records.project import Project, find_project
+from .records.run import FailureRecord
 
 app = typer.Typer(
     no_args_is_help=True,

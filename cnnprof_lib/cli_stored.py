@@ -9,7 +9,7 @@ import typer
 
 from . import terminal
 from .cli_options import BatchSizeOption, JsonOption, OutputsOption, RuntimeOption, ThreadsOption, console
-from .project import Project, find_project
+from .records.project import Project, find_project
 
 app = typer.Typer()
 

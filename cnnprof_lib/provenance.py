@@ -12,9 +12,9 @@ from .base.errors import CnnprofError, ReportError
 from .base.files import read_spec, write_atomically
 from .base.spec import Spec
 from .base.stamps import utc_now
-from .project import Project
-from .records import RunRecord
-from .store import Store
+from .records.project import Project
+from .records.run import RunRecord
+from .records.store import Store
 
 RECORD = "report.json"
 LOCK = "requirements.lock"

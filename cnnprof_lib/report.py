@@ -25,8 +25,8 @@ from .base.processes import how_it_ended, undisturbed
 from .base.stamps import new_run_id, utc_now
 from .base.stderr import stderr_aside
 from .params.settings import GENERATED, PresetSpec, RunRequest, Runtime
-from .project import Project
-from .records import FailureRecord, RunRecord
+from .records.project import Project
+from .records.run import FailureRecord, RunRecord
 
 OnStage = Callable[[float, str], None]
 

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from .base import units
 from .base.errors import StoreError
-from .machine_records import ComparisonRecord, RooflineRecord
 from .params.settings import RecipeSpec
 from .params.variant import VariantSpec
-from .records import AccuracyRecord, FailureRecord, RunRecord
-from .store import Store
-from .training_records import HistoryRow, TrainingRecord
+from .records.machine import ComparisonRecord, RooflineRecord
+from .records.run import AccuracyRecord, FailureRecord, RunRecord
+from .records.store import Store
+from .records.training import HistoryRow, TrainingRecord
 
 if TYPE_CHECKING:
     from typing import Self

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnprof_lib import machine_records, records, training_records
 from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.estimates import FEWEST
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import CHECK_ROUNDS, Runtime
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.store import Store
+from cnnprof_lib.records import machine as machine_records
+from cnnprof_lib.records import run as records
+from cnnprof_lib.records import training as training_records
+from cnnprof_lib.records.store import Store
 
 PARAMS = Path(__file__).parent.parent / "params"
 BATCH = 128

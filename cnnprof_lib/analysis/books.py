@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..machine_records import ComparisonRecord
 from ..params.costs import FLOAT32_BYTES
 from ..params.settings import Runtime
-from ..records import RunRecord
+from ..records.machine import ComparisonRecord
+from ..records.run import RunRecord
 from .check import Resolution
 from .conditions import of_machine
 from .summary import latency, profiled_over_plain, ratio_to_baseline, unattributed_share

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..params.settings import CHECK_ROUNDS, Runtime
-from ..records import MAC_OPS, RunRecord
-from ..store import Store
+from ..records.machine import CheckRecord, PairRecord, PartRecord
+from ..records.run import MAC_OPS, RunRecord
+from ..records.store import Store
 from .conditions import of_machine
 from .estimates import CONFIDENCE, Estimate, ratio_of_blocks
 

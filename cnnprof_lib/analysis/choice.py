@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ..base.errors import StoreError
-from ..records import RunRecord
-from ..store import Store
+from ..records.run import RunRecord
+from ..records.store import Store
 from .estimates import CONFIDENCE, Estimate
 from .style import SOURCE_STYLES, label_points, legend_below, log_ticks
 

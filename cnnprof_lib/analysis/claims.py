@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..params.settings import Runtime
-from ..store import Store
+from ..records.store import Store
+from ..records.training import TrainingRecord
 from ..thesis.claims import Claim, load_claims
-from ..training_records import TrainingRecord
 from . import check, choice, frames, recipes, training_rules
 from . import claim_rules as rules
 from .check import Resolution

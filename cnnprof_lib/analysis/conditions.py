@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..records import MachineRecord, RunRecord
+from ..records.run import MachineRecord, RunRecord
 from . import frames
 from .frames import Record
 

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..base.errors import MeasureError
-from ..records import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
+from ..records.run import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
 from .check import Resolution
 from .conditions import unlike
 from .estimates import Blocks, are_units, block_medians, bootstrap, by_unit, ends, unit_of_block

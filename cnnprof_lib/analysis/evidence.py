@@ -12,8 +12,8 @@ import pandas as pd
 
 from ..base import units
 from ..params.settings import Runtime
-from ..records import RunRecord
-from ..training_records import TrainingRecord
+from ..records.run import RunRecord
+from ..records.training import TrainingRecord
 from . import frames
 from .check import Resolution
 from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block

@@ -13,8 +13,8 @@ import pandas as pd
 
 from ..base.errors import StoreError
 from ..params.settings import RUNTIMES
-from ..records import FailureRecord, RunRecord
-from ..store import Store
+from ..records.run import FailureRecord, RunRecord
+from ..records.store import Store
 from .pool import pooled
 
 Record = RunRecord | FailureRecord

@@ -19,7 +19,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ..base import units
 from ..params.variant import LayerCost, VariantSpec
-from ..records import RunRecord
+from ..records.run import RunRecord
 from . import hover, summary
 from .style import text_colour
 

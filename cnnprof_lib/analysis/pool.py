@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from ..records import LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
+from ..records.run import LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 
 
 def pooled(runs: Sequence[RunRecord]) -> RunRecord:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 
 from ..base import units
-from ..records import FailureRecord, RunRecord
+from ..records.run import FailureRecord, RunRecord
 from ..thesis import CITATION, PUBLISHED, published_table
 from . import frames, summary, tables
 from .conditions import differences

@@ -13,9 +13,9 @@ from scipy import stats
 
 from ..base import units
 from ..base.errors import StoreError
-from ..store import Store
+from ..records.store import Store
+from ..records.training import TrainingRecord
 from ..thesis import PUBLISHED
-from ..training_records import TrainingRecord
 from .choice import right_on_the_same_images
 from .estimates import CONFIDENCE
 from .styled import Column, interval_texts, styled

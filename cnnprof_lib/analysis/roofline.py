@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from ..base import units
-from ..machine_records import RooflineRecord
 from ..params.costs import LayerTraffic, layer_traffic
-from ..records import RunRecord
+from ..records.machine import RooflineRecord
+from ..records.run import RunRecord
 from .style import SOURCE_STYLES, legend_below, log_ticks
 from .summary import layer_table
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..machine_records import RooflineRecord
-from ..records import RunRecord
+from ..records.machine import RooflineRecord
+from ..records.run import RunRecord
 from .frames import in_order
 from .summary import latency
 

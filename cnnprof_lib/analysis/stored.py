@@ -9,8 +9,8 @@ import pandas as pd
 
 from ..base.errors import StoreError
 from ..params.variant import VariantSpec
-from ..records import RunRecord
-from ..store import Store
+from ..records.run import RunRecord
+from ..records.store import Store
 from . import diff, frames, summary
 from .check import Resolution, resolutions
 from .pool import pooled

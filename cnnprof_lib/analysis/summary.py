@@ -16,7 +16,7 @@ import pandas as pd
 from ..params.costs import FLOAT32_BYTES
 from ..params.settings import Runtime
 from ..params.variant import LayerCost, VariantSpec
-from ..records import RunRecord
+from ..records.run import RunRecord
 from . import frames
 from .check import INDISTINCT, Resolution
 from .estimates import (

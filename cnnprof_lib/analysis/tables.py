@@ -13,7 +13,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
-from ..records import RunRecord
+from ..records.run import RunRecord
 from ..thesis import PUBLISHED, published_table
 from . import frames, summary
 from .check import INDISTINCT

@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from ..base import units
-from ..training_records import TrainingRecord
+from ..records.training import TrainingRecord
 from .choice import BASELINE
 from .compare import THESIS
 from .estimates import Estimate, proportion

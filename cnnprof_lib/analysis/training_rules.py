@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..records.training import TrainingRecord
 from ..thesis.claims import Claim, Number, load_claims
-from ..training_records import TrainingRecord
 from . import choice
 from .claim_rules import STRIDES, sized
 from .estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..base.units import percent, seconds
-from ..records import BUSY_PERCENT, RunRecord
+from ..records.run import BUSY_PERCENT, RunRecord
 from .estimates import median_of_blocks, process_spread, spread
 
 LARGE_SPREAD = 0.10

@@ -8,8 +8,8 @@ from ..base.errors import TrainingError
 from ..base.processes import in_new_process
 from ..params.reading import load_recipe, load_variant
 from ..params.settings import RunRequest
-from ..project import Project
-from ..training_records import HistoryRow
+from ..records.project import Project
+from ..records.training import HistoryRow
 from . import runtime as runtimes
 
 OnText = Callable[[str], None]

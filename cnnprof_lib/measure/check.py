@@ -8,10 +8,10 @@ import numpy as np
 
 from ..base.files import try_writing
 from ..base.stamps import utc_now
-from ..machine_records import CheckRecord, PairRecord, PartRecord
 from ..params.reading import load_preset, load_variant
 from ..params.settings import PresetSpec, Runtime
-from ..project import Project
+from ..records.machine import CheckRecord, PairRecord, PartRecord
+from ..records.project import Project
 from . import machine, ops
 from . import runtime as runtimes
 from .latency import TimedStep, time_blocks

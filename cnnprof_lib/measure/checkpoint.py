@@ -18,7 +18,7 @@ from ..base.errors import TrainingError
 from ..base.files import write_atomically, writing
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from ..training_records import HistoryRow
+from ..records.training import HistoryRow
 
 
 @dataclass

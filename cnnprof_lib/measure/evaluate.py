@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from ..base.errors import MeasureError
 from ..params.variant import VariantSpec
-from ..records import AccuracyRecord
-from ..store import Store
+from ..records.run import AccuracyRecord
+from ..records.store import Store
 from . import model as models
 from . import weights
 from .data import DataSet

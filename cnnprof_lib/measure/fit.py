@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..base.errors import DataError, StoreError, VariantError
 from ..params.variant import VariantSpec
-from ..store import Store
-from ..training_records import TrainingRecord
+from ..records.store import Store
+from ..records.training import TrainingRecord
 from .official import CLASSES, class_positions
 from .sources import DataSet
 

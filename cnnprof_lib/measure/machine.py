@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from ..records import LoadRecord, MachineRecord
+from ..records.run import LoadRecord, MachineRecord
 
 _VECTORS = {"amx_tile": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 """Instruction sets with kernels of their own in oneDNN, by their flag in Linux; who has one has those after it.

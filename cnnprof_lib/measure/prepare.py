@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ..params.settings import GENERATED, Runtime
 from ..params.variant import InputSpec, VariantSpec
-from ..records import ImagesRecord, WeightsRecord
-from ..store import Store
+from ..records.run import ImagesRecord, WeightsRecord
+from ..records.store import Store
 from . import data, model, pixels, weights
 from .fit import check_images
 from .graph import FrozenGraph, freeze

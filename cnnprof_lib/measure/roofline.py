@@ -23,8 +23,8 @@ from ..base.errors import MeasureError, StoreError
 from ..base.files import write_atomically
 from ..base.processes import in_new_process
 from ..base.stamps import utc_now
-from ..machine_records import RooflineRecord
-from ..records import MachineRecord
+from ..records.machine import RooflineRecord
+from ..records.run import MachineRecord
 from . import machine, runtime
 from .latency import Clock
 

@@ -15,9 +15,17 @@ from ..base.stamps import utc_now
 from ..params.reading import load_preset, load_variant
 from ..params.settings import PresetSpec, RunRequest
 from ..params.variant import VariantSpec
-from ..project import Project
-from ..records import AccuracyRecord, LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
-from ..store import Store
+from ..records.project import Project
+from ..records.run import (
+    AccuracyRecord,
+    LatencyRecord,
+    LoadRecord,
+    MemoryRecord,
+    OpRecord,
+    RunRecord,
+    UnattributedRecord,
+)
+from ..records.store import Store
 from . import machine, memory, ops, timeline
 from . import runtime as runtimes
 from .apart import train_first

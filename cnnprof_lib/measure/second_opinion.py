@@ -20,10 +20,10 @@ import tensorflow as tf
 from ..base.errors import MeasureError
 from ..base.files import try_writing
 from ..base.stamps import utc_now
-from ..machine_records import ComparisonRecord, OpShares
 from ..params.reading import load_preset, load_variant
 from ..params.settings import PresetSpec, Runtime
-from ..project import Project
+from ..records.machine import ComparisonRecord, OpShares
+from ..records.project import Project
 from . import machine, ops
 from . import runtime as runtimes
 from .memory import require_memory

@@ -11,7 +11,7 @@ from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event
 
 from ..base.files import writing
-from ..training_records import HistoryRow
+from ..records.training import HistoryRow
 
 
 class EventsFile:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..base.errors import MeasureError
-from ..records import UnattributedRecord
+from ..records.run import UnattributedRecord
 
 _PROCESS = 1
 _STEP_LANE = 0

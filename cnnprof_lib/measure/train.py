@@ -22,8 +22,8 @@ from ..base.files import try_writing, writing
 from ..base.stamps import utc_now
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from ..store import WEIGHTS, Store
-from ..training_records import HistoryRow, TrainingRecord
+from ..records.store import WEIGHTS, Store
+from ..records.training import HistoryRow, TrainingRecord
 from . import machine
 from . import model as models
 from .batches import Batch, training_batches

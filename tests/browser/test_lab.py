@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_record, write_run
 
 ROOT = Path(__file__).parents[2]

@@ -24,9 +24,9 @@ from cnnprof_lib.measure import apart, data, fit
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import RunRequest
-from cnnprof_lib.project import find_project
-from cnnprof_lib.records import RunRecord
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.project import find_project
+from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.records.store import Store
 
 ROOT = Path(__file__).parents[2]
 REAL_IMAGES = os.environ.get("CNNPROF_DATA", "")

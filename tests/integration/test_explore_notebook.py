@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]

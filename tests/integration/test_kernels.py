@@ -14,8 +14,8 @@ import pytest
 
 from cnnprof_lib import report
 from cnnprof_lib.params.settings import RunRequest
-from cnnprof_lib.project import find_project
-from cnnprof_lib.records import FailureRecord
+from cnnprof_lib.records.project import find_project
+from cnnprof_lib.records.run import FailureRecord
 
 KILLED = "The kernel was killed (SIGKILL): by somebody, or because the machine ran out of memory."
 DEATHS = {
@@ -74,7 +74,7 @@ def test_a_notebook_runs_where_the_command_was_called(project: Path, monkeypatch
 
 def test_by_hand_a_notebook_finds_its_project_from_its_own_folder(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    code = "from cnnprof_lib.project import find_project; print(find_project().params)"
+    code = "from cnnprof_lib.records.project import find_project; print(find_project().params)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=root / "notebooks", env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True, text=True,

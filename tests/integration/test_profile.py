@@ -15,7 +15,7 @@ from cnnprof_lib.measure import check, graph, model, ops, pixels, session, weigh
 from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.params.reading import load_preset, load_variant
 from cnnprof_lib.params.settings import GENERATED, Runtime
-from cnnprof_lib.project import Project
+from cnnprof_lib.records.project import Project
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3

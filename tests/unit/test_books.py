@@ -7,8 +7,8 @@ import pytest
 
 from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
 from cnnprof_lib.analysis.scaling import scaling_table
-from cnnprof_lib.machine_records import ComparisonRecord, OpShares
-from cnnprof_lib.records import RunRecord
+from cnnprof_lib.records.machine import ComparisonRecord, OpShares
+from cnnprof_lib.records.run import RunRecord
 from tests.builders import Node, make_failure, make_machine, make_record, make_resolution, make_roofline
 
 NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))

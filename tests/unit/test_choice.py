@@ -13,7 +13,7 @@ from scipy import stats
 
 from cnnprof_lib.analysis import choice, summary
 from cnnprof_lib.params.settings import RUNTIMES
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_record, make_training
 
 IMAGES = 10_000

@@ -15,10 +15,10 @@ from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REP
 from cnnprof_lib.analysis.frames import Record
 from cnnprof_lib.analysis.training_rules import published_step_s
 from cnnprof_lib.params.settings import RUNTIMES, Runtime
-from cnnprof_lib.records import RunRecord
+from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, published_table
 from cnnprof_lib.thesis.claims import load_claims
-from cnnprof_lib.training_records import TrainingRecord
 from tests.builders import (
     Node,
     make_accuracy,

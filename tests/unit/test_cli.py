@@ -27,10 +27,10 @@ from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.params.settings import RUNTIMES, RunRequest
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.project import Project
-from cnnprof_lib.records import RunRecord
-from cnnprof_lib.store import Store
-from cnnprof_lib.training_records import TrainingRecord
+from cnnprof_lib.records.project import Project
+from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
     RUN_ID,
     Node,

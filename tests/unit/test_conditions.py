@@ -6,7 +6,7 @@ import pytest
 
 from cnnprof_lib.analysis import conditions
 from cnnprof_lib.analysis.warnings import warnings
-from cnnprof_lib.records import LoadRecord, RunRecord
+from cnnprof_lib.records.run import LoadRecord, RunRecord
 from tests.builders import make_failure, make_load, make_machine, make_record
 
 

@@ -17,7 +17,7 @@ from cnnprof_lib.analysis import diff
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.records import RunRecord
+from cnnprof_lib.records.run import RunRecord
 from tests.builders import Node, make_machine, make_ops, make_record, make_resolution, make_unattributed
 
 Run = tuple[RunRecord, pd.DataFrame]

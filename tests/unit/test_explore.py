@@ -19,7 +19,7 @@ from cnnprof_lib.analysis import style
 from cnnprof_lib.analysis.stored import StoredRuns
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.calls import Call
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
 RUN_ID = "20261124T000000Z-0000"

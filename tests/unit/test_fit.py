@@ -15,7 +15,7 @@ from cnnprof_lib.measure import fit, run
 from cnnprof_lib.measure.official import CLASSES
 from cnnprof_lib.measure.sources import DataSet
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import PARAMS, make_training
 
 SMOKE = load_variant("smoke", PARAMS)

@@ -9,7 +9,7 @@ import pytest
 
 from cnnprof_lib.analysis import frames
 from cnnprof_lib.base.errors import StoreError
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import RUN_ID, Node, make_accuracy, make_failure, make_ops, make_record, write_run
 
 NODES = (

@@ -32,7 +32,7 @@ from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.side_by_side import side_by_side
 from cnnprof_lib.analysis.waterfall import waterfall
 from cnnprof_lib.params.settings import RUNTIMES
-from cnnprof_lib.records import RunRecord
+from cnnprof_lib.records.run import RunRecord
 from tests.builders import make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
 
 VARIANTS = ("baseline", "filters32", "stride2", "stride3", "stride5", "pool-large", "stride2-filters32")

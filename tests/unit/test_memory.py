@@ -16,8 +16,8 @@ from cnnprof_lib.params.costs import least_bytes
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.project import Project
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.project import Project
+from cnnprof_lib.records.store import Store
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params"

@@ -17,7 +17,7 @@ from cnnprof_lib.measure.session import NetworkSession, queue_capacity
 from cnnprof_lib.params.reading import load_variant, load_variants
 from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames, pool
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_load, make_ops, make_record
 
 SERIES = "20261124T000000Z-0000"

@@ -10,7 +10,7 @@ import pytest
 
 from cnnprof_lib import provenance
 from cnnprof_lib.base.errors import ReportError
-from cnnprof_lib.project import Project
+from cnnprof_lib.records.project import Project
 from tests.builders import make_check, make_failure, make_record, write_run
 
 RUN_ID = "20261124T000000Z-0000"

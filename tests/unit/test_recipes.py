@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.analysis import recipes
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_thesis_training
 
 IMAGES = 10_000

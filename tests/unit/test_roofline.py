@@ -21,11 +21,11 @@ from matplotlib.axes import Axes
 from cnnprof_lib.analysis import balance_tables
 from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.machine_records import RooflineRecord
 from cnnprof_lib.measure import roofline
 from cnnprof_lib.measure.latency import Clock
 from cnnprof_lib.params.costs import LayerTraffic, layer_traffic
 from cnnprof_lib.params.variant import VariantSpec
+from cnnprof_lib.records.machine import RooflineRecord
 from tests.builders import Node, make_machine, make_ops, make_record, make_roofline
 
 

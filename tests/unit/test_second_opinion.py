@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.machine_records import ComparisonRecord, OpShares
 from cnnprof_lib.measure import second_opinion
-from cnnprof_lib.project import Project
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.machine import ComparisonRecord, OpShares
+from cnnprof_lib.records.project import Project
+from cnnprof_lib.records.store import Store
 from tests.builders import make_machine
 
 ROOT = Path(__file__).parents[2]

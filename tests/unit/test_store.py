@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.base.files import write_atomically
-from cnnprof_lib.records import LatencyRecord
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.run import LatencyRecord
+from cnnprof_lib.records.store import Store
 from tests.builders import (
     RUN_ID,
     make_check,

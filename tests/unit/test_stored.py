@@ -10,7 +10,7 @@ import pytest
 from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.analysis.stored import RunKey, StoredRuns
 from cnnprof_lib.base.errors import StoreError
-from cnnprof_lib.store import Store
+from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_ops, make_record, write_run
 
 OLD, NEW = "20261124T000000Z-0000", "20261125T000000Z-0000"

@@ -8,7 +8,7 @@ import pytest
 
 from cnnprof_lib.analysis import balance_tables, books, frames, prose, styled, summary, tables
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.records import ImagesRecord
+from cnnprof_lib.records.run import ImagesRecord
 from cnnprof_lib.thesis import published_table
 from tests.builders import (
     PARAMS,

@@ -13,7 +13,7 @@ import pytest
 
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import timeline
-from cnnprof_lib.records import UnattributedRecord
+from cnnprof_lib.records.run import UnattributedRecord
 from tests.builders import make_ops, make_record
 
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"

@@ -24,8 +24,8 @@ from cnnprof_lib.measure.data import DataSet
 from cnnprof_lib.measure.tensorboard import EventsFile
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
-from cnnprof_lib.store import Store
-from cnnprof_lib.training_records import HistoryRow
+from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.training import HistoryRow
 from tests.builders import make_thesis_training
 
 PARAMS = Path(__file__).parents[2] / "params"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import units
-from .base.spec import Spec
-from .params.settings import RecipeSpec
-from .params.variant import VariantSpec
-from .records import SCHEMA_VERSION, AccuracyRecord, MachineRecord
+from ..base import units
+from ..base.spec import Spec
+from ..params.settings import RecipeSpec
+from ..params.variant import VariantSpec
+from .run import SCHEMA_VERSION, AccuracyRecord, MachineRecord
 
 
 class HistoryRow(Spec):

@@ -27,13 +27,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from .base.errors import StoreError
-from .base.files import PARTIAL, read_spec, sweep, write_atomically, writing
-from .base.spec import Spec
-from .machine_records import CheckRecord, ComparisonRecord, RooflineRecord
-from .params.settings import RUNTIMES, RunRequest, Runtime
-from .records import FailureRecord, RunRecord
-from .training_records import TrainingRecord
+from ..base.errors import StoreError
+from ..base.files import PARTIAL, read_spec, sweep, write_atomically, writing
+from ..base.spec import Spec
+from ..params.settings import RUNTIMES, RunRequest, Runtime
+from .machine import CheckRecord, ComparisonRecord, RooflineRecord
+from .run import FailureRecord, RunRecord
+from .training import TrainingRecord
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base.spec import Spec
-from .params.settings import Runtime
-from .records import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
+from ..base.spec import Spec
+from ..params.settings import Runtime
+from .run import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
 
 
 class PartRecord(Spec):

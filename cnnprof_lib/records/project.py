@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base.errors import CnnprofError
+from ..base.errors import CnnprofError
 from .store import Store
 
 

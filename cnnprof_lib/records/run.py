@@ -12,9 +12,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from .base.spec import Spec
-from .params.settings import Purpose, Runtime
-from .params.variant import VariantSpec
+from ..base.spec import Spec
+from ..params.settings import Purpose, Runtime
+from ..params.variant import VariantSpec
 
 SCHEMA_VERSION: Final = 1
 """Version of record.json and ops.parquet; an older record is refused by name.

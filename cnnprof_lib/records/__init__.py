@@ -1,0 +1,1 @@
+"""What is stored under outputs/: runs, checks of the machine, trainings, and the only module that knows the paths."""
