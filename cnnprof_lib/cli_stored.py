@@ -105,7 +105,7 @@ def report(
 def write_report(project: Project) -> None:
     """Writes the report and says where it is."""
     from . import report as driver
-    from .export import pdf
+    from .page import pdf
 
     for path in driver.render(project):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)

@@ -169,7 +169,7 @@ def export(executed: Path) -> list[Path]:
     """
     import nbformat
 
-    from .export import html, pdf
+    from .page import html, pdf
 
     notebook = nbformat.read(executed, as_version=4)
     soup, figures, _ = html.PageExporter().document(notebook, {"metadata": {"name": executed.stem}})

@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
-from .styled import Column, interval_texts, styled
+from ..page.table import Column, interval_texts, styled
 
 
 def _percent1(share: float) -> str:

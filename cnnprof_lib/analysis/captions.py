@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from . import hover
+from ..page import hover
 
 CAPTIONS = {
     "choice": (

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from ..page.table import MISSING, Column, styled
 from .claims import EXPLANATION
-from .styled import MISSING, Column, styled
 
 WIDTH = 120
 

@@ -9,10 +9,10 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
+from ..page.table import Column, styled
 from ..params.variant import VariantSpec
 from ..thesis import FIGURE_OF_TABLE, PUBLISHED
 from .errata import REASSIGNED, either, errata, missing_bytes, witness
-from .styled import Column, styled
 
 _ROWS = {
     "table": Column("table"),

@@ -18,9 +18,10 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
 from ..base import units
+from ..page import hover
 from ..params.variant import LayerCost, VariantSpec
 from ..records.run import RunRecord
-from . import hover, summary
+from . import summary
 from .style import text_colour
 
 COLOURS = "YlOrRd"

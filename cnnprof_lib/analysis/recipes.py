@@ -13,12 +13,12 @@ from scipy import stats
 
 from ..base import units
 from ..base.errors import StoreError
+from ..page.table import Column, interval_texts, styled
 from ..records.store import Store
 from ..records.training import TrainingRecord
 from ..thesis import PUBLISHED
 from .choice import right_on_the_same_images
 from .estimates import CONFIDENCE
-from .styled import Column, interval_texts, styled
 
 ORIGINAL = "thesis"
 """The recipe that the others are judged by."""

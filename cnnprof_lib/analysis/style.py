@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
 
-from . import hover
+from ..page import hover
 from .compare import THESIS
 from .frames import UNATTRIBUTED
 

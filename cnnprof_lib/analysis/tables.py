@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
+from ..page.table import Column, beside, interval_texts, styled, with_row
 from ..records.run import RunRecord
 from ..thesis import PUBLISHED, published_table
 from . import frames, summary
@@ -21,7 +22,6 @@ from .conditions import conditions
 from .errata import corrected_table
 from .errata_table import styled_corrected
 from .frames import Record
-from .styled import Column, beside, interval_texts, styled, with_row
 
 RECORDED = "recorded, not measured here"
 

@@ -11,8 +11,8 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
-from cnnprof_lib.analysis import hover
 from cnnprof_lib.analysis.captions import CAPTIONS, caption
+from cnnprof_lib.page import hover
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,10 +21,10 @@ from cnnprof_lib import cli, report
 from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
-from cnnprof_lib.export import pdf
 from cnnprof_lib.measure import data, evaluate, train
 from cnnprof_lib.measure import runtime as runtimes
 from cnnprof_lib.measure.official import CLASSES
+from cnnprof_lib.page import pdf
 from cnnprof_lib.params.settings import RUNTIMES, RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project

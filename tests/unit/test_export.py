@@ -28,12 +28,14 @@ from nbconvert.exporters import get_export_names, get_exporter
 from pandas.io.formats.style import Styler
 
 from cnnprof_lib import report
-from cnnprof_lib.analysis import figures, frames, hover, style, styled, summary, tables
+from cnnprof_lib.analysis import figures, frames, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.base.errors import ReportError
-from cnnprof_lib.export import page, pdf, pictures
-from cnnprof_lib.export.html import CommandLinePageExporter, PageExporter
-from cnnprof_lib.export.pdf import CommandLinePaperExporter, PaperExporter
+from cnnprof_lib.page import arrange as page
+from cnnprof_lib.page import hover, pdf, pictures
+from cnnprof_lib.page import table as styled
+from cnnprof_lib.page.html import CommandLinePageExporter, PageExporter
+from cnnprof_lib.page.pdf import CommandLinePaperExporter, PaperExporter
 from tests.builders import Node, make_record
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from cnnprof_lib.analysis import hover, style, summary
+from cnnprof_lib.analysis import style, summary
 from cnnprof_lib.analysis.network import COLOURS, baseline_and_fastest, network
+from cnnprof_lib.page import hover
 from tests.builders import Node, make_ops, make_record
 
 NODES = (

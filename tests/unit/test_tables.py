@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from cnnprof_lib.analysis import balance_tables, books, frames, prose, styled, summary, tables
+from cnnprof_lib.analysis import balance_tables, books, frames, prose, summary, tables
+from cnnprof_lib.page import table as styled
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.records.run import ImagesRecord
 from cnnprof_lib.thesis import published_table

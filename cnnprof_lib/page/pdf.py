@@ -22,7 +22,8 @@ from traitlets import default
 
 from .. import __version__
 from ..base.errors import ReportError
-from . import page, paper_tables
+from . import arrange as page
+from . import paper_tables
 from .html import TEMPLATES, CommandLinePageExporter, PageExporter
 from .pictures import Picture
 

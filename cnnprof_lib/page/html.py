@@ -17,7 +17,8 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets import default
 
-from . import page, pictures
+from . import arrange as page
+from . import pictures
 from .pictures import Picture
 
 TEMPLATES = Path(__file__).parents[1] / "templates"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ..analysis.hover import CAPTION, HOVER
+from .hover import CAPTION, HOVER
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _COORDINATES = ("d", "x", "y", "width", "height", "points")

@@ -1,0 +1,1 @@
+"""How things look, knowing no run: styles, tables, hover texts, HTML and PDF."""
