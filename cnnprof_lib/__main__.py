@@ -8,7 +8,7 @@ from .base.processes import stoppable
 def main() -> None:
     """Runs the command line, see `cli.main`; stopped by Ctrl-C or SIGTERM it says so in a line."""
     with stoppable():
-        from .cli import main
+        from .app.cli import main
 
         main()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from cnnprof_lib.app.report import render
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.store import Store
-from cnnprof_lib.report import render
 from tests.builders import make_accuracy, make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]

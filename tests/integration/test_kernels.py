@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from cnnprof_lib import report
+from cnnprof_lib.app import report
 from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.records.project import find_project
 from cnnprof_lib.records.run import FailureRecord

@@ -11,11 +11,11 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from cnnprof_lib import provenance
+from cnnprof_lib.app import provenance
+from cnnprof_lib.app.report import render
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.store import Store
-from cnnprof_lib.report import render
 from tests.builders import RUN_ID, make_accuracy, make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib import cli, report
 from cnnprof_lib.analysis import frames, summary
+from cnnprof_lib.app import cli, report
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
 from cnnprof_lib.measure import data, evaluate, train

@@ -14,11 +14,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cnnprof_lib import explore
 from cnnprof_lib.analysis import style
 from cnnprof_lib.analysis.stored import StoredRuns
+from cnnprof_lib.app import explore
+from cnnprof_lib.app.calls import Call
 from cnnprof_lib.base.errors import ReportError
-from cnnprof_lib.calls import Call
 from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
@@ -164,9 +164,9 @@ def test_one_run_alone_is_explored_too(store: Store) -> None:
 
 def test_without_the_extra_one_line_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "itables", None)
-    monkeypatch.delitem(sys.modules, "cnnprof_lib.explore")
+    monkeypatch.delitem(sys.modules, "cnnprof_lib.app.explore")
     with pytest.raises(ReportError) as caught:
-        import cnnprof_lib.explore  # noqa: F401
+        import cnnprof_lib.app.explore  # noqa: F401
     assert str(caught.value) == (
         "Exploring needs the extra cnnprof[explore]; itables is missing. "
         "Install it: make setup, or pip install -e '.[explore]'"

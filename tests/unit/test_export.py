@@ -27,9 +27,9 @@ from matplotlib.figure import Figure
 from nbconvert.exporters import get_export_names, get_exporter
 from pandas.io.formats.style import Styler
 
-from cnnprof_lib import report
 from cnnprof_lib.analysis import figures, frames, style, summary, tables
 from cnnprof_lib.analysis.tables import beside
+from cnnprof_lib.app import report
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import arrange as page
 from cnnprof_lib.page import hover, pdf, pictures

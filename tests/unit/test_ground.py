@@ -251,8 +251,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_importing_the_command_line_loads_no_tensorflow():
-    loaded = loaded_by("cnnprof_lib.cli")
-    assert "cnnprof_lib.cli" in loaded
+    loaded = loaded_by("cnnprof_lib.app.cli")
+    assert "cnnprof_lib.app.cli" in loaded
     assert loaded & {"tensorflow", "keras"} == set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnprof_lib import provenance
+from cnnprof_lib.app import provenance
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.records.project import Project
 from tests.builders import make_check, make_failure, make_record, write_run
@@ -97,11 +97,14 @@ def test_a_report_is_current_until_a_file_changes(project: Project, name: str) -
 def test_a_report_of_another_library_or_commit_is_not_current(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = Path(provenance.__file__).parent
+    library = Path(provenance.__file__).parents[1]
     made_by = provenance.sources(project)
-    assert made_by["cnnprof_lib/provenance.py"] == hashlib.sha256((library / "provenance.py").read_bytes()).hexdigest()
+    assert (
+        made_by["cnnprof_lib/app/provenance.py"]
+        == hashlib.sha256((library / "app" / "provenance.py").read_bytes()).hexdigest()
+    )
     assert {"cnnprof_lib/templates/paper/report.typ", "cnnprof_lib/thesis/claims.yaml"} <= made_by.keys()
-    for name in ("cnnprof_lib/provenance.py", "installed packages", "commit"):
+    for name in ("cnnprof_lib/app/provenance.py", "installed packages", "commit"):
         with monkeypatch.context() as patch:
             patch.setattr(provenance, "sources", lambda _, changed=name: {**made_by, changed: "another"})
             assert not provenance.is_current(project), name

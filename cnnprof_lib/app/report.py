@@ -18,15 +18,15 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..base.errors import ReportError, StoreError
+from ..base.files import try_writing, write_atomically
+from ..base.processes import how_it_ended, undisturbed
+from ..base.stamps import new_run_id, utc_now
+from ..base.stderr import stderr_aside
+from ..params.settings import GENERATED, PresetSpec, RunRequest, Runtime
+from ..records.project import Project
+from ..records.run import FailureRecord, RunRecord
 from . import provenance
-from .base.errors import ReportError, StoreError
-from .base.files import try_writing, write_atomically
-from .base.processes import how_it_ended, undisturbed
-from .base.stamps import new_run_id, utc_now
-from .base.stderr import stderr_aside
-from .params.settings import GENERATED, PresetSpec, RunRequest, Runtime
-from .records.project import Project
-from .records.run import FailureRecord, RunRecord
 
 OnStage = Callable[[float, str], None]
 
@@ -113,8 +113,8 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
         rounds: Of each check; 0 measures nothing.
         source: Images, as for a run.
     """
-    from .analysis import frames
-    from .analysis.check import resolutions
+    from ..analysis import frames
+    from ..analysis.check import resolutions
 
     if not rounds:
         return
@@ -169,7 +169,7 @@ def export(executed: Path) -> list[Path]:
     """
     import nbformat
 
-    from .page import html, pdf
+    from ..page import html, pdf
 
     notebook = nbformat.read(executed, as_version=4)
     soup, figures, _ = html.PageExporter().document(notebook, {"metadata": {"name": executed.stem}})
@@ -278,7 +278,7 @@ def _obituary(status: int, said: IO[bytes], notebook: Any) -> str:
 
 def _is_ours(name: str) -> bool:
     """Whether an exception of that name is one of `errors`, whose text is a line by itself."""
-    from .base import errors
+    from ..base import errors
 
     return isinstance(getattr(errors, name, None), type)
 

@@ -19,15 +19,15 @@ import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from .analysis import figures, style, tables
-from .analysis.network import network
-from .analysis.quantities import QUANTITIES
-from .analysis.side_by_side import side_by_side
-from .analysis.stored import RunKey, StoredRuns
-from .analysis.waterfall import waterfall
-from .base.errors import CnnprofError, ReportError
+from ..analysis import figures, style, tables
+from ..analysis.network import network
+from ..analysis.quantities import QUANTITIES
+from ..analysis.side_by_side import side_by_side
+from ..analysis.stored import RunKey, StoredRuns
+from ..analysis.waterfall import waterfall
+from ..base.errors import CnnprofError, ReportError
+from ..page import hover, pictures
 from .calls import Call
-from .page import hover, pictures
 
 try:
     import ipywidgets as widgets

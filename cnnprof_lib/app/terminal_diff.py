@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .analysis.check import INDISTINCT
-from .base.units import signed_seconds
+from ..analysis.check import INDISTINCT
+from ..base.units import signed_seconds
 
 NOTABLE_DRIFT = 0.05
 """From this share on the drift between the two processes is called a reason to measure anew."""

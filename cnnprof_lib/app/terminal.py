@@ -12,20 +12,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from .base import units
-from .base.errors import StoreError
-from .params.settings import RecipeSpec
-from .params.variant import VariantSpec
-from .records.machine import ComparisonRecord, RooflineRecord
-from .records.run import AccuracyRecord, FailureRecord, RunRecord
-from .records.store import Store
-from .records.training import HistoryRow, TrainingRecord
+from ..base import units
+from ..base.errors import StoreError
+from ..params.settings import RecipeSpec
+from ..params.variant import VariantSpec
+from ..records.machine import ComparisonRecord, RooflineRecord
+from ..records.run import AccuracyRecord, FailureRecord, RunRecord
+from ..records.store import Store
+from ..records.training import HistoryRow, TrainingRecord
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .analysis.check import Resolution
-    from .measure.data import DataSet, Location
+    from ..analysis.check import Resolution
+    from ..measure.data import DataSet, Location
 
 _Column = tuple[str, Callable[[Any], str]]
 
@@ -274,7 +274,7 @@ class RunProgress(_LiveBar):
         if isinstance(result, FailureRecord):
             line = f"[{self._done}/{self._total}] {self._name} failed: {result.error}"
         else:
-            from .analysis.summary import latency
+            from ..analysis.summary import latency
 
             line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(latency(result).value)} per step"
         self._console.print(line, highlight=False, soft_wrap=True)

@@ -9,16 +9,16 @@ from typing import Annotated
 
 import typer
 
+from ..base.errors import CnnprofError, VariantError
+from ..base.files import try_writing
+from ..base.spec import LARGEST
+from ..params import reading as params
+from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
+from ..params.variant import VariantSpec
+from ..records.project import Project, find_project
+from ..records.run import FailureRecord
 from . import cli_stored, terminal
-from .base.errors import CnnprofError, VariantError
-from .base.files import try_writing
-from .base.spec import LARGEST
 from .cli_options import OutputsOption, RuntimeOption, console
-from .params import reading as params
-from .params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
-from .params.variant import VariantSpec
-from .records.project import Project, find_project
-from .records.run import FailureRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,7 +56,7 @@ def variants(outputs: OutputsOption = "") -> None:
 @app.command()
 def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
     """Where CIFAR-10 is, or how to get it; how many images were read, and what was left out."""
-    from .measure import data as images
+    from ..measure import data as images
 
     place = images.locate(source)
     dataset = images.load(source, progress=terminal.say) if place.exists or download else None
@@ -82,9 +82,9 @@ def train(
     if seed is not None:
         recipe = recipe.model_copy(update={"seed": seed})
 
-    from .measure import data as images
-    from .measure import fit
-    from .measure import runtime as runtimes
+    from ..measure import data as images
+    from ..measure import fit
+    from ..measure import runtime as runtimes
 
     dataset = images.load(source, progress=terminal.say)
     for variant in wanted:  # all of them before the first one's hour
@@ -92,8 +92,8 @@ def train(
         fit.in_order_of_weights(dataset, variant, project.store)
     runtimes.set_up("training")
     runtimes.load_tensorflow()
-    from .measure.tensorboard import EventsFile
-    from .measure.train import train as train_variant
+    from ..measure.tensorboard import EventsFile
+    from ..measure.train import train as train_variant
 
     for variant in wanted:
         try:
@@ -120,14 +120,14 @@ def evaluate(
     project = find_project(outputs=outputs)
     (variant,) = _load([name], project)
 
-    from .measure import data as images
-    from .measure import fit
-    from .measure.runtime import load_tensorflow
+    from ..measure import data as images
+    from ..measure import fit
+    from ..measure.runtime import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
     fit.check_images(dataset, variant, project.params)
     load_tensorflow()
-    from .measure.evaluate import evaluate as score
+    from ..measure.evaluate import evaluate as score
 
     accuracy = score(variant, dataset, project.store, weights)
     if not fit.classes_of(fit.training_of(variant, project.store, weights)):
@@ -197,12 +197,12 @@ def check(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from .measure import runtime as runtimes
+    from ..measure import runtime as runtimes
 
     runtimes.set_up(runtime)
     runtimes.load_tensorflow()
-    from .analysis.check import resolution
-    from .measure.check import check as check_machine
+    from ..analysis.check import resolution
+    from ..measure.check import check as check_machine
 
     with terminal.CheckProgress(console, runtime, rounds) as progress:
         record = check_machine(runtime, rounds, project, images, progress.update)
@@ -216,10 +216,10 @@ def roofline(outputs: OutputsOption = "") -> None:
     store = find_project(outputs=outputs).store
     try_writing(store.machine_dir)
 
-    from .measure import machine
-    from .measure import roofline as limits
-    from .measure.data import cache_dir
-    from .measure.runtime import load_tensorflow
+    from ..measure import machine
+    from ..measure import roofline as limits
+    from ..measure.data import cache_dir
+    from ..measure.runtime import load_tensorflow
 
     load_tensorflow()
     terminal.say("Measuring matrix products and copies, half a minute the first time.")
@@ -241,11 +241,11 @@ def compare_xprof(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from .measure import runtime as runtimes
+    from ..measure import runtime as runtimes
 
     runtimes.set_up(runtime)
     runtimes.load_tensorflow()
-    from .measure.second_opinion import compare
+    from ..measure.second_opinion import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
         console.print(part, highlight=False)
@@ -267,7 +267,7 @@ def _end(failed: Sequence[CnnprofError]) -> None:
 
 def _source(given: Path | None) -> str:
     """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had."""
-    from .measure import data as images
+    from ..measure import data as images
 
     try:
         images.load(given, progress=terminal.say)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..records.project import Project, find_project
 from . import terminal
 from .cli_options import BatchSizeOption, JsonOption, OutputsOption, RuntimeOption, ThreadsOption, console
-from .records.project import Project, find_project
 
 app = typer.Typer()
 
@@ -32,9 +32,9 @@ def show(
     outputs: OutputsOption = "",
 ) -> None:
     """The newest measurement of a variant, its processes pooled: latency, ops, layers, memory, accuracy."""
-    from .analysis import summary
-    from .analysis.check import resolutions
-    from .analysis.pool import pooled
+    from ..analysis import summary
+    from ..analysis.check import resolutions
+    from ..analysis.pool import pooled
 
     store = open_project(outputs).store
     record = pooled(store.newest_runs(name, runtime, batch_size, threads))
@@ -57,10 +57,10 @@ def diff(
     outputs: OutputsOption = "",
 ) -> None:
     """Where the time went from A to B: layer by layer, each change with its cause and interval."""
+    from ..analysis import diff as differences
+    from ..analysis.check import resolutions
+    from ..analysis.pool import pooled
     from . import terminal_diff
-    from .analysis import diff as differences
-    from .analysis.check import resolutions
-    from .analysis.pool import pooled
 
     store = open_project(outputs).store
     old, new = (pooled(store.newest_runs(name, runtime, batch_size, threads)) for name in (before, after))
@@ -76,8 +76,8 @@ def diff(
 @app.command()
 def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
-    from .analysis import claims as judged
-    from .analysis import claims_table, frames
+    from ..analysis import claims as judged
+    from ..analysis import claims_table, frames
 
     store = open_project(outputs).store
     table = judged.judge_stored(frames.load(store), store)
@@ -104,8 +104,8 @@ def report(
 
 def write_report(project: Project) -> None:
     """Writes the report and says where it is."""
+    from ..page import pdf
     from . import report as driver
-    from .page import pdf
 
     for path in driver.render(project):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)

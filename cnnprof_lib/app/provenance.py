@@ -8,13 +8,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
-from .base.errors import CnnprofError, ReportError
-from .base.files import read_spec, write_atomically
-from .base.spec import Spec
-from .base.stamps import utc_now
-from .records.project import Project
-from .records.run import RunRecord
-from .records.store import Store
+from ..base.errors import CnnprofError, ReportError
+from ..base.files import read_spec, write_atomically
+from ..base.spec import Spec
+from ..base.stamps import utc_now
+from ..records.project import Project
+from ..records.run import RunRecord
+from ..records.store import Store
 
 RECORD = "report.json"
 LOCK = "requirements.lock"
@@ -57,7 +57,7 @@ def inputs(store: Store) -> dict[str, str]:
 
 def sources(project: Project) -> dict[str, str]:
     """What would make a report now: hashes of notebook, library, lock file and installed packages, and the commit."""
-    library = Path(__file__).parent
+    library = Path(__file__).parents[1]
     files = {f"{library.name}/{path.relative_to(library).as_posix()}": path for path in _library_files(library)}
     files |= {name: project.root / name for name in ("notebooks/report.ipynb", LOCK)}
     packages = sorted(f"{package.name}=={package.version}" for package in distributions())

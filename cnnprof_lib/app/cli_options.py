@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .params.settings import Runtime
+from ..params.settings import Runtime
 
 console = Console(
     width=None if sys.stdout.isatty() else 120,  # what is piped is not wrapped at 80

@@ -1,0 +1,1 @@
+"""What people start: the command line, the running of notebooks, the report, the widgets."""
