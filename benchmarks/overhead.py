@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnnprof_lib.base import units
-from cnnprof_lib.measure import runtime as runtimes
+from cnnprof_lib.measure.runtimes import environment as runtimes
 
 BATCH = 128
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 def measure(variant_name: str, runtime: runtimes.Runtime, rounds: int) -> list[tuple[str, Any, Any]]:
     """Times every kind of step; returns name, seconds by block, and the unprofiled ones'."""
-    from cnnprof_lib.measure.latency import time_blocks
+    from cnnprof_lib.measure.clock import time_blocks
     from cnnprof_lib.measure.prepare import prepare_images, prepare_network
     from cnnprof_lib.params.reading import load_variant
     from cnnprof_lib.records.project import find_project
@@ -62,7 +62,7 @@ def kinds_of_step(session: Any, logs: str) -> dict[str, Any]:
     """The same step under each profiler, as each is used."""
     import tensorflow as tf
 
-    from cnnprof_lib.measure.latency import TimedStep
+    from cnnprof_lib.measure.clock import TimedStep
 
     profiler = tf.compat.v1.profiler.Profiler(graph=session.graph)
     options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cnnprof_lib.base import units
-from cnnprof_lib.measure import runtime as runtimes
+from cnnprof_lib.measure.runtimes import environment as runtimes
 
 WARMUP_STEPS = 10
 """At the start of every block, not counted: caches and queues fill."""
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runtimes.set_up("training")
     runtimes.load_tensorflow()
-    from cnnprof_lib.measure.data import load
+    from cnnprof_lib.measure.images.cache import load
     from cnnprof_lib.params.reading import load_recipe
     from cnnprof_lib.records.project import find_project
 
@@ -114,15 +114,15 @@ def ours_without_input(variant: Any, recipe: Any, images: Any) -> Block:
 
 
 def _trainer(variant: Any, recipe: Any) -> Any:
-    from cnnprof_lib.measure import model
-    from cnnprof_lib.measure.optimize import Trainer
+    from cnnprof_lib.measure.models import build as model
+    from cnnprof_lib.measure.training.optimize import Trainer
 
     return Trainer(model.build(variant, recipe.seed, recipe.precision), recipe)
 
 
 def _batches(variant: Any, recipe: Any, images: Any) -> Iterator[Any]:
-    from cnnprof_lib.measure.batches import training_batches
-    from cnnprof_lib.measure.pixels import held_out_split
+    from cnnprof_lib.measure.images.pixels import held_out_split
+    from cnnprof_lib.measure.training.batches import training_batches
 
     keep, _ = held_out_split(images.train_labels, recipe.held_out)
     return training_batches(images, keep, recipe, variant.input, 0)
@@ -133,7 +133,7 @@ def as_shipped(model: Any) -> Any:
     import keras
     import tensorflow as tf
 
-    from cnnprof_lib.measure import model as ours
+    from cnnprof_lib.measure.models import build as ours
 
     def shipped(layer: Any) -> Any:
         if isinstance(layer, ours.LocalResponseNormalization):

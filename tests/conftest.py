@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnprof_lib.measure import runtime
+from cnnprof_lib.measure.runtimes import environment as runtime
 
 runtime.set_up("unfused")
 runtime.quiet_tensorflow()

@@ -56,7 +56,7 @@ def variants(outputs: OutputsOption = "") -> None:
 @app.command()
 def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
     """Where CIFAR-10 is, or how to get it; how many images were read, and what was left out."""
-    from ..measure import data as images
+    from ..measure.images import cache as images
 
     place = images.locate(source)
     dataset = images.load(source, progress=terminal.say) if place.exists or download else None
@@ -82,9 +82,9 @@ def train(
     if seed is not None:
         recipe = recipe.model_copy(update={"seed": seed})
 
-    from ..measure import data as images
-    from ..measure import fit
-    from ..measure import runtime as runtimes
+    from ..measure.images import cache as images
+    from ..measure.images import fit
+    from ..measure.runtimes import environment as runtimes
 
     dataset = images.load(source, progress=terminal.say)
     for variant in wanted:  # all of them before the first one's hour
@@ -92,8 +92,8 @@ def train(
         fit.in_order_of_weights(dataset, variant, project.store)
     runtimes.set_up("training")
     runtimes.load_tensorflow()
-    from ..measure.tensorboard import EventsFile
-    from ..measure.train import train as train_variant
+    from ..measure.training.tensorboard import EventsFile
+    from ..measure.training.train import train as train_variant
 
     for variant in wanted:
         try:
@@ -120,14 +120,14 @@ def evaluate(
     project = find_project(outputs=outputs)
     (variant,) = _load([name], project)
 
-    from ..measure import data as images
-    from ..measure import fit
-    from ..measure.runtime import load_tensorflow
+    from ..measure.images import cache as images
+    from ..measure.images import fit
+    from ..measure.runtimes.environment import load_tensorflow
 
     dataset = images.load(source, progress=terminal.say)
     fit.check_images(dataset, variant, project.params)
     load_tensorflow()
-    from ..measure.evaluate import evaluate as score
+    from ..measure.models.evaluate import evaluate as score
 
     accuracy = score(variant, dataset, project.store, weights)
     if not fit.classes_of(fit.training_of(variant, project.store, weights)):
@@ -197,7 +197,7 @@ def check(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from ..measure import runtime as runtimes
+    from ..measure.runtimes import environment as runtimes
 
     runtimes.set_up(runtime)
     runtimes.load_tensorflow()
@@ -218,8 +218,8 @@ def roofline(outputs: OutputsOption = "") -> None:
 
     from ..measure import machine
     from ..measure import roofline as limits
-    from ..measure.data import cache_dir
-    from ..measure.runtime import load_tensorflow
+    from ..measure.images.cache import cache_dir
+    from ..measure.runtimes.environment import load_tensorflow
 
     load_tensorflow()
     terminal.say("Measuring matrix products and copies, half a minute the first time.")
@@ -241,11 +241,11 @@ def compare_xprof(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from ..measure import runtime as runtimes
+    from ..measure.runtimes import environment as runtimes
 
     runtimes.set_up(runtime)
     runtimes.load_tensorflow()
-    from ..measure.second_opinion import compare
+    from ..measure.xprof import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
         console.print(part, highlight=False)
@@ -267,7 +267,7 @@ def _end(failed: Sequence[CnnprofError]) -> None:
 
 def _source(given: Path | None) -> str:
     """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had."""
-    from ..measure import data as images
+    from ..measure.images import cache as images
 
     try:
         images.load(given, progress=terminal.say)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..analysis.check import Resolution
-    from ..measure.data import DataSet, Location
+    from ..measure.images.cache import DataSet, Location
 
 _Column = tuple[str, Callable[[Any], str]]
 

@@ -12,12 +12,13 @@ from ..params.reading import load_preset, load_variant
 from ..params.settings import PresetSpec, Runtime
 from ..records.machine import CheckRecord, PairRecord, PartRecord
 from ..records.project import Project
-from . import machine, ops
-from . import runtime as runtimes
-from .latency import TimedStep, time_blocks
+from . import machine
+from .clock import TimedStep, time_blocks
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
 from .run import BASELINE
-from .session import NetworkSession, TracedStep
+from .runtimes import environment as runtimes
+from .runtimes import ops
+from .runtimes.session import NetworkSession, TracedStep
 
 PRESET = "check"
 _SIDES = ("first", "second")

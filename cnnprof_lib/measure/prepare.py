@@ -13,10 +13,13 @@ from ..params.settings import GENERATED, Runtime
 from ..params.variant import InputSpec, VariantSpec
 from ..records.run import ImagesRecord, WeightsRecord
 from ..records.store import Store
-from . import data, model, pixels, weights
-from .fit import check_images
-from .graph import FrozenGraph, freeze
-from .session import NetworkSession, queue_capacity
+from .images import cache as data
+from .images import pixels
+from .images.fit import check_images
+from .models import build as model
+from .models import weights
+from .models.graph import FrozenGraph, freeze
+from .runtimes.session import NetworkSession, queue_capacity
 
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""

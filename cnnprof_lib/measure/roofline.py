@@ -25,8 +25,9 @@ from ..base.processes import in_new_process
 from ..base.stamps import utc_now
 from ..records.machine import RooflineRecord
 from ..records.run import MachineRecord
-from . import machine, runtime
-from .latency import Clock
+from . import machine
+from .clock import Clock
+from .runtimes import environment as runtime
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
 """Rows and columns of the matrices; which size is fastest depends on caches and threads."""

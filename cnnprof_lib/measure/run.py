@@ -26,16 +26,17 @@ from ..records.run import (
     UnattributedRecord,
 )
 from ..records.store import Store
-from . import machine, memory, ops, timeline
-from . import runtime as runtimes
-from .apart import train_first
-from .data import DataSet
-from .evaluate import top1
-from .faults import FaultCount
-from .fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
-from .latency import TimedStep, time_blocks
+from . import machine, timeline
+from .clock import TimedStep, time_blocks
+from .images.cache import DataSet
+from .images.fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
+from .load import FaultCount
+from .models.evaluate import top1
 from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
-from .session import NetworkSession, TracedStep
+from .runtimes import environment as runtimes
+from .runtimes import memory, ops
+from .runtimes.session import NetworkSession, TracedStep
+from .training.apart import train_first
 
 BASELINE = "baseline"
 

@@ -20,8 +20,10 @@ from PIL import Image
 
 from cnnprof_lib.base.errors import DataError, TrainingError
 from cnnprof_lib.base.processes import STOPPED
-from cnnprof_lib.measure import apart, data, fit
-from cnnprof_lib.measure.official import CLASSES
+from cnnprof_lib.measure.images import cache as data
+from cnnprof_lib.measure.images import fit
+from cnnprof_lib.measure.images.official import CLASSES
+from cnnprof_lib.measure.training import apart
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.records.project import find_project

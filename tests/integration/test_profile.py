@@ -11,8 +11,12 @@ import pytest
 
 from cnnprof_lib.analysis.check import resolution
 from cnnprof_lib.base import units
-from cnnprof_lib.measure import check, graph, model, ops, pixels, session, weights
-from cnnprof_lib.measure import runtime as runtimes
+from cnnprof_lib.measure import check
+from cnnprof_lib.measure.images import pixels
+from cnnprof_lib.measure.models import build as model
+from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.runtimes import environment as runtimes
+from cnnprof_lib.measure.runtimes import ops, session
 from cnnprof_lib.params.reading import load_preset, load_variant
 from cnnprof_lib.params.settings import GENERATED, Runtime
 from cnnprof_lib.records.project import Project

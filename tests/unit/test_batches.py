@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnprof_lib.measure import batches, pixels
-from cnnprof_lib.measure.data import DataSet
+from cnnprof_lib.measure.images import pixels
+from cnnprof_lib.measure.images.cache import DataSet
+from cnnprof_lib.measure.training import batches
 from cnnprof_lib.params.reading import load_recipe
 from cnnprof_lib.params.settings import Augmentation
 from cnnprof_lib.params.variant import InputSpec

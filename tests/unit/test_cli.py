@@ -21,9 +21,11 @@ from cnnprof_lib.analysis import frames, summary
 from cnnprof_lib.app import cli, report
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
-from cnnprof_lib.measure import data, evaluate, train
-from cnnprof_lib.measure import runtime as runtimes
-from cnnprof_lib.measure.official import CLASSES
+from cnnprof_lib.measure.images import cache as data
+from cnnprof_lib.measure.images.official import CLASSES
+from cnnprof_lib.measure.models import evaluate
+from cnnprof_lib.measure.runtimes import environment as runtimes
+from cnnprof_lib.measure.training import train
 from cnnprof_lib.page import pdf
 from cnnprof_lib.params.settings import RUNTIMES, RunRequest
 from cnnprof_lib.params.variant import VariantSpec

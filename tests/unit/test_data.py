@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from test_sources import RECOGNISED, make_archive, make_folder, make_tree, make_zip, message_of
 
-from cnnprof_lib.measure import data, official, sources
+from cnnprof_lib.measure.images import cache as data
+from cnnprof_lib.measure.images import official, sources
 
 WHOLE_DATA = os.environ.get("CNNPROF_DATA")
 WHOLE_CACHE = os.environ.get("CNNPROF_CACHE")
@@ -55,9 +56,8 @@ def decoded(path: Path) -> Path | None:
 
 
 def test_import_needs_no_tensorflow_pooch_or_pillow() -> None:
-    code = (
-        "import sys, cnnprof_lib.measure.data; print([m for m in ('tensorflow', 'pooch', 'PIL') if m in sys.modules])"
-    )
+    loaded = "[m for m in ('tensorflow', 'pooch', 'PIL') if m in sys.modules]"
+    code = f"import sys, cnnprof_lib.measure.images.cache; print({loaded})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -186,7 +186,7 @@ def test_leavings_of_a_killed_process_go_after_a_day(tmp_path: Path) -> None:
 def test_two_processes_at_once(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     code = (
-        "import sys, pathlib, cnnprof_lib.measure.data as d\n"
+        "import sys, pathlib, cnnprof_lib.measure.images.cache as d\n"
         "print(flush=True); sys.stdin.readline()\n"
         "print(d.load(pathlib.Path(sys.argv[1])).train_labels.sum())"
     )

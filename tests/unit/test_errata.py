@@ -20,7 +20,7 @@ from cnnprof_lib.analysis.errata import (
     shows_allocator_blocks,
     witness,
 )
-from cnnprof_lib.measure.session import queue_capacity
+from cnnprof_lib.measure.runtimes.session import queue_capacity
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, published_table

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-from cnnprof_lib.measure import graph, model, ops, weights
-from cnnprof_lib.measure.executed import ExecutedGraph, trace_layers
-from cnnprof_lib.measure.session import NetworkSession
+from cnnprof_lib.measure.models import build as model
+from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.models.executed import ExecutedGraph, trace_layers
+from cnnprof_lib.measure.runtimes import ops
+from cnnprof_lib.measure.runtimes.session import NetworkSession
 from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
 

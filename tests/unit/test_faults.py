@@ -6,8 +6,8 @@ import mmap
 
 import numpy as np
 
-from cnnprof_lib.measure.faults import FaultCount, page_faults
-from cnnprof_lib.measure.latency import TimedStep, time_blocks
+from cnnprof_lib.measure.clock import TimedStep, time_blocks
+from cnnprof_lib.measure.load import FaultCount, page_faults
 from tests.unit.test_latency import FakeClock
 
 

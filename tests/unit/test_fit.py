@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from cnnprof_lib.base.errors import CnnprofError
-from cnnprof_lib.measure import fit, run
-from cnnprof_lib.measure.official import CLASSES
-from cnnprof_lib.measure.sources import DataSet
+from cnnprof_lib.measure import run
+from cnnprof_lib.measure.images import fit
+from cnnprof_lib.measure.images.official import CLASSES
+from cnnprof_lib.measure.images.sources import DataSet
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.records.store import Store
 from tests.builders import PARAMS, make_training

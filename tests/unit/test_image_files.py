@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from test_sources import message_of
 
-from cnnprof_lib.measure import image_files
+from cnnprof_lib.measure.images import files as image_files
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

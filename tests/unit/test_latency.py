@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure.latency import TimedStep, time_blocks
+from cnnprof_lib.measure.clock import TimedStep, time_blocks
 
 
 class FakeClock:

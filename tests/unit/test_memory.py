@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure import evaluate, memory, model, run, train
-from cnnprof_lib.measure.data import DataSet
+from cnnprof_lib.measure import run
+from cnnprof_lib.measure.images.cache import DataSet
+from cnnprof_lib.measure.models import build as model
+from cnnprof_lib.measure.models import evaluate
+from cnnprof_lib.measure.runtimes import memory
+from cnnprof_lib.measure.training import train
 from cnnprof_lib.params.costs import least_bytes
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import RunRequest

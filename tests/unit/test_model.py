@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.base.errors import CnnprofError, MeasureError
-from cnnprof_lib.measure import graph, model, session, weights
-from cnnprof_lib.measure.session import NetworkSession, queue_capacity
+from cnnprof_lib.measure.models import build as model
+from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.runtimes import session
+from cnnprof_lib.measure.runtimes.session import NetworkSession, queue_capacity
 from cnnprof_lib.params.reading import load_variant, load_variants
 from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec

@@ -11,7 +11,7 @@ import pytest
 from tensorflow.core.protobuf import config_pb2
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure import memory, ops
+from cnnprof_lib.measure.runtimes import memory, ops
 
 CALLED_NS = 1_790_000_000_000_000_000
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_sources import message_of
 
-from cnnprof_lib.measure import pixels
+from cnnprof_lib.measure.images import pixels
 
 
 def random_images(count: int, height: int = 32, width: int = 32) -> np.ndarray:

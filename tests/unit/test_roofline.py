@@ -22,7 +22,7 @@ from cnnprof_lib.analysis import balance_tables
 from cnnprof_lib.analysis import roofline as analysis
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.measure import roofline
-from cnnprof_lib.measure.latency import Clock
+from cnnprof_lib.measure.clock import Clock
 from cnnprof_lib.params.costs import LayerTraffic, layer_traffic
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.machine import RooflineRecord

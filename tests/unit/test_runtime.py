@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure import runtime
+from cnnprof_lib.measure.runtimes import environment as runtime
 
 
 def test_unfused_turns_onednn_off_training_on_and_stock_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:

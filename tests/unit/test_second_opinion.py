@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure import second_opinion
+from cnnprof_lib.measure import xprof as second_opinion
 from cnnprof_lib.records.machine import ComparisonRecord, OpShares
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.store import Store

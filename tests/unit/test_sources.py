@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 
 from cnnprof_lib.base.errors import DataError
-from cnnprof_lib.measure import image_files, image_tree, official, sources
+from cnnprof_lib.measure.images import files as image_files
+from cnnprof_lib.measure.images import official, sources
+from cnnprof_lib.measure.images import tree as image_tree
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FILES = ("data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin")

@@ -19,9 +19,11 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.base.errors import CnnprofError, DataError
-from cnnprof_lib.measure import evaluate, model, optimize, train
-from cnnprof_lib.measure.data import DataSet
-from cnnprof_lib.measure.tensorboard import EventsFile
+from cnnprof_lib.measure.images.cache import DataSet
+from cnnprof_lib.measure.models import build as model
+from cnnprof_lib.measure.models import evaluate
+from cnnprof_lib.measure.training import optimize, train
+from cnnprof_lib.measure.training.tensorboard import EventsFile
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
 from cnnprof_lib.records.store import Store
@@ -369,7 +371,7 @@ def test_two_trainings_of_the_same_at_once_are_refused(
     store = Store(Path("outputs"))
     lock = store.training_dir("smoke", RECIPE.key) / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from cnnprof_lib.measure.checkpoint import only_process\n"
+        "import sys, time; from pathlib import Path; from cnnprof_lib.measure.training.checkpoint import only_process\n"
         f"with only_process(Path({str(lock.parent)!r})): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

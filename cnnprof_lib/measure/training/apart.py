@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..base.errors import TrainingError
-from ..base.processes import in_new_process
-from ..params.reading import load_recipe, load_variant
-from ..params.settings import RunRequest
-from ..records.project import Project
-from ..records.training import HistoryRow
-from . import runtime as runtimes
+from ...base.errors import TrainingError
+from ...base.processes import in_new_process
+from ...params.reading import load_recipe, load_variant
+from ...params.settings import RunRequest
+from ...records.project import Project
+from ...records.training import HistoryRow
+from ..runtimes import environment as runtimes
 
 OnText = Callable[[str], None]
 
@@ -37,7 +37,7 @@ def _train(say: OnText, request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
     runtimes.set_up("training")
     runtimes.load_tensorflow()
-    from .prepare import load_dataset
+    from ..prepare import load_dataset
     from .train import train
 
     variant, recipe = load_variant(request.variant, project.params), load_recipe(request.recipe, project.params)

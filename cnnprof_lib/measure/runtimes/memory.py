@@ -8,10 +8,10 @@ import psutil
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..base.errors import MeasureError
-from ..base.units import num_bytes
-from ..params.costs import least_bytes
-from ..params.variant import VariantSpec
+from ...base.errors import MeasureError
+from ...base.units import num_bytes
+from ...params.costs import least_bytes
+from ...params.variant import VariantSpec
 
 
 def require_memory(variant: VariantSpec, batch_size: int) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from .model import FLATTEN_SUFFIX
+from .build import FLATTEN_SUFFIX
 
 tf1 = tf.compat.v1
 

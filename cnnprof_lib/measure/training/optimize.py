@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ..params.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
+from ...params.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
 
 StepFunction = Callable[[npt.NDArray[np.float32], npt.NDArray[np.int32]], tuple[tf.Tensor, tf.Tensor]]
 

@@ -7,7 +7,7 @@ Two runtimes (see `Runtime`):
   variables, a FIFO queue feeds the step, a dense layer's bias is an Add, and InTopKV2 compares with the labels.
 
 oneDNN is switched by an environment variable that TensorFlow reads once, so a process serves one runtime;
-`cnnprof_lib.measure.runtime` sets it.
+`cnnprof_lib.measure.runtimes.environment` sets it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..base.errors import MeasureError
-from ..params.settings import Runtime
-from .executed import ExecutedGraph, trace_layers
-from .graph import FrozenGraph, as_thesis_graph
+from ...base.errors import MeasureError
+from ...params.settings import Runtime
+from ..models.executed import ExecutedGraph, trace_layers
+from ..models.graph import FrozenGraph, as_thesis_graph
 
 tf1 = tf.compat.v1
 

@@ -17,23 +17,23 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from ..base.errors import TrainingError
-from ..base.files import try_writing, writing
-from ..base.stamps import utc_now
-from ..params.settings import RecipeSpec
-from ..params.variant import VariantSpec
-from ..records.store import WEIGHTS, Store
-from ..records.training import HistoryRow, TrainingRecord
-from . import machine
-from . import model as models
+from ...base.errors import TrainingError
+from ...base.files import try_writing, writing
+from ...base.stamps import utc_now
+from ...params.settings import RecipeSpec
+from ...params.variant import VariantSpec
+from ...records.store import WEIGHTS, Store
+from ...records.training import HistoryRow, TrainingRecord
+from .. import machine
+from ..images.cache import DataSet
+from ..images.fit import in_order_of_weights
+from ..images.pixels import HELD_OUT_SEED, held_out_split
+from ..models import build as models
+from ..models.evaluate import EVALUATION_BATCH, Classifier, accuracy
+from ..runtimes.memory import require_memory
 from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity, only_process
-from .data import DataSet
-from .evaluate import EVALUATION_BATCH, Classifier, accuracy
-from .fit import in_order_of_weights
-from .memory import require_memory
 from .optimize import Trainer
-from .pixels import HELD_OUT_SEED, held_out_split
 
 OnRow = Callable[[HistoryRow], None]
 

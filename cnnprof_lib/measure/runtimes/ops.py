@@ -18,8 +18,8 @@ import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ..base.errors import MeasureError
-from ..records.run import OpRecord
+from ...base.errors import MeasureError
+from ...records.run import OpRecord
 
 FUSING = re.compile(r"^_(?:Mkl)?(?:Native)?(?:PadWith)?(?:Fused)?")
 """What Grappler and oneDNN put before an op's name: ``_FusedConv2D``, ``_MklNativePadWithFusedConv2D``, ``_MklLRN``."""

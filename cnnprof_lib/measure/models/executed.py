@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..records.run import MAC_OPS
+from ...records.run import MAC_OPS
 
 _CONSTANTS = ("Const", "VariableV2")
 _EXECUTORS_OWN = ("_Arg", "_Recv", "_Retval", "_Send")

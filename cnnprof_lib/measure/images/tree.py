@@ -18,8 +18,9 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from ..base.errors import DataError
-from . import image_files, official
+from ...base.errors import DataError
+from . import files as image_files
+from . import official
 from .official import CLASSES, SIDE, Images, Labels
 
 SPLITS = ("train", "test")

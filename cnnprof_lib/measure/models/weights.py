@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..base.errors import MeasureError
-from ..params.variant import VariantSpec
-from ..records.run import WeightsRecord
-from ..records.store import Store
+from ...base.errors import MeasureError
+from ...params.variant import VariantSpec
+from ...records.run import WeightsRecord
+from ...records.store import Store
 
 INITIAL_BIAS_STDDEV = 0.01
 

@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ..base.errors import MeasureError
-from ..params.variant import VariantSpec
-from ..records.run import AccuracyRecord
-from ..records.store import Store
-from . import model as models
+from ...base.errors import MeasureError
+from ...params.variant import VariantSpec
+from ...records.run import AccuracyRecord
+from ...records.store import Store
+from ..images.cache import DataSet
+from ..images.fit import in_order_of_weights
+from ..images.official import Images, Labels
+from ..images.pixels import evaluation_batches
+from ..runtimes.memory import require_memory
+from . import build as models
 from . import weights
-from .data import DataSet
-from .fit import in_order_of_weights
-from .memory import require_memory
-from .official import Images, Labels
-from .pixels import evaluation_batches
 
 EVALUATION_BATCH = 500
 

@@ -20,10 +20,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..base.errors import DataError
-from . import image_tree, official
-from .image_tree import RECOGNISED, SPLITS, Progress, is_plain
+from ...base.errors import DataError
+from . import official
+from . import tree as image_tree
 from .official import CLASSES, Images, Labels
+from .tree import RECOGNISED, SPLITS, Progress, is_plain
 
 Kind = Literal["official archive", "official folder", "folder of images", "zip of images"]
 

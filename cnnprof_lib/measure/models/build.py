@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..params import layers as spec
-from ..params.variant import VariantSpec
+from ...params import layers as spec
+from ...params.variant import VariantSpec
 
 FLATTEN_SUFFIX = ".flatten"
 """A dense layer on an image gets a Keras layer of this name before it; its cost is the dense layer's.

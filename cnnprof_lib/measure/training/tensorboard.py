@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event
 
-from ..base.files import writing
-from ..records.training import HistoryRow
+from ...base.files import writing
+from ...records.training import HistoryRow
 
 
 class EventsFile:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..base.errors import TrainingError
-from ..base.files import write_atomically, writing
-from ..params.settings import RecipeSpec
-from ..params.variant import VariantSpec
-from ..records.training import HistoryRow
+from ...base.errors import TrainingError
+from ...base.files import write_atomically, writing
+from ...params.settings import RecipeSpec
+from ...params.variant import VariantSpec
+from ...records.training import HistoryRow
 
 
 @dataclass

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from ..base.errors import DataError
+from ...base.errors import DataError
 from . import official, sources
-from .image_tree import Progress
 from .official import ARCHIVE_NAME
 from .sources import DataSet as DataSet
+from .tree import Progress
 
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 GIVE_IMAGES = "give images with `--data PATH` or CNNPROF_DATA"

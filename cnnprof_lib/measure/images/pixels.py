@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..base.errors import DataError
+from ...base.errors import DataError
 from .official import Images, Labels
 
 HELD_OUT_SEED = 2016

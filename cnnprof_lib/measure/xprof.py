@@ -24,11 +24,12 @@ from ..params.reading import load_preset, load_variant
 from ..params.settings import PresetSpec, Runtime
 from ..records.machine import ComparisonRecord, OpShares
 from ..records.project import Project
-from . import machine, ops
-from . import runtime as runtimes
-from .memory import require_memory
+from . import machine
 from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network
-from .session import NetworkSession, TracedStep
+from .runtimes import environment as runtimes
+from .runtimes import ops
+from .runtimes.memory import require_memory
+from .runtimes.session import NetworkSession, TracedStep
 
 TOOL = "framework_op_stats"
 IDLE = "IDLE"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.errors import DataError
+from ...base.errors import DataError
 from .official import SIDE, Images
 
 if TYPE_CHECKING:

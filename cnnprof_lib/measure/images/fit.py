@@ -6,10 +6,10 @@ import dataclasses
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.errors import DataError, StoreError, VariantError
-from ..params.variant import VariantSpec
-from ..records.store import Store
-from ..records.training import TrainingRecord
+from ...base.errors import DataError, StoreError, VariantError
+from ...params.variant import VariantSpec
+from ...records.store import Store
+from ...records.training import TrainingRecord
 from .official import CLASSES, class_positions
 from .sources import DataSet
 

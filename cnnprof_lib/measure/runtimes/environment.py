@@ -7,10 +7,10 @@ import os
 import sys
 from typing import Literal
 
-from ..base.errors import MeasureError
-from ..base.processes import undisturbed
-from ..base.stderr import stderr_aside
-from ..params.settings import Runtime
+from ...base.errors import MeasureError
+from ...base.processes import undisturbed
+from ...base.stderr import stderr_aside
+from ...params.settings import Runtime
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from ..params.settings import Augmentation, RecipeSpec
-from ..params.variant import InputSpec
-from .data import DataSet
-from .pixels import Pixels, standardize
+from ...params.settings import Augmentation, RecipeSpec
+from ...params.variant import InputSpec
+from ..images.cache import DataSet
+from ..images.pixels import Pixels, standardize
 
 Batch = tuple[Pixels, npt.NDArray[np.int32]]
 

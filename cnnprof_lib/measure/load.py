@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .latency import TimedStep
+from .clock import TimedStep
 
 Counter = Callable[[], int | None]
 

@@ -1,0 +1,1 @@
+"""Networks in Keras and as graphs: built, given weights, frozen, scored."""

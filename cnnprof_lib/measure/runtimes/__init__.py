@@ -1,0 +1,1 @@
+"""How a network is stepped and traced, and what its statistics tell."""
