@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ..base import units
 from ..params.settings import Runtime
-from ..thesis.claims import load_claims
 from .check import INDISTINCT, Resolution
 from .prose import code
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
 NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
-
-PROFILING_CLAIM = 12
-"""Number of the thesis's claim on what profiling costs."""
 
 
 def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:
@@ -43,7 +38,7 @@ def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtim
 
 
 def ranks(changes: pd.DataFrame) -> str:
-    """Whether profiling changes the order of the variants; ``changes`` from `compare.rank_changes`."""
+    """Whether profiling changes the order of the variants; ``changes`` from `books.rank_changes`."""
     if changes.empty:
         return "The variants come in the same order with and without profiling."
     pairs = [
@@ -67,30 +62,5 @@ def overhead(table: pd.DataFrame) -> str:
         f"their work, so the shorter the step, the larger the factor: {factors.min():.1f} to {factors.max():.1f} here "
         "([Figure](#F_overhead)). "
         f"On {code(most['variant'])} ({most['runtime']}) tracing alone costs {most['profiled_over_plain']:.2f} times "
-        f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times. The thesis says about "
-        f"{_published_factor()}."
-    )
-
-
-def _published_factor() -> str:
-    return str(next(claim for claim in load_claims() if claim.number == PROFILING_CLAIM).published["slowdown"])
-
-
-def memory(table: pd.DataFrame) -> str:
-    """What lies between the three answers to how much memory; ``table`` from `books.memory`."""
-    return "\n".join(_memory(row) for row in table[table["variant"] == "baseline"].to_dict("records"))
-
-
-def _memory(row: Mapping[Hashable, Any]) -> str:
-    size = {name: units.num_bytes(value) for name, value in row.items() if str(name).endswith("_bytes")}
-    asked = row["step_bytes"]
-    share = f", {units.percent(row['live_peak_bytes'] / asked, 0)} of it" if asked else ""
-    return (
-        f"- {code(row['variant'])}, `{row['runtime']}`: of {size['requested_bytes']} requested, "
-        f"{size['persistent_bytes']} stay from step to step: the weights, {size['parameter_bytes']}, and the input "
-        f"queue where there is one. The step's own outputs and temporaries add up to {size['step_bytes']}. At most "
-        f"{size['live_peak_bytes']}{share} are alive at once, when {code(row['live_peak_layer'])} runs, for an output "
-        f"is freed after its last reader and its memory asked for again. The process holds {size['rss_start_bytes']} "
-        f"before there is a model (TensorFlow itself, and the images), {size['model_bytes']} more with the model and "
-        f"its session, {size['stepping_bytes']} more at its peak while stepping."
+        f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -133,6 +134,24 @@ def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
         for run in runs
     ]
     return pd.DataFrame(rows, columns=list(_MEMORY))
+
+
+def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of variants that come in one order by their unprofiled steps and in the other by their profiled ones.
+
+    Args:
+        overview: From `summary.overview`.
+
+    Returns:
+        ``runtime``, ``faster`` and ``slower`` (the variants, by their unprofiled steps).
+    """
+    rows = []
+    done = overview[overview["status"] == "ok"]
+    for runtime, runs in done.groupby("runtime", sort=False):
+        ordered = runs.sort_values("latency_s", kind="stable")
+        named = list(zip(ordered["variant"], ordered["profiled_s"], strict=True))
+        rows += [(runtime, a, b) for (a, a_s), (b, b_s) in combinations(named, 2) if a_s > b_s]
+    return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
 
 
 def _step_bytes(run: RunRecord) -> int:

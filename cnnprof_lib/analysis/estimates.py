@@ -192,3 +192,19 @@ def difference_of_proportions(first: Estimate, second: Estimate) -> Estimate:
     below = np.hypot(first.value - first.low, second.high - second.value)
     above = np.hypot(first.high - first.value, second.value - second.low)
     return Estimate(value, value - float(below), value + float(above))
+
+
+def is_below(first: Estimate, second: Estimate) -> bool | None:
+    """Whether one estimate is below another: None where their intervals meet. Without intervals the values decide."""
+    if np.isnan(first.low) or np.isnan(second.low):
+        return first.value < second.value if first.value != second.value else None
+    if first.high < second.low:
+        return True
+    return False if second.high < first.low else None
+
+
+def lies_in(estimate: Estimate, span: tuple[float, float]) -> bool | None:
+    """Whether an interval lies in a span: None where part of it does."""
+    if span[0] <= estimate.low and estimate.high <= span[1]:
+        return True
+    return False if estimate.high < span[0] or span[1] < estimate.low else None

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ..base import units
 from .check import INDISTINCT
-from .compare import THESIS
 from .frames import UNATTRIBUTED
 from .frontier import dominated, in_one_scale
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
@@ -87,35 +86,6 @@ def op_bars(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per profiled step [ms]", ylabel="", title=f"Where the time of {data['variant'].iloc[0]} goes")
     legend_below(ax, keys)
-    return ax
-
-
-def latency_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How latency falls with the stride of the convolutions, on a log scale; ``data`` from `compare.stride_table`."""
-    ax = _against_stride(data.assign(latency_ms=data["latency_s"] * _MS), "latency_ms", ax)
-    ax.set_yscale("log")
-    log_ticks(ax.yaxis)
-    ax.set(ylabel="latency per step [ms]", title="How much time does a larger stride save?")
-    return ax
-
-
-def conv2d_share_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How Conv2D's share of the ops' time changes with the stride; ``data`` from `compare.stride_table`."""
-    ax = _against_stride(data.assign(percent=data["conv2d_share"] * 100), "percent", ax)
-    ax.set_ylim(0, 100)
-    ax.set(ylabel="Conv2D's share of the ops' time [%]", title="Does Conv2D remain the bottleneck?")
-    return ax
-
-
-def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
-    ax = ax or plt.gca()
-    for source in data["source"].unique():
-        rows = data[data["source"] == source]
-        line, label = ("none", "thesis (published)") if source == THESIS else ("-", source)
-        ax.plot(rows["stride"], rows[column], linestyle=line, label=label, **SOURCE_STYLES[source])
-    ax.set_xticks(sorted(data["stride"].unique()))
-    ax.set_xlabel("stride of both convolutions [pixels]")
-    legend_below(ax)
     return ax
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .choice import BASELINE, paired_loss
-from .estimates import Estimate, difference_of_proportions
-from .evidence import is_below
+from .estimates import Estimate, difference_of_proportions, is_below
 from .prose import code
 
 _DOMINATED = "is dominated by"

@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..base import units
 from ..records.run import FailureRecord, RunRecord
-from ..thesis import CITATION, PUBLISHED, published_table
 from . import frames, summary, tables
 from .conditions import differences
 from .frames import UNATTRIBUTED, Record
@@ -54,9 +53,6 @@ def introduction(records: Sequence[Record]) -> str:
             f"A step classifies one batch of {_listed(map(str, batches))} images; times and bytes are per step. "
             "[Table](#T_overview) compares all variants."
         )
-    if set(names) & set(PUBLISHED):
-        judged = "; [Table](#T_claims) judges its claims" if runs else ""
-        lines.append(f"Published figures are those of {escape(CITATION)}{judged}.")
     return " ".join(lines)
 
 
@@ -133,7 +129,6 @@ def variant(records: Sequence[Record]) -> str:
             parts += [run(record), warnings(record)]
         else:
             parts.append(failure(record))
-    parts.append(published(frames.variant_name(records[0])))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -177,15 +172,6 @@ def _interval(low: float, high: float, form: Callable[[float], str]) -> str:
 def failure(record: FailureRecord) -> str:
     """What is shown in place of a run that failed."""
     return f"**In `{record.runtime}` the run failed**: {escape(record.error)}"
-
-
-def published(variant: str) -> str:
-    """What the thesis printed of a variant; empty where it has nothing."""
-    if variant not in PUBLISHED:
-        return ""
-    printed = PUBLISHED[variant]
-    total = units.seconds(published_table(printed.table)["time_s"].sum())
-    return f"**In the thesis** the times of its ops add up to {total}, and its accuracy is {printed.top1_as_printed}."
 
 
 def warnings(record: RunRecord) -> str:

@@ -18,7 +18,6 @@ from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
 
 from ..page import hover
-from .compare import THESIS
 from .frames import UNATTRIBUTED
 
 OTHER = "other ops"
@@ -37,6 +36,8 @@ OP_COLOURS = {
 }
 """Fixed colour of each op; an op that is not named here is drawn among `OTHER`."""
 
+THESIS = "thesis"
+"""Source of what is published, not measured."""
 SOURCE_STYLES: dict[str, dict[str, Any]] = {
     "unfused": {"color": "#332288", "marker": "o"},
     "stock": {"color": "#aa4499", "marker": "s"},

@@ -13,14 +13,11 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..base import units
-from ..page.table import Column, beside, interval_texts, styled, with_row
+from ..page.table import Column, interval_texts, styled, with_row
 from ..records.run import RunRecord
-from ..thesis import PUBLISHED, published_table
-from . import frames, summary
+from . import frames
 from .check import INDISTINCT
 from .conditions import conditions
-from .errata import corrected_table
-from .errata_table import styled_corrected
 from .frames import Record
 
 RECORDED = "recorded, not measured here"
@@ -30,7 +27,7 @@ _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 
 
 _TIME, _BYTES = "time per step", "requested bytes"
-_OPS = {
+OPS = {
     "op": Column("op"),
     "kernels": Column("executed as"),
     "time_s": Column("time", units.seconds, _TIME),
@@ -111,23 +108,7 @@ def ops(table: pd.DataFrame) -> Styler:
     pairs = zip(table["op"], table["kernels"], strict=True)
     table = table.assign(kernels=["" if kernels == [op] else ", ".join(kernels) for op, kernels in pairs])
     hidden = [name for name in ("kernels", "accelerator_s") if not table[name].any()]
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=2)
-
-
-def ops_beside_published(record: RunRecord) -> str:
-    """HTML of a run's ops and, in the runtime that has the thesis's ops, the published table of its variant.
-
-    A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
-    """
-    titled = [(f"Ops of {record.variant.name}, {record.runtime}", ops(summary.op_table(record)))]
-    if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
-        title = f"Table {printed.table} of the thesis"
-        if printed.misaligned:
-            corrected = styled_corrected(corrected_table(record.variant))
-            titled.append((f"{title}, its rows named by their bytes: the printed names are misaligned", corrected))
-        else:
-            titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
-    return beside(*titled)
+    return styled(with_row(table, total), OPS, hidden=hidden, closing_rows=2)
 
 
 def nodes(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,17 +131,6 @@ def nodes(table: pd.DataFrame) -> pd.DataFrame:
         }
     ).reset_index(drop=True)
     return shown if renamed.any() else shown.drop(columns="executed as")
-
-
-def published_ops(table: pd.DataFrame) -> Styler:
-    """A printed table of the thesis in the same form, closed by its sums.
-
-    Args:
-        table: From `thesis.published_table`.
-    """
-    total = {"op": "sum", "time_s": table["time_s"].sum(), "requested_bytes": table["requested_bytes"].sum()}
-    hidden = {"kernels", "step_share", "accelerator_s"}
-    return styled(with_row(table, total), _OPS, hidden=hidden, closing_rows=1)
 
 
 def layers(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:

@@ -16,9 +16,8 @@ from matplotlib.axes import Axes
 from ..base import units
 from ..records.training import TrainingRecord
 from .choice import BASELINE
-from .compare import THESIS
 from .estimates import Estimate, proportion
-from .style import SOURCE_STYLES, label_right, legend_below, log_ticks
+from .style import SOURCE_STYLES, THESIS, label_right, legend_below, log_ticks
 
 _MS = 1e3
 _ROW_SHARE = 0.8

@@ -76,8 +76,9 @@ def diff(
 @app.command()
 def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
-    from ..analysis import claims as judged
-    from ..analysis import claims_table, frames
+    from ..analysis import frames
+    from ..thesis import claims_table
+    from ..thesis import verdicts as judged
 
     store = open_project(outputs).store
     table = judged.judge_stored(frames.load(store), store)

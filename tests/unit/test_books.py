@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import balance_prose, balance_tables, books, compare, summary
+from cnnprof_lib.analysis import balance_prose, balance_tables, books, summary
 from cnnprof_lib.analysis.scaling import scaling_table
 from cnnprof_lib.records.machine import ComparisonRecord, OpShares
 from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.thesis import shown
 from tests.builders import Node, make_failure, make_machine, make_record, make_resolution, make_roofline
 
 NODES = (Node("FIFOQueueV2", "", 1e-3, 30_319_744), Node("Conv2D", "conv1", 7e-3, 10_000_000))
@@ -103,8 +104,9 @@ def test_overhead_says_what_reading_each_step_at_once_would_cost() -> None:
         "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
         "8.00ms to 32.00ms, by the number of nodes and not by their work, so the shorter the step, the larger the "
         "factor: 2.2 to 5.2 here ([Figure](#F_overhead)). On `stride2` (unfused) tracing alone costs 1.25 times the "
-        "unprofiled step, both together 5.2 times. The thesis says about 5 times."
+        "unprofiled step, both together 5.2 times."
     )
+    assert shown.slowdown() == "The thesis says about 5 times."
     assert balance_prose.overhead(table.head(0)) == ""
 
 
@@ -147,7 +149,7 @@ def test_a_changed_order_is_said() -> None:
         ranked(20, 21, "stride3"),
         make_failure("stride5"),
     ]
-    changes = compare.rank_changes(summary.overview(records))
+    changes = books.rank_changes(summary.overview(records))
     assert changes.to_dict("records") == [{"runtime": "unfused", "faster": "baseline", "slower": "stride2"}]
     assert balance_prose.ranks(changes) == (
         "**Profiling changes the order of variants**: in `unfused` `baseline` is faster than `stride2` without "

@@ -9,16 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import claims_table
 from cnnprof_lib.analysis.choice import losses
-from cnnprof_lib.analysis.claims import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from cnnprof_lib.analysis.frames import Record
-from cnnprof_lib.analysis.training_rules import published_step_s
 from cnnprof_lib.params.settings import RUNTIMES, Runtime
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
-from cnnprof_lib.thesis import PUBLISHED, published_table
+from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
 from cnnprof_lib.thesis.claims import load_claims
+from cnnprof_lib.thesis.training_rules import published_step_s
+from cnnprof_lib.thesis.verdicts import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from tests.builders import (
     Node,
     make_accuracy,

@@ -7,8 +7,11 @@ import math
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import errata_table
-from cnnprof_lib.analysis.errata import (
+from cnnprof_lib.measure.runtimes.session import queue_capacity
+from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.params.variant import VariantSpec
+from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, errata_table, published_table
+from cnnprof_lib.thesis.errata import (
     AMBIGUOUS,
     AS_PRINTED,
     REASSIGNED,
@@ -20,10 +23,6 @@ from cnnprof_lib.analysis.errata import (
     shows_allocator_blocks,
     witness,
 )
-from cnnprof_lib.measure.runtimes.session import queue_capacity
-from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, published_table
 from tests.builders import PARAMS
 
 VARIANTS = {name: load_variant(name, PARAMS) for name in PUBLISHED}

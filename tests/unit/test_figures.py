@@ -14,7 +14,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from cnnprof_lib.analysis import compare, figures, frames, style, summary
+from cnnprof_lib.analysis import figures, frames, style, summary
+from cnnprof_lib.thesis import strides
 from tests.builders import Node, make_accuracy, make_failure, make_ops, make_record
 
 NODES = (
@@ -109,8 +110,8 @@ def test_op_bars_sets_the_runtimes_side_by_side(ax: Axes) -> None:
 @pytest.mark.parametrize(
     ("draw", "unfused", "published"),
     [
-        (figures.latency_against_stride, [10, 5], [55.996, 10.141]),
-        (figures.conv2d_share_against_stride, [75, 75], [72.02, 64.67]),
+        (strides.latency_against_stride, [10, 5], [55.996, 10.141]),
+        (strides.conv2d_share_against_stride, [75, 75], [72.02, 64.67]),
     ],
 )
 def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
@@ -118,7 +119,7 @@ def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
 ) -> None:
     half = ((0.005, 0.005),) * 6
     records = [make_record("baseline", nodes=NODES, plain_s=STEADY), make_record("stride2", nodes=NODES, plain_s=half)]
-    draw(compare.stride_table(records), ax=ax)
+    draw(strides.stride_table(records), ax=ax)
     drawn = {line.get_label(): line for line in ax.lines}
     assert list(drawn) == ["unfused", "thesis (published)"]
     assert list(drawn["unfused"].get_xdata()) == [1, 2]

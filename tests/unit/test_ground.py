@@ -160,9 +160,9 @@ WINGS = {
     "records": {"base", "params"},
     "measure": {"base", "params", "records"},
     "page": {"base"},
-    "thesis": {"base"},
-    "analysis": {"base", "params", "records", "page", "thesis"},
-    "app": {"base", "params", "records", "measure", "page", "thesis", "analysis"},
+    "analysis": {"base", "params", "records", "page"},
+    "thesis": {"base", "params", "records", "page", "analysis"},
+    "app": {"base", "params", "records", "measure", "page", "analysis", "thesis"},
 }
 """Which other wings the modules of a wing may import."""
 

@@ -19,7 +19,6 @@ from cnnprof_lib.analysis import (
     balance_figures,
     books,
     choice,
-    compare,
     diff,
     figures,
     frames,
@@ -33,6 +32,7 @@ from cnnprof_lib.analysis.side_by_side import side_by_side
 from cnnprof_lib.analysis.waterfall import waterfall
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.thesis import strides
 from tests.builders import make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
 
 VARIANTS = ("baseline", "filters32", "stride2", "stride3", "stride5", "pool-large", "stride2-filters32")
@@ -99,8 +99,8 @@ def draw_step_times(_: Sequence[RunRecord]) -> None:
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
     "accuracy": lambda runs: both(figures.accuracy_against_latency, summary.overview(runs)),
     "ratio": lambda runs: both(figures.ratio_to_baseline, summary.overview(runs)),
-    "latency against stride": lambda runs: both(figures.latency_against_stride, compare.stride_table(runs)),
-    "share against stride": lambda runs: both(figures.conv2d_share_against_stride, compare.stride_table(runs)),
+    "latency against stride": lambda runs: both(strides.latency_against_stride, strides.stride_table(runs)),
+    "share against stride": lambda runs: both(strides.conv2d_share_against_stride, strides.stride_table(runs)),
     "op times": lambda runs: wide(figures.op_times, frames.ops(runs[:7])),
     "op bars": lambda runs: wide(figures.op_bars, frames.ops([runs[5], runs[12]])),
     "plot": lambda runs: wide(figures.plot, frames.ops(runs)),

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import recipes
 from cnnprof_lib.records.store import Store
+from cnnprof_lib.thesis import recipes
 from tests.builders import make_thesis_training
 
 IMAGES = 10_000

@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from cnnprof_lib.analysis import compare, estimates, summary
+from cnnprof_lib.analysis import estimates, summary
 from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.thesis import strides
 from tests.builders import (
     PARAMS,
     Node,
@@ -359,7 +360,7 @@ def test_stride_table_holds_what_differs_in_stride_alone_beside_the_published() 
         make_failure("stride3"),
         make_record("baseline", "stock"),
     ]
-    table = compare.stride_table(records)
+    table = strides.stride_table(records)
     assert rows(table, "source", "variant", "stride") == [
         ("unfused", "baseline", 1),
         ("stock", "baseline", 1),
@@ -372,4 +373,4 @@ def test_stride_table_holds_what_differs_in_stride_alone_beside_the_published() 
 
 
 def test_without_a_baseline_there_is_no_stride_table() -> None:
-    assert compare.stride_table([make_record("stride2")]).empty
+    assert strides.stride_table([make_record("stride2")]).empty

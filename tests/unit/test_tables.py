@@ -10,7 +10,7 @@ from cnnprof_lib.analysis import balance_tables, books, frames, prose, summary, 
 from cnnprof_lib.page import table as styled
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.records.run import ImagesRecord
-from cnnprof_lib.thesis import published_table
+from cnnprof_lib.thesis import published_table, shown
 from tests.builders import (
     PARAMS,
     Node,
@@ -70,7 +70,7 @@ def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
 
 
 def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
-    table = lines_of(tables.published_ops(published_table("4.4")).to_html())
+    table = lines_of(shown.published_ops(published_table("4.4")).to_html())
     assert table[1:3] == [
         ["op", "time", "accum.", "own", "bytes", "accum.", "own"],
         ["Conv2D", "6.54ms", "100.00%", "64.67%", "5.01MB", "100.00%", "12.40%"],
@@ -97,7 +97,7 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
 def test_the_published_table_of_a_variant_stands_beside_its_unfused_ops(
     variant: str, runtime: str, titles: list[str]
 ) -> None:
-    html = tables.ops_beside_published(make_record(variant, runtime))  # type: ignore[arg-type]
+    html = shown.ops_beside_published(make_record(variant, runtime))  # type: ignore[arg-type]
     assert re.findall(r"<caption>(.*?)</caption>", html) == titles
     assert html.count("<table") == len(titles)
 
@@ -223,8 +223,8 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
     record, failure = hostile_record(), make_failure(error=HOSTILE)
     record = record.model_copy(update={"memory": record.memory.model_copy(update={"live_peak_layer": HOSTILE})})
     executed = make_ops(record, (Node(HOSTILE, HOSTILE, 0.001, kernel=HOSTILE),))
-    shown = {
-        "ops": tables.ops_beside_published(record),
+    texts = {
+        "ops": shown.ops_beside_published(record),
         "layers": tables.layers({"unfused": summary.layer_table(record, executed)}).to_html(),
         "overview": tables.overview(summary.overview([record, failure])).to_html(),
         "environment": tables.environment([record]).to_html(),
@@ -235,7 +235,7 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
         "variant": prose.variant([record, failure]),
         "data": prose.data([record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]),
     }
-    for name, html in shown.items():
+    for name, html in texts.items():
         assert "<script" not in html, name
         assert "script" in html, name
 
@@ -277,8 +277,11 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
         "**In `unfused`** a step takes 8.00ms (95% interval 8.00ms to 8.00ms) unprofiled, 1.25 times that under the "
         "profiler. Of the profiled step, Conv2D 60.0% and BiasAdd 20.0%; 20.0% is unattributed.",
         "**In `stock` the run failed**: out of memory",
-        "**In the thesis** the times of its ops add up to 10.14ms, and its accuracy is 79.6%.",
     ]
+    assert shown.published("stride2") == (
+        "**In the thesis** the times of its ops add up to 10.14ms, and its accuracy is 79.6%."
+    )
+    assert shown.published("wide") == ""
 
 
 def test_warnings_name_their_runtime() -> None:
@@ -296,8 +299,9 @@ def test_introduction_counts_what_there_is() -> None:
         "A step classifies one batch of 128 images; times and bytes are per step. "
         "[Table](#T_overview) compares all variants."
     )
-    assert prose.introduction([make_record()]).endswith("; [Table](#T_claims) judges its claims.")
-    assert "claims" not in prose.introduction([make_failure("baseline")])
+    assert shown.citation([make_record("smoke")]) == ""
+    assert shown.citation([make_record()]).endswith("; [Table](#T_claims) judges its claims.")
+    assert "claims" not in shown.citation([make_failure("baseline")])
 
 
 def test_the_claims_refer_to_the_figures_that_are_there() -> None:

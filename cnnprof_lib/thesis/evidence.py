@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..analysis import frames
+from ..analysis.check import Resolution
+from ..analysis.estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block
+from ..analysis.frames import UNATTRIBUTED, Record
+from ..analysis.summary import op_table, ratio_to_baseline
 from ..base import units
 from ..params.settings import Runtime
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
-from . import frames
-from .check import Resolution
-from .estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block
-from .frames import UNATTRIBUTED, Record
-from .summary import op_table, ratio_to_baseline
 
 
 class Outcome(Enum):
@@ -186,22 +186,6 @@ class Evidence:
     def training_of(self, weights_sha256: str) -> TrainingRecord | None:
         """The training that gave these weights; None where it is not stored."""
         return next((t for t in self.trainings if t.weights_sha256 == weights_sha256), None)
-
-
-def is_below(first: Estimate, second: Estimate) -> bool | None:
-    """Whether one estimate is below another: None where their intervals meet. Without intervals the values decide."""
-    if np.isnan(first.low) or np.isnan(second.low):
-        return first.value < second.value if first.value != second.value else None
-    if first.high < second.low:
-        return True
-    return False if second.high < first.low else None
-
-
-def lies_in(estimate: Estimate, span: tuple[float, float]) -> bool | None:
-    """Whether an interval lies in a span: None where part of it does."""
-    if span[0] <= estimate.low and estimate.high <= span[1]:
-        return True
-    return False if estimate.high < span[0] or span[1] < estimate.low else None
 
 
 def labelled(texts: Sequence[tuple[str, str]]) -> str:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from ..analysis import frames
+from ..analysis.books import overhead
+from ..analysis.estimates import Estimate, is_below, lies_in
+from ..analysis.summary import latency, profiled_over_plain
 from ..base import units
 from ..params.layers import Conv
 from ..params.settings import Runtime
 from ..params.variant import VariantSpec
-from ..thesis import PUBLISHED, published_table
-from ..thesis.claims import Claim
-from . import frames
-from .books import overhead
-from .estimates import Estimate
-from .evidence import Evidence, Finding, NotTestable, Outcome, is_below, lies_in, ratio_text, share_text
-from .summary import latency, profiled_over_plain
+from . import PUBLISHED, published_table
+from .claims import Claim
+from .evidence import Evidence, Finding, NotTestable, Outcome, ratio_text, share_text
 
 RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]
 WholeRule = Callable[[Claim, Evidence], Finding]

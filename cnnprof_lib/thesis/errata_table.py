@@ -11,7 +11,7 @@ from pandas.io.formats.style import Styler
 from ..base import units
 from ..page.table import Column, styled
 from ..params.variant import VariantSpec
-from ..thesis import FIGURE_OF_TABLE, PUBLISHED
+from . import FIGURE_OF_TABLE, PUBLISHED
 from .errata import REASSIGNED, either, errata, missing_bytes, witness
 
 _ROWS = {

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..analysis import check, choice, frames
+from ..analysis.check import Resolution
+from ..analysis.frames import Record
 from ..params.settings import Runtime
 from ..records.store import Store
 from ..records.training import TrainingRecord
-from ..thesis.claims import Claim, load_claims
-from . import check, choice, frames, recipes, training_rules
-from . import claim_rules as rules
-from .check import Resolution
+from . import recipes, rules, training_rules
+from .claims import Claim, load_claims
 from .evidence import Evidence, Finding, NotTestable, Outcome, labelled
-from .frames import Record
 
 REPRODUCED = "reproduced"
 CONTRADICTED = "contradicted"

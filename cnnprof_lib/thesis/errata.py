@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from ..params.costs import FLOAT32_BYTES
 from ..params.layers import Conv, Dense, Layer
 from ..params.variant import LayerCost, VariantSpec
-from ..thesis import BATCH_SIZE, FIGURE_OF_TABLE, OP_ABBREVIATIONS, PUBLISHED, QUEUE_EXAMPLES, published_table
+from . import BATCH_SIZE, FIGURE_OF_TABLE, OP_ABBREVIATIONS, PUBLISHED, QUEUE_EXAMPLES, published_table
 
 AS_PRINTED = "as printed"
 REASSIGNED = "reassigned"

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ..page.table import MISSING, Column, styled
-from .claims import EXPLANATION
+from .verdicts import EXPLANATION
 
 WIDTH = 120
 

@@ -1,22 +1,23 @@
-"""Comparisons across runs: the stride series of the thesis, and whether profiling changes their order."""
+"""The stride series of the thesis: as a table, and as figures of ours beside the published values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 
+from ..analysis import frames, summary
+from ..analysis.frames import Record
+from ..analysis.style import SOURCE_STYLES, THESIS, legend_below, log_ticks
+from ..analysis.summary import op_table
 from ..params.layers import Conv
 from ..params.variant import VariantSpec
-from ..thesis import PUBLISHED, published_table
-from . import frames, summary
-from .frames import Record
-from .summary import op_table
+from . import PUBLISHED, published_table
 
-THESIS = "thesis"
-"""Source of the rows that are published, not measured, in `stride_table`."""
+_MS = 1e3
 
 
 def stride_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -58,19 +59,30 @@ def _conv2d_share(table: pd.DataFrame) -> float:
     return float(table.loc[table["op"] == "Conv2D", "own_share"].sum())
 
 
-def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of variants that come in one order by their unprofiled steps and in the other by their profiled ones.
+def latency_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How latency falls with the stride of the convolutions, on a log scale; ``data`` from `stride_table`."""
+    ax = _against_stride(data.assign(latency_ms=data["latency_s"] * _MS), "latency_ms", ax)
+    ax.set_yscale("log")
+    log_ticks(ax.yaxis)
+    ax.set(ylabel="latency per step [ms]", title="How much time does a larger stride save?")
+    return ax
 
-    Args:
-        overview: From `summary.overview`.
 
-    Returns:
-        ``runtime``, ``faster`` and ``slower`` (the variants, by their unprofiled steps).
-    """
-    rows = []
-    done = overview[overview["status"] == "ok"]
-    for runtime, runs in done.groupby("runtime", sort=False):
-        ordered = runs.sort_values("latency_s", kind="stable")
-        named = list(zip(ordered["variant"], ordered["profiled_s"], strict=True))
-        rows += [(runtime, a, b) for (a, a_s), (b, b_s) in combinations(named, 2) if a_s > b_s]
-    return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
+def conv2d_share_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How Conv2D's share of the ops' time changes with the stride; ``data`` from `stride_table`."""
+    ax = _against_stride(data.assign(percent=data["conv2d_share"] * 100), "percent", ax)
+    ax.set_ylim(0, 100)
+    ax.set(ylabel="Conv2D's share of the ops' time [%]", title="Does Conv2D remain the bottleneck?")
+    return ax
+
+
+def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
+    ax = ax or plt.gca()
+    for source in data["source"].unique():
+        rows = data[data["source"] == source]
+        line, label = ("none", "thesis (published)") if source == THESIS else ("-", source)
+        ax.plot(rows["stride"], rows[column], linestyle=line, label=label, **SOURCE_STYLES[source])
+    ax.set_xticks(sorted(data["stride"].unique()))
+    ax.set_xlabel("stride of both convolutions [pixels]")
+    legend_below(ax)
+    return ax

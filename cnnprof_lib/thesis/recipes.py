@@ -11,14 +11,14 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import stats
 
+from ..analysis.choice import right_on_the_same_images
+from ..analysis.estimates import CONFIDENCE
 from ..base import units
 from ..base.errors import StoreError
 from ..page.table import Column, interval_texts, styled
 from ..records.store import Store
 from ..records.training import TrainingRecord
-from ..thesis import PUBLISHED
-from .choice import right_on_the_same_images
-from .estimates import CONFIDENCE
+from . import PUBLISHED
 
 ORIGINAL = "thesis"
 """The recipe that the others are judged by."""
