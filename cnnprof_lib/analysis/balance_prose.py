@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -63,4 +64,24 @@ def overhead(table: pd.DataFrame) -> str:
         "([Figure](#F_overhead)). "
         f"On {code(most['variant'])} ({most['runtime']}) tracing alone costs {most['profiled_over_plain']:.2f} times "
         f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times."
+    )
+
+
+def memory(table: pd.DataFrame) -> str:
+    """What lies between the three answers to how much memory; ``table`` from `books.memory`."""
+    return "\n".join(_memory(row) for row in table[table["variant"] == "baseline"].to_dict("records"))
+
+
+def _memory(row: Mapping[Hashable, Any]) -> str:
+    size = {name: units.num_bytes(value) for name, value in row.items() if str(name).endswith("_bytes")}
+    asked = row["step_bytes"]
+    share = f", {units.percent(row['live_peak_bytes'] / asked, 0)} of it" if asked else ""
+    return (
+        f"- {code(row['variant'])}, `{row['runtime']}`: of {size['requested_bytes']} requested, "
+        f"{size['persistent_bytes']} stay from step to step: the weights, {size['parameter_bytes']}, and the input "
+        f"queue where there is one. The step's own outputs and temporaries add up to {size['step_bytes']}. At most "
+        f"{size['live_peak_bytes']}{share} are alive at once, when {code(row['live_peak_layer'])} runs, for an output "
+        f"is freed after its last reader and its memory asked for again. The process holds {size['rss_start_bytes']} "
+        f"before there is a model (TensorFlow itself, and the images), {size['model_bytes']} more with the model and "
+        f"its session, {size['stepping_bytes']} more at its peak while stepping."
     )

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from ..base.errors import StoreError
 from ..records.run import LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 
 
@@ -19,10 +20,19 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
     Returns:
         The run itself where there is one. Else a record whose blocks are those of all processes in turn, whose ops and
         unattributed time are means over all profiled steps, and whose memory and load are the most of any process.
+
+    Raises:
+        StoreError: they were not made on one machine.
     """
     first = runs[0]
     if len(runs) == 1:
         return first
+    if other := next((run for run in runs if run.machine != first.machine), None):
+        raise StoreError(
+            f"{first.variant.name} in runtime {first.runtime}: the runs {first.run_id} ({first.machine.cpu}) and "
+            f"{other.run_id} ({other.machine.cpu}) are of two machines and make no one measurement. "
+            "Keep the runs of each machine in a folder of its own, by --outputs."
+        )
     steps = [sum(map(len, run.latency.profiled_s)) for run in runs]
     weights = [count / sum(steps) for count in steps]
     blocks = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from .spec import Spec
 _Spec = TypeVar("_Spec", bound=Spec)
 
 PARTIAL = ".partial-"
-"""How the names of unfinished files and folders begin; the number of their process follows."""
+"""How the names of unfinished files and folders begin, see `partial_name`."""
 
 
 ROOM_BYTES = 2**20
@@ -104,11 +105,16 @@ def read_spec(spec: type[_Spec], path: Path, remedy: str) -> _Spec:
         raise StoreError(f"{path}: `{key}`: {first['msg'].lower()}. Received: {received}. {remedy}") from None
 
 
+def partial_name(name: str) -> str:
+    """What an unfinished file or folder of this process is called that will be ``name``."""
+    return f"{PARTIAL}{os.getpid()}@{platform.node()}-{name}"
+
+
 def sweep(folder: Path) -> None:
-    """Removes what killed processes left behind."""
+    """Removes what killed processes of this host left behind; those of others may be alive."""
     for partial in folder.glob(f"{PARTIAL}*"):
-        pid = partial.name.removeprefix(PARTIAL).split("-")[0]
-        if not pid.isdecimal() or _alive(int(pid)):
+        pid, _, rest = partial.name.removeprefix(PARTIAL).partition("@")
+        if not pid.isdecimal() or not rest.startswith(f"{platform.node()}-") or _alive(int(pid)):
             continue
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)

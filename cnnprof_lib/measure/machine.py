@@ -36,7 +36,10 @@ def describe(onednn: bool) -> MachineRecord:
         tensorflow=tf.__version__,
         keras=keras.__version__,
         onednn=onednn,
-        gpus=tuple(device.name for device in tf.config.list_physical_devices("GPU")),
+        gpus=tuple(
+            tf.config.experimental.get_device_details(device).get("device_name", device.name)
+            for device in tf.config.list_physical_devices("GPU")
+        ),
     )
 
 

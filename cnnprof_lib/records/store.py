@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..base.errors import StoreError
-from ..base.files import PARTIAL, read_spec, sweep, write_atomically, writing
+from ..base.files import partial_name, read_spec, sweep, write_atomically, writing
 from ..base.spec import Spec
 from ..params.settings import RUNTIMES, RunRequest, Runtime
 from .machine import CheckRecord, ComparisonRecord, RooflineRecord
@@ -434,7 +434,7 @@ def _new_folder(final: Path, parts: Sequence[str] = ()) -> Iterator[Path]:
         StoreError: it cannot be written.
     """
     home = final if parts else final.parent
-    partial = home / f"{PARTIAL}{os.getpid()}-{final.name}"
+    partial = home / partial_name(final.name)
     with writing(final):
         home.mkdir(parents=True, exist_ok=True)
         sweep(home)

@@ -28,7 +28,6 @@ from nbconvert.exporters import get_export_names, get_exporter
 from pandas.io.formats.style import Styler
 
 from cnnprof_lib.analysis import figures, frames, style, summary, tables
-from cnnprof_lib.analysis.tables import beside
 from cnnprof_lib.app import report
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import arrange as page
@@ -36,6 +35,7 @@ from cnnprof_lib.page import hover, pdf, pictures
 from cnnprof_lib.page import table as styled
 from cnnprof_lib.page.html import CommandLinePageExporter, PageExporter
 from cnnprof_lib.page.pdf import CommandLinePaperExporter, PaperExporter
+from cnnprof_lib.page.table import beside
 from tests.builders import Node, make_record
 
 ROOT = Path(__file__).parents[2]

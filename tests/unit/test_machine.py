@@ -82,3 +82,13 @@ def test_processors_of_one_name_are_told_apart_by_their_vectors(flags: str, name
 def test_a_processor_without_name_or_flags_is_called_what_is_known() -> None:
     assert machine.name_in("model name\t: AMD EPYC\n") == "AMD EPYC"
     assert machine.name_in("Features\t: fp asimd\n") == ""
+
+
+def test_a_gpu_is_called_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    devices = [SimpleNamespace(name=f"/physical_device:GPU:{number}") for number in (0, 1)]
+    names = {devices[0].name: {"device_name": "NVIDIA H100 80GB HBM3"}, devices[1].name: {}}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: names[device.name])
+    assert machine.describe(onednn=False).gpus == ("NVIDIA H100 80GB HBM3", "/physical_device:GPU:1")

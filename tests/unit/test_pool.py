@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames, pool
+from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
-from tests.builders import make_failure, make_load, make_ops, make_record
+from tests.builders import make_failure, make_load, make_machine, make_ops, make_record
 
 SERIES = "20261124T000000Z-0000"
 
@@ -53,6 +54,17 @@ def test_the_pool_keeps_its_processes_apart_and_the_worst_load() -> None:
     assert (both.load.others_percent, both.load.cpu_mhz) == (20.0, (2500.0, 2500.0, 2000.0))
     assert both.load.plain_faults == ((1, 2),)
     assert both.unattributed.model_dump() == pytest.approx({"before_s": 5e-4, "between_s": 1e-3, "after_s": 5e-4})
+
+
+def test_runs_of_two_machines_are_not_pooled() -> None:
+    first, second = processes()
+    moved = second.model_copy(update={"machine": make_machine(cpu="Another CPU")})
+    with pytest.raises(StoreError) as caught:
+        pool.pooled([first, moved])
+    assert str(caught.value) == (
+        f"baseline in runtime unfused: the runs {SERIES}-00 (Made-up CPU) and {SERIES}-01 (Another CPU) are of two "
+        "machines and make no one measurement. Keep the runs of each machine in a folder of its own, by --outputs."
+    )
 
 
 def test_a_kernel_of_the_pool_has_what_any_process_fused_into_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from cnnprof_lib.base.errors import StoreError
-from cnnprof_lib.base.files import write_atomically
+from cnnprof_lib.base.files import partial_name, write_atomically
 from cnnprof_lib.records.run import LatencyRecord
 from cnnprof_lib.records.store import Store
 from tests.builders import (
@@ -106,15 +107,18 @@ def test_a_killed_write_is_not_listed_and_is_swept_by_the_next(store: Store) -> 
     folder = Path("outputs/runs/baseline/unfused")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    partial = folder / f".partial-{dead.pid}-20260101T000000Z-0000"
+    partial = folder / f".partial-{dead.pid}@{platform.node()}-20260101T000000Z-0000"
     partial.mkdir(parents=True)
     (partial / "record.json").write_text("{")
-    own = folder / f".partial-{os.getpid()}-20260101T000000Z-0001.ipynb"
-    own.write_text("{}")
+    own = folder / partial_name("20260101T000000Z-0001.ipynb")
+    elsewhere = folder / f".partial-{dead.pid}@another-{platform.node()}-20260101T000000Z-0002"
+    for unfinished in (own, elsewhere):
+        unfinished.write_text("{}")
     assert store.latest() == []
     write(store)
     assert not partial.exists()
     assert own.exists()  # its process is alive
+    assert elsewhere.exists()  # and that of another host may be
 
 
 DAMAGE = {
