@@ -11,8 +11,9 @@ from ..base.errors import StoreError
 from ..params.variant import VariantSpec
 from ..records.run import RunRecord
 from ..records.store import Store
-from . import diff, frames, summary
+from . import frames, summary
 from .check import Resolution, resolutions
+from .differences import numbers as differences
 from .pool import pooled
 
 
@@ -124,7 +125,7 @@ class StoredRuns:
         return self._once(lambda: summary.layer_table(record, self._store.read_ops(record)), "layers", *key_of(record))
 
     def waterfall(self, before: Sequence[str], after: Sequence[str]) -> pd.DataFrame:
-        """Steps from the latency of one run to that of another, see `diff.waterfall`.
+        """Steps from the latency of one run to that of another, see `differences.numbers.waterfall`.
 
         Args:
             before: Variant, runtime and id of the run to start from.
@@ -135,7 +136,7 @@ class StoredRuns:
         """
         old, new = self.run(*before), self.run(*after)
         return self._once(
-            lambda: diff.waterfall(
+            lambda: differences.waterfall(
                 old, self._store.read_ops(old), new, self._store.read_ops(new), self.resolution(new.runtime)
             ),
             "waterfall",

@@ -57,8 +57,8 @@ def diff(
     outputs: OutputsOption = "",
 ) -> None:
     """Where the time went from A to B: layer by layer, each change with its cause and interval."""
-    from ..analysis import diff as differences
     from ..analysis.check import resolutions
+    from ..analysis.differences import numbers as differences
     from ..analysis.pool import pooled
     from . import terminal_diff
 

@@ -20,11 +20,11 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from ..analysis import figures, style, tables
+from ..analysis.differences.shown import waterfall
 from ..analysis.network import network
 from ..analysis.quantities import QUANTITIES
 from ..analysis.side_by_side import side_by_side
 from ..analysis.stored import RunKey, StoredRuns
-from ..analysis.waterfall import waterfall
 from ..base.errors import CnnprofError, ReportError
 from ..page import hover, pictures
 from .calls import Call

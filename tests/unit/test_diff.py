@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from cnnprof_lib.analysis import diff
+from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.app import terminal_diff
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.params.settings import Runtime

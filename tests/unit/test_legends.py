@@ -15,21 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from cnnprof_lib.analysis import (
-    balance_figures,
-    books,
-    choice,
-    diff,
-    figures,
-    frames,
-    roofline,
-    style,
-    summary,
-    training,
-)
+from cnnprof_lib.analysis import balance_figures, books, choice, figures, frames, roofline, style, summary, training
+from cnnprof_lib.analysis.differences import numbers as diff
+from cnnprof_lib.analysis.differences.shown import waterfall
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.side_by_side import side_by_side
-from cnnprof_lib.analysis.waterfall import waterfall
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides

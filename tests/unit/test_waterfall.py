@@ -15,8 +15,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from cnnprof_lib.analysis import diff, style
-from cnnprof_lib.analysis.waterfall import CAUSE_LOOKS, waterfall
+from cnnprof_lib.analysis import style
+from cnnprof_lib.analysis.differences import numbers as diff
+from cnnprof_lib.analysis.differences.shown import CAUSE_LOOKS, waterfall
 
 CHANGES = (
     ("wide", diff.LATENCY, 14, 13, 15),

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ..base import units
-from .check import INDISTINCT
-from .diff import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
-from .frames import UNATTRIBUTED
-from .style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right, legend_below
+from ...base import units
+from ..check import INDISTINCT
+from ..frames import UNATTRIBUTED
+from ..style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right, legend_below
+from .numbers import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
 
 _MS = 1e3
 _GAP = 0.5
@@ -37,7 +37,7 @@ def waterfall(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bars from the latency of one run to that of another: a step per layer and cause, with 95% intervals.
 
     Args:
-        data: From `diff.waterfall`.
+        data: From `numbers.waterfall`.
         ax: Where to draw; some 0.25 inches of height for each row of ``data`` keep its texts apart.
     """
     ax = ax or plt.gca()

@@ -13,19 +13,18 @@ times are multiplied by the drift, the median step of the baseline in the proces
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ..base.errors import MeasureError
-from ..records.run import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
-from .check import Resolution
-from .conditions import unlike
-from .estimates import Blocks, are_units, block_medians, bootstrap, by_unit, ends, unit_of_block
-from .frames import NO_LAYER, UNATTRIBUTED
+from ...base.errors import MeasureError
+from ...records.run import RunRecord
+from ..check import Resolution
+from ..conditions import unlike
+from ..estimates import are_units, bootstrap, ends
+from ..frames import NO_LAYER, UNATTRIBUTED
+from .levels import Floats, Level, Units, timed
 
 MACS = "MACs"
 RATE = "rate"
@@ -45,9 +44,6 @@ RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
 _BASELINE = "baseline"
 _SUM_TOLERANCE_S = 1e-9
-
-_Floats = NDArray[np.float64]
-_Units = NDArray[np.int64]
 
 
 def waterfall(
@@ -89,12 +85,12 @@ def waterfall(
     _refuse_unlike(before, after)
     layers = _layers(before, before_ops, after, after_ops)
     own_s = before.latency.plain_s if before.variant.name == _BASELINE else before.latency.baseline_s
-    old, new = _timed(before, before_ops, layers, own_s), _timed(after, after_ops, layers, after.latency.baseline_s)
+    old, new = timed(before, before_ops, layers, own_s), timed(after, after_ops, layers, after.latency.baseline_s)
     counts = [record.variant.costs(with_padding=record.machine.multiplies_padding) for record in (before, after)]
     costs = [{cost.name: cost.macs for cost in layers_of_one} for layers_of_one in counts]
     macs = np.array([[float(by_name.get(layer, 0)) for layer in layers] for by_name in costs])
 
-    def rows(old_units: _Units, new_units: _Units, axis: int = -1) -> _Floats:
+    def rows(old_units: Units, new_units: Units, axis: int = -1) -> Floats:
         return _changes(old.level(old_units), new.level(new_units), macs).T
 
     every = np.arange(len(old.plain_s)), np.arange(len(new.plain_s))
@@ -195,102 +191,17 @@ def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after
     return [*names, *(name for name in found if name and name not in names), NO_LAYER]
 
 
-class _Level(NamedTuple):
-    """What a step takes in seconds, a row per resample: (resamples, layers), the last three (resamples, 1)."""
-
-    kernel_s: _Floats
-    side_s: _Floats
-    traced_s: _Floats
-    latency_s: _Floats
-    baseline_s: _Floats
-
-    @property
-    def unattributed_s(self) -> _Floats:
-        """What of a traced step no kernel took."""
-        kernels_s: _Floats = (self.kernel_s + self.side_s).sum(axis=1, keepdims=True)
-        return self.traced_s - kernels_s
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """A run's times in seconds: of each profiled step, and the median unprofiled step of each unit that is drawn."""
-
-    kernel_s: _Floats  # (steps, layers)
-    side_s: _Floats  # (steps, layers)
-    step_s: _Floats
-    unit_of_step: _Units
-    plain_s: _Floats  # (units,)
-    baseline_s: _Floats  # (units,)
-
-    def level(self, units: _Units) -> _Level:
-        """What a step takes in the drawn units, an array of (resamples, units)."""
-        weights = self._middle_half(units)
-        # Not `@`, whose many threads wait for each other for seconds where the processor is busy.
-        return _Level(
-            kernel_s=np.einsum("rs,sl->rl", weights, self.kernel_s),
-            side_s=np.einsum("rs,sl->rl", weights, self.side_s),
-            traced_s=np.einsum("rs,s->r", weights, self.step_s)[:, None],
-            latency_s=np.median(self.plain_s[units], axis=1, keepdims=True),
-            baseline_s=np.median(self.baseline_s[units], axis=1, keepdims=True),
-        )
-
-    def _middle_half(self, units: _Units) -> _Floats:
-        """Weights of the steps in the mean over the middle half of those drawn; (resamples, steps), rows sum to 1."""
-        resamples, total = len(units), len(self.plain_s)
-        places = units + total * np.arange(resamples)[:, None]
-        drawn = np.bincount(places.ravel(), minlength=resamples * total).reshape(resamples, total)
-        order = np.argsort(self.step_s, kind="stable")
-        times = drawn[:, self.unit_of_step[order]]  # how often each step was drawn, the shortest step first
-        upto = times.cumsum(axis=1)
-        low, high = upto[:, -1:] / 4, upto[:, -1:] * 3 / 4
-        weights = np.empty(times.shape)
-        weights[:, order] = (upto.clip(low, high) - (upto - times).clip(low, high)) / (high - low)
-        return weights
-
-
-def _timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], baseline_s: Blocks) -> _Timed:
-    """Times of a run by step and layer, and of the baseline in its process.
-
-    Raises:
-        MeasureError: the executions leave another time unattributed than the record has.
-    """
-    latency = record.latency
-    step_s = np.concatenate(latency.profiled_s)
-    with_macs = [cost.name for cost in record.variant.costs() if cost.macs]
-    own = executed["op"].isin(MAC_OPS) & executed["layer"].isin(with_macs)
-    kernel_s = _seconds_by_layer(executed[own], len(step_s), layers)
-    side_s = _seconds_by_layer(executed[~own], len(step_s), layers)
-    unattributed_s = float((step_s - kernel_s.sum(axis=1) - side_s.sum(axis=1)).mean())
-    if abs(unattributed_s - record.unattributed_s) > BALANCE_TOLERANCE_S:
-        raise MeasureError(
-            f"{record.variant.name} ({record.run_id}): its ops leave {unattributed_s:.6f} s of a step unattributed, "
-            f"but its record {record.unattributed_s:.6f} s. Pass the ops of the same run."
-        )
-    processes = latency.processes
-    unit_of_round = unit_of_block(len(latency.profiled_s), processes)
-    unit_of_step = np.repeat(unit_of_round, [len(block) for block in latency.profiled_s])
-    plain, baseline = (by_unit(block_medians(blocks), processes) for blocks in (latency.plain_s, baseline_s))
-    return _Timed(kernel_s, side_s, step_s, unit_of_step, plain, baseline)
-
-
-def _seconds_by_layer(executed: pd.DataFrame, total: int, layers: Sequence[str]) -> _Floats:
-    """Sums of each step and layer, (steps, layers)."""
-    named = executed["layer"].replace("", NO_LAYER)
-    sums = executed.groupby(["step", named])["self_ns"].sum().unstack()
-    return sums.reindex(index=range(total), columns=list(layers)).fillna(0.0).to_numpy(dtype=float) * 1e-9
-
-
-def _changes(old: _Level, new: _Level, macs: _Floats) -> _Floats:
+def _changes(old: Level, new: Level, macs: Floats) -> Floats:
     """Rows in the order of `_labels`, (resamples, rows), with ``old`` brought to the conditions of ``new``."""
     old, by_macs = _brought(old, new, macs)
-    change = _Level(*(new_s - old_s for new_s, old_s in zip(new, old, strict=True)))
+    change = Level(*(new_s - old_s for new_s, old_s in zip(new, old, strict=True)))
     by_layer = _layer_rows(by_macs, change.kernel_s - by_macs, change.side_s)
     unattributed = new.unattributed_s - old.unattributed_s
     tracing = change.latency_s - change.traced_s
     return np.hstack([old.latency_s, by_layer, unattributed, tracing, new.latency_s, change.latency_s])
 
 
-def _reach(old: _Level, new: _Level, macs: _Floats, resolution: Resolution) -> _Floats:
+def _reach(old: Level, new: Level, macs: Floats, resolution: Resolution) -> Floats:
     """How far two sessions of one network may differ in each row of `_changes`, going by what the machine showed.
 
     Tracing is taken out of steps of one session, whose state it shares; a latency is one session's.
@@ -305,21 +216,21 @@ def _reach(old: _Level, new: _Level, macs: _Floats, resolution: Resolution) -> _
     return np.hstack([none, np.hypot(by_layer, LEAST_SHARE * step_s), unattributed, none, none, whole * step_s])
 
 
-def _brought(old: _Level, new: _Level, macs: _Floats) -> tuple[_Level, _Floats]:
+def _brought(old: Level, new: Level, macs: Floats) -> tuple[Level, Floats]:
     """``old`` at the conditions of ``new``, and what each layer's kernels change by for their MACs alone."""
-    old = _Level(*(times_s * (new.baseline_s / old.baseline_s) for times_s in old))
+    old = Level(*(times_s * (new.baseline_s / old.baseline_s) for times_s in old))
     comparable = macs.all(axis=0)
     more = np.divide(macs[1] - macs[0], macs[0], out=np.zeros_like(macs[0]), where=comparable)
     return old, np.where(comparable, old.kernel_s * more, new.kernel_s - old.kernel_s)
 
 
-def _layer_rows(by_macs: _Floats, by_rate: _Floats, aside: _Floats) -> _Floats:
+def _layer_rows(by_macs: Floats, by_rate: Floats, aside: Floats) -> Floats:
     """Three rows for each layer, (resamples, 3 layers)."""
     return np.stack([by_macs, by_rate, aside], axis=-1).reshape(len(by_macs), -1)
 
 
 def _labels(
-    before: RunRecord, after: RunRecord, layers: Sequence[str], macs: _Floats, side_s: _Floats
+    before: RunRecord, after: RunRecord, layers: Sequence[str], macs: Floats, side_s: Floats
 ) -> list[tuple[str, str, bool]]:
     """Layer and cause of each row, and whether there is anything behind it."""
     by_layer = [
