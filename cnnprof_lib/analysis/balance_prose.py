@@ -12,9 +12,6 @@ from ..params.settings import Runtime
 from .check import INDISTINCT, Resolution
 from .prose import code
 
-NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
-NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
-
 
 def checked(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:
     """What the baseline timed against itself says of each runtime; a list."""

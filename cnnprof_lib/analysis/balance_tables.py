@@ -1,4 +1,4 @@
-"""Tables on the profiles themselves: their cost, unattributed time, memory, scaling, and the machine's limits."""
+"""Tables on the profiles themselves: their cost, unattributed time and memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,8 @@ def _percent1(share: float) -> str:
     return units.percent(share, 1)
 
 
-def _giga(rate: float) -> str:
-    return f"{rate / 1e9:.1f}"
-
-
-_ROOFLINE = {
-    "layer": Column("layer"),
-    "macs_per_byte": Column("MAC/byte", "{:.1f}".format),
-    "attainable_macs_per_s": Column("attainable GMAC/s", _giga),
-    "macs_per_s": Column("achieved GMAC/s", _giga),
-    "share_of_attainable": Column("of attainable", units.percent),
-    "bound": Column("bound by"),
-    "caution": Column("why above 100%"),
-}
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
-_OVERHEAD_GROUP, _MEMORY_GROUP, _LATENCY = "profiled / unprofiled", "memory of a step", "latency per step"
+_OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
 _BOOKS = {
     **_RUN,
     "profiled_over_plain": Column("median", "{:.3f}".format, _OVERHEAD_GROUP),
@@ -69,17 +56,6 @@ _MEMORY = {
     "stepping_bytes": Column("steps add", units.num_bytes, _PROCESS_GROUP),
     "rss_bytes": Column("peak", units.num_bytes, _PROCESS_GROUP),
 }
-_SCALING = {
-    **_RUN,
-    "batch_size": Column("images per step", "{:.0f}".format),
-    "threads": Column("threads", "{:.0f}".format),
-    "latency_s": Column("median", units.seconds, _LATENCY),
-    "latency_interval": Column("95% interval", None, _LATENCY, wraps=False),
-    "images_per_s": Column("images/s", "{:,.0f}".format, "throughput"),
-    "speedup": Column("over 1 thread", "{:.2f}".format, "throughput"),
-    "macs_per_s": Column("GMAC/s", _giga, "multiply-adds"),
-    "share_of_peak": Column("of the peak", _percent1, "multiply-adds"),
-}
 
 
 def books(table: pd.DataFrame) -> Styler:
@@ -105,24 +81,3 @@ def unattributed(table: pd.DataFrame) -> Styler:
 def memory(table: pd.DataFrame) -> Styler:
     """Three answers to how much memory, side by side, from `books.memory`."""
     return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
-
-
-def scaling(table: pd.DataFrame) -> Styler:
-    """Latency by batch size and threads, from `scaling.scaling_table`."""
-    shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
-    hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
-    return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
-
-
-def roofline(table: pd.DataFrame) -> Styler:
-    """Layers of one run against what the machine can do at most, from `roofline.roofline_table`."""
-    idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
-    rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
-    shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
-    variant, runtime = table[["variant", "runtime"]].iloc[0]
-    caption = (
-        f"What each layer of {variant} reaches of what the machine can do at most, {runtime}. Counted are the products "
-        "that are computed: Eigen's kernels multiply padding, oneDNN's skip it"
-    )
-    hidden = [name for name in ("caution",) if table[name].isna().all()]
-    return styled(shown, _ROOFLINE, hidden=hidden, caption=caption)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.analysis import balance_prose, balance_tables, books, summary
-from cnnprof_lib.analysis.scaling import scaling_table
+from cnnprof_lib.analysis.machine import shown as machine
+from cnnprof_lib.analysis.machine.numbers import scaling_table
 from cnnprof_lib.records.machine import ComparisonRecord, OpShares
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import shown
@@ -182,8 +183,8 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
     macs = 18_470_784 * 128
     shares = [18_470_784 / 1e-3 / 100e9, macs / 0.06 / 50e9, macs / 0.04 / 100e9, float("nan")]
     assert table["share_of_peak"].tolist() == pytest.approx(shares, nan_ok=True)
-    assert "speedup" not in balance_tables.scaling(table).to_html()
-    assert ["over 1 thread" in balance_tables.scaling(t).to_html() for t in (table, table.head(1))] == [True, False]
+    assert "speedup" not in machine.styled_scaling(table).to_html()
+    assert ["over 1 thread" in machine.styled_scaling(t).to_html() for t in (table, table.head(1))] == [True, False]
 
 
 def test_the_share_of_the_peak_counts_the_products_that_are_computed() -> None:

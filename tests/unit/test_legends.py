@@ -15,10 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from cnnprof_lib.analysis import balance_figures, books, choice, figures, frames, roofline, style, summary, training
+from cnnprof_lib.analysis import balance_figures, books, choice, figures, frames, style, summary, training
 from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.analysis.differences.shown import waterfall
 from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.machine import numbers as limits
+from cnnprof_lib.analysis.machine import shown as machine
 from cnnprof_lib.analysis.side_by_side import side_by_side
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
@@ -73,7 +75,7 @@ def draw_waterfall(runs: Sequence[RunRecord], after: str) -> None:
 
 def draw_roofline(runs: Sequence[RunRecord], busy_percent: float) -> None:
     roof = make_roofline(busy_percent=busy_percent)
-    wide(roofline.roofline, roofline.roofline_table(*run_of(runs, "baseline"), roof), roof)
+    wide(machine.roofline, limits.roofline_table(*run_of(runs, "baseline"), roof), roof)
 
 
 def draw_side_by_side(runs: Sequence[RunRecord]) -> None:

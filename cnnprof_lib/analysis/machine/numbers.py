@@ -1,0 +1,162 @@
+"""What the machine can do: how near each layer comes to it (the roofline model), and how latency scales.
+
+Source: Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
+Architectures", CACM 52(4), 2009, with multiply-adds (MAC) for their floating-point operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ...params.costs import LayerTraffic, layer_traffic
+from ...records.machine import RooflineRecord
+from ...records.run import RunRecord
+from ..frames import in_order
+from ..summary import latency, layer_table
+
+COMPUTE, MEMORY = "compute", "memory"
+_ABOVE = {
+    MEMORY: "its input was still in a cache, faster than the memory of the roof",
+    COMPUTE: "its kernel needs fewer products, or the processor was slower when the roof was measured",
+}
+"""What lets a layer go above an undisturbed roof, by what bounds it."""
+_ROOFLINE = (
+    "variant", "runtime", "layer", "type", "time_s", "step_macs", "step_bytes", "macs_per_byte",
+    "attainable_macs_per_s", "macs_per_s", "least_s", "share_of_attainable", "bound", "caution",
+)  # fmt: skip
+_SCALING = (
+    "variant", "runtime", "batch_size", "threads", "latency_s", "latency_s_low", "latency_s_high", "images_per_s",
+    "speedup", "macs_per_s", "share_of_peak",
+)  # fmt: skip
+
+
+class Roof(NamedTuple):
+    """The two limits at one number of threads."""
+
+    threads: int
+    macs_per_s: float
+    bytes_per_s: float
+
+    @property
+    def ridge(self) -> float:
+        """MAC per byte from which on the peak rate, not memory, is the limit."""
+        return self.macs_per_s / self.bytes_per_s
+
+
+def roofs(roofline: RooflineRecord) -> tuple[Roof, Roof]:
+    """With one thread and with all."""
+    return (
+        Roof(1, roofline.peak_macs_per_s_1_thread, roofline.bandwidth_bytes_per_s_1_thread),
+        Roof(roofline.threads, roofline.peak_macs_per_s_all_threads, roofline.bandwidth_bytes_per_s_all_threads),
+    )
+
+
+def roofline_table(record: RunRecord, executed: pd.DataFrame, roofline: RooflineRecord) -> pd.DataFrame:
+    """The layers of one run against the roof of its machine's processor, in the network's order.
+
+    Args:
+        record: The run.
+        executed: Its node executions, as `Store.read_ops` returns them.
+        roofline: What the machine can do. The roof is that of one thread for a run held to one, else that of all.
+
+    Returns:
+        ``variant``, ``runtime``, ``layer``, ``type``; ``time_s`` per profiled step; ``step_macs``, the products that
+        the run's kernels computed (`MachineRecord.multiplies_padding`), and ``step_bytes`` (compulsory traffic, see
+        `traffic`) of the batch; their ratio ``macs_per_byte``; ``attainable_macs_per_s``, min(peak, macs_per_byte *
+        bandwidth); ``macs_per_s`` achieved; ``least_s``, the time the roof allows, max(step_macs / peak, step_bytes /
+        bandwidth); ``share_of_attainable``, ``least_s / time_s``, which is also ``macs_per_s / attainable_macs_per_s``
+        where there are MACs, and the share of the bandwidth where there are none; ``bound``, `COMPUTE` or `MEMORY`.
+        Missing where a layer took no time or has nothing to do. ``caution`` says of a share above 1 where it may come
+        from; elsewhere it is missing.
+    """
+    roof = roofs(roofline)[0 if record.threads == 1 else 1]
+    times = layer_table(record, executed).set_index("layer")["time_s"]
+    key = {"variant": record.variant.name, "runtime": record.runtime}
+    layers = layer_traffic(record.variant, record.batch_size, with_padding=record.machine.multiplies_padding)
+    rows = [{**key, **_against(roof, layer, times[layer.name])} for layer in layers]
+    table = pd.DataFrame(rows, columns=list(_ROOFLINE))
+    above = table["share_of_attainable"] > 1
+    disturbed = disturbance(roofline)
+    return table.assign(caution=table["bound"].map(lambda bound: disturbed or _ABOVE.get(bound)).where(above, None))
+
+
+def disturbance(roofline: RooflineRecord) -> str:
+    """Why a roof may be too low; empty if nothing is known against it."""
+    if roofline.is_undisturbed:
+        return ""
+    if roofline.schema_version == 1:
+        return "the roof was measured without a look at what else the machine did"
+    return f"the roof was measured while other programs used {roofline.busy_percent:.0f}% of the processors"
+
+
+def _against(roof: Roof, layer: LayerTraffic, time_s: float) -> dict[str, Any]:
+    intensity = layer.macs_per_byte
+    least_s = max(layer.macs / roof.macs_per_s, layer.bytes / roof.bytes_per_s)
+    row: dict[str, Any] = {
+        "layer": layer.name,
+        "type": layer.type,
+        "time_s": time_s,
+        "step_macs": layer.macs,
+        "step_bytes": layer.bytes,
+        "macs_per_byte": intensity,
+        "attainable_macs_per_s": min(roof.macs_per_s, intensity * roof.bytes_per_s),
+        "least_s": least_s,
+    }
+    if least_s:
+        row["bound"] = COMPUTE if intensity >= roof.ridge else MEMORY
+    if least_s and time_s:
+        row |= {"macs_per_s": layer.macs / time_s, "share_of_attainable": least_s / time_s}
+    return row
+
+
+def scaling_table(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.DataFrame:
+    """The newest run of each variant, runtime, batch size and number of threads.
+
+    Args:
+        runs: From `Store.scaling_runs`, the oldest first.
+        roofline: What the machine can do; None where it was not measured.
+
+    Returns:
+        ``variant``, ``runtime``, ``batch_size``, ``threads`` (missing where TensorFlow chose); ``latency_s`` of a step
+        with ``_low`` and ``_high``; ``images_per_s``; ``speedup``, the latency with one thread over this one, missing
+        where one thread was not measured; ``macs_per_s`` of the whole step by the convention, with padding; and
+        ``share_of_peak``, the rate of products that were computed over what so many threads reach at most.
+    """
+    newest = {(run.variant.name, run.runtime, run.batch_size, run.threads): run for run in runs}
+    rows = []
+    for run in newest.values():
+        step = latency(run)
+        single = newest.get((run.variant.name, run.runtime, run.batch_size, 1))
+        images_per_s = run.batch_size / step.value
+        computed = sum(cost.macs for cost in run.variant.costs(with_padding=run.machine.multiplies_padding))
+        rows.append(
+            {
+                "variant": run.variant.name,
+                "runtime": run.runtime,
+                "batch_size": run.batch_size,
+                "threads": run.threads,
+                "latency_s": step.value,
+                "latency_s_low": step.low,
+                "latency_s_high": step.high,
+                "images_per_s": images_per_s,
+                "speedup": latency(single).value / step.value if single else None,
+                "macs_per_s": run.macs_per_image * images_per_s,
+                "share_of_peak": computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
+            }
+        )
+    order = list(dict.fromkeys(run.variant.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
+    table = pd.DataFrame(rows, columns=list(_SCALING)).astype({"threads": "Int64", "speedup": float})
+    table = table.assign(_place=table["variant"].map(order.index) if rows else [])
+    return table.sort_values(["_place", "runtime", "batch_size", "threads"], ignore_index=True).drop(columns="_place")
+
+
+def _peak(roofline: RooflineRecord | None, run: RunRecord) -> float | None:
+    """The machine's peak rate at the run's threads, where it was measured at as many."""
+    if roofline is None or roofline.cpu != run.machine.cpu:
+        return None
+    if run.threads == 1:
+        return roofline.peak_macs_per_s_1_thread
+    return roofline.peak_macs_per_s_all_threads if run.threads in (None, roofline.threads) else None

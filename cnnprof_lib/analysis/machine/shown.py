@@ -1,0 +1,164 @@
+"""What the machine can do, as figure and tables: layers under the roofline, latency by batch size and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from pandas.io.formats.style import Styler
+
+from ...base import units
+from ...page.table import Column, interval_texts, styled
+from ...records.machine import RooflineRecord
+from ..style import SOURCE_STYLES, legend_below, log_ticks
+from .numbers import disturbance, roofs
+
+NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
+NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
+_GIGA = 1e9
+_ROOF_COLOUR = "#555555"
+_LETTER_WIDTH_PT = 5.5
+_LABEL_PLACES: tuple[tuple[float, float, Literal["left", "center", "right"]], ...] = (
+    (8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"),
+    (8, 11, "left"), (8, -11, "left"), (-8, 11, "right"), (-8, -11, "right"),
+)  # fmt: skip
+"""Where a name may stand, the best first: points to the right of its marker, points above it, which end is there."""
+
+
+def _giga(rate: float) -> str:
+    return f"{rate / 1e9:.1f}"
+
+
+def _percent1(share: float) -> str:
+    return units.percent(share, 1)
+
+
+_LATENCY = "latency per step"
+_ROOFLINE = {
+    "layer": Column("layer"),
+    "macs_per_byte": Column("MAC/byte", "{:.1f}".format),
+    "attainable_macs_per_s": Column("attainable GMAC/s", _giga),
+    "macs_per_s": Column("achieved GMAC/s", _giga),
+    "share_of_attainable": Column("of attainable", units.percent),
+    "bound": Column("bound by"),
+    "caution": Column("why above 100%"),
+}
+_SCALING = {
+    "variant": Column("variant", wraps=False),
+    "runtime": Column("runtime"),
+    "batch_size": Column("images per step", "{:.0f}".format),
+    "threads": Column("threads", "{:.0f}".format),
+    "latency_s": Column("median", units.seconds, _LATENCY),
+    "latency_interval": Column("95% interval", None, _LATENCY, wraps=False),
+    "images_per_s": Column("images/s", "{:,.0f}".format, "throughput"),
+    "speedup": Column("over 1 thread", "{:.2f}".format, "throughput"),
+    "macs_per_s": Column("GMAC/s", _giga, "multiply-adds"),
+    "share_of_peak": Column("of the peak", _percent1, "multiply-adds"),
+}
+
+
+def roofline(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None) -> Axes:
+    """The roof of the machine and the layers of a variant below it, on log scales.
+
+    Args:
+        data: From `numbers.roofline_table`, of one variant; tables of both runtimes may be stacked. Layers without
+            multiply-adds have no place on these axes and are left out.
+        roof: What the machine can do.
+        ax: Where to draw.
+    """
+    ax = ax or plt.gca()
+    drawn = data[data["macs_per_s"] > 0].assign(gmacs_per_s=lambda rows: rows["macs_per_s"] / _GIGA)
+    ax.set(xscale="log", yscale="log")
+    _draw_roofs(ax, roof, drawn["macs_per_byte"])
+    for runtime, rows in drawn.groupby("runtime", sort=False):
+        style = SOURCE_STYLES[str(runtime)]
+        ax.plot(rows["macs_per_byte"], rows["gmacs_per_s"], linestyle="none", label=str(runtime), **style)
+    ax.margins(x=0.02, y=0.1)
+    ax.autoscale_view()
+    log_ticks(ax.xaxis)
+    log_ticks(ax.yaxis)
+    _label_layers(ax, list(zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)))
+    ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
+    legend_below(ax, title=disturbance(roof))
+    return ax
+
+
+def _draw_roofs(ax: Axes, roof: RooflineRecord, intensities: pd.Series[float]) -> None:
+    one, every = roofs(roof)
+    ends = [*intensities, one.ridge, every.ridge]
+    left, right = min(ends) / 2, max(ends) * 4
+    for limits, line in ((every, "-"), (one, "--")) if every.threads > 1 else ((one, "-"),):
+        x = np.array([left, limits.ridge, right])
+        y = np.minimum(limits.macs_per_s, x * limits.bytes_per_s) / _GIGA
+        threads = "1 thread" if limits.threads == 1 else f"{limits.threads} threads"
+        label = f"{threads}: {limits.macs_per_s / _GIGA:.0f} GMAC/s, {limits.bytes_per_s / _GIGA:.0f} GB/s"
+        ax.plot(x, y, color=_ROOF_COLOUR, linestyle=line, label=label)
+
+
+def _label_layers(ax: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names every point once, at its highest, where no point and no other name is; a white rim sets it off lines.
+
+    Args:
+        ax: With its final limits, for the distances on paper are taken from them.
+        points: x, y and name.
+    """
+    highest = {name: (x, y) for x, y, name in sorted(points, key=lambda point: point[1])}
+    scale = 72 / ax.figure.dpi
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in (ax.transData.transform(p[:2]) * scale for p in points)]
+    for name, (x, y) in highest.items():
+        right, up = ax.transData.transform((x, y)) * scale
+        width = _LETTER_WIDTH_PT * len(name)
+        boxes = {place: _box(right + place[0], up + place[1], width, place[2]) for place in _LABEL_PLACES}
+        place = next((place for place, box in boxes.items() if not _hits(box, taken)), _LABEL_PLACES[0])
+        taken.append(boxes[place])
+        text = ax.annotate(
+            name, (x, y), place[:2], textcoords="offset points", ha=place[2], va="center", fontsize="small"
+        )
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+
+
+def _box(x: float, y: float, width: float, align: str) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of a name in points, ``x`` at its ``align`` end."""
+    left = x - {"left": 0.0, "center": width / 2, "right": width}[align]
+    return left, y - 5, left + width, y + 5
+
+
+def _hits(box: tuple[float, float, float, float], others: Sequence[tuple[float, float, float, float]]) -> bool:
+    left, bottom, right, top = box
+    return any(left < r and ll < right and bottom < t and b < top for ll, b, r, t in others)
+
+
+def _finding(drawn: pd.DataFrame) -> str:
+    """The title: how much of its roof the layer reaches that takes longest of those with multiply-adds."""
+    if drawn.empty:
+        return "No layer with multiply-adds was timed"
+    longest = drawn.sort_values("time_s").iloc[-1]
+    share = units.percent(longest["share_of_attainable"], 0)
+    text = f"{longest['layer']} of {longest['variant']} reaches {share} of its roof, {longest['runtime']}"
+    return text if pd.isna(longest["caution"]) else f"{text}:\n{longest['caution']}"
+
+
+def styled_scaling(table: pd.DataFrame) -> Styler:
+    """Latency by batch size and threads, from `numbers.scaling_table`."""
+    shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
+    hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
+    return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
+
+
+def styled_roofline(table: pd.DataFrame) -> Styler:
+    """Layers of one run against what the machine can do at most, from `numbers.roofline_table`."""
+    idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
+    rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
+    shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
+    variant, runtime = table[["variant", "runtime"]].iloc[0]
+    caption = (
+        f"What each layer of {variant} reaches of what the machine can do at most, {runtime}. Counted are the products "
+        "that are computed: Eigen's kernels multiply padding, oneDNN's skip it"
+    )
+    hidden = [name for name in ("caution",) if table[name].isna().all()]
+    return styled(shown, _ROOFLINE, hidden=hidden, caption=caption)
