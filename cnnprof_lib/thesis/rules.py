@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from ..analysis import frames
-from ..analysis.books import overhead
 from ..analysis.estimates import Estimate, is_below, lies_in
 from ..analysis.summary import latency, profiled_over_plain
+from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
 from ..params.settings import Runtime

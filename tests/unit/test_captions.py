@@ -34,7 +34,7 @@ def test_the_report_draws_every_figure_that_has_a_key() -> None:
 
 
 def test_prose_refers_to_figures_that_have_a_key() -> None:
-    sources = [*(ROOT / "cnnprof_lib/analysis").glob("*.py"), ROOT / "notebooks/report.ipynb"]
+    sources = [*(ROOT / "cnnprof_lib/analysis").rglob("*.py"), ROOT / "notebooks/report.ipynb"]
     texts = [path.read_text(encoding="utf-8") for path in sources if path.name not in ("hover.py", "styled.py")]
     keys = {key.rstrip("-") for text in texts for key in re.findall(r"\[Figure\]\(#F_([a-z-]+)", text)}
     assert keys

@@ -15,13 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from cnnprof_lib.analysis import balance_figures, books, choice, figures, frames, style, summary, training
+from cnnprof_lib.analysis import choice, figures, frames, style, summary, training
 from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.analysis.differences.shown import waterfall
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.machine import numbers as limits
 from cnnprof_lib.analysis.machine import shown as machine
+from cnnprof_lib.analysis.memory import numbers as memory
+from cnnprof_lib.analysis.memory import shown as memory_shown
 from cnnprof_lib.analysis.side_by_side import side_by_side
+from cnnprof_lib.analysis.trust import numbers as trust
+from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
@@ -97,8 +101,8 @@ DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
     "op bars": lambda runs: wide(figures.op_bars, frames.ops([runs[5], runs[12]])),
     "plot": lambda runs: wide(figures.plot, frames.ops(runs)),
     "losses": draw_losses,
-    "overhead": lambda runs: wide(balance_figures.overhead, books.overhead(runs)),
-    "memory": lambda runs: wide(balance_figures.memory, books.memory(runs[:7])),
+    "overhead": lambda runs: wide(trust_shown.overhead, trust.overhead(runs)),
+    "memory": lambda runs: wide(memory_shown.memory, memory.memory(runs[:7])),
     "waterfall of pool-large": lambda runs: draw_waterfall(runs, "pool-large"),
     "waterfall of stride2": lambda runs: draw_waterfall(runs, "stride2"),
     "roofline": lambda runs: draw_roofline(runs, 1.0),

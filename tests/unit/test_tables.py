@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from cnnprof_lib.analysis import balance_tables, books, frames, prose, summary, tables
+from cnnprof_lib.analysis import frames, prose, summary, tables
+from cnnprof_lib.analysis.memory import numbers as memory
+from cnnprof_lib.analysis.memory import shown as memory_shown
 from cnnprof_lib.page import table as styled
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.records.run import ImagesRecord
@@ -228,7 +230,7 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
         "layers": tables.layers({"unfused": summary.layer_table(record, executed)}).to_html(),
         "overview": tables.overview(summary.overview([record, failure])).to_html(),
         "environment": tables.environment([record]).to_html(),
-        "memory": balance_tables.memory(books.memory([record])).to_html(),
+        "memory": memory_shown.styled_memory(memory.memory([record])).to_html(),
         "warnings": prose.all_warnings([record]),
         "folded": styled.folded(HOSTILE, HOSTILE),
         "beside": styled.beside((HOSTILE, tables.architecture(summary.architecture(record.variant)))),

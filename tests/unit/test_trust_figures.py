@@ -8,7 +8,10 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.axes import Axes
 
-from cnnprof_lib.analysis import balance_figures, books
+from cnnprof_lib.analysis.memory import numbers as memory
+from cnnprof_lib.analysis.memory import shown as memory_shown
+from cnnprof_lib.analysis.trust import numbers as trust
+from cnnprof_lib.analysis.trust import shown as trust_shown
 from tests.builders import make_record
 
 
@@ -21,8 +24,8 @@ def ax() -> Iterator[Axes]:
 
 def test_overhead_has_a_filled_and_a_hollow_mark_for_each_run(ax: Axes) -> None:
     runs = [make_record(name, runtime) for name in ("baseline", "stride5") for runtime in ("unfused", "stock")]
-    table = books.overhead(runs)
-    assert balance_figures.overhead(table, ax=ax) is ax
+    table = trust.overhead(runs)
+    assert trust_shown.overhead(table, ax=ax) is ax
     lines = {str(line.get_label()): line for line in ax.get_lines() if not str(line.get_label()).startswith("_")}
     assert list(lines) == [
         "unfused, traced",
@@ -39,8 +42,8 @@ def test_overhead_has_a_filled_and_a_hollow_mark_for_each_run(ax: Axes) -> None:
 
 
 def test_memory_has_three_bars_for_each_variant(ax: Axes) -> None:
-    table = books.memory([make_record("baseline"), make_record("stride5")])
-    assert balance_figures.memory(table, ax=ax) is ax
+    table = memory.memory([make_record("baseline"), make_record("stride5")])
+    assert memory_shown.memory(table, ax=ax) is ax
     drawn = {str(bars.get_label()): [bar.get_width() for bar in bars] for bars in ax.containers}  # type: ignore[attr-defined]
     assert drawn == {
         "requested in a step": pytest.approx((table["requested_bytes"] / 1e6).tolist()),

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import balance_prose, balance_tables, books, summary
+from cnnprof_lib.analysis import summary
 from cnnprof_lib.analysis.machine import shown as machine
 from cnnprof_lib.analysis.machine.numbers import scaling_table
+from cnnprof_lib.analysis.memory import numbers as memory
+from cnnprof_lib.analysis.memory import shown as memory_shown
+from cnnprof_lib.analysis.trust import numbers as trust
+from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.records.machine import ComparisonRecord, OpShares
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import shown
@@ -40,7 +44,7 @@ def opinion(**changes: object) -> ComparisonRecord:
 
 
 def test_the_books_of_a_run() -> None:
-    (row,) = books.books([run()], {"unfused": CHECKED}, [opinion()]).to_dict("records")
+    (row,) = trust.books([run()], {"unfused": CHECKED}, [opinion()]).to_dict("records")
     assert row == pytest.approx(
         {
             "variant": "baseline",
@@ -60,7 +64,7 @@ def test_the_books_of_a_run() -> None:
 
 
 def test_unchecked_the_baseline_has_the_interval_of_its_own_run_and_others_none() -> None:
-    table = books.books([run(), run("stride2")], {}, [])
+    table = trust.books([run(), run("stride2")], {}, [])
     assert table["aa_low"].tolist()[:1] == [1.0]
     assert table["aa_low"].isna().tolist() == [False, True]
     assert table["xprof_pp"].isna().all()
@@ -69,19 +73,19 @@ def test_unchecked_the_baseline_has_the_interval_of_its_own_run_and_others_none(
 def test_a_second_opinion_counts_for_its_own_run_and_machine() -> None:
     elsewhere = opinion(machine=make_machine(cpu="Another CPU"))
     other_runtime = opinion(runtime="stock", machine=make_machine("stock"))
-    table = books.books([run(), run("stride2")], {}, [elsewhere, other_runtime])
+    table = trust.books([run(), run("stride2")], {}, [elsewhere, other_runtime])
     assert table["xprof_pp"].isna().all()
 
 
 def test_the_books_are_shown_without_what_was_never_measured() -> None:
-    shown = balance_tables.books(books.books([run()], {}, [opinion()])).to_html()
+    shown = trust_shown.styled_books(trust.books([run()], {}, [opinion()])).to_html()
     assert "1.250 – 1.250" in shown
     assert "XProf" in shown
-    assert "XProf" not in balance_tables.books(books.books([run()], {}, [])).to_html()
+    assert "XProf" not in trust_shown.styled_books(trust.books([run()], {}, [])).to_html()
 
 
 def test_unattributed_time_is_told_apart() -> None:
-    (row,) = books.unattributed([run()]).to_dict("records")
+    (row,) = trust.unattributed([run()]).to_dict("records")
     assert row == pytest.approx(
         {
             "variant": "baseline",
@@ -96,11 +100,11 @@ def test_unattributed_time_is_told_apart() -> None:
 
 
 def test_overhead_says_what_reading_each_step_at_once_would_cost() -> None:
-    table = books.overhead([run(add_step_s=8e-3), run("stride2", add_step_s=0.032)])
+    table = trust.overhead([run(add_step_s=8e-3), run("stride2", add_step_s=0.032)])
     first, second = table.to_dict("records")
     assert (first["traced_s"], first["added_s"]) == pytest.approx((0.01, 0.002))
     assert (first["with_add_step_over_plain"], second["with_add_step_over_plain"]) == pytest.approx((2.25, 5.25))
-    assert balance_prose.overhead(table) == (
+    assert trust_shown.overhead_text(table) == (
         "A profiled step is traced inside the clock, and what the trace says is read after the clock has stopped. A "
         "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
         "8.00ms to 32.00ms, by the number of nodes and not by their work, so the shorter the step, the larger the "
@@ -108,15 +112,15 @@ def test_overhead_says_what_reading_each_step_at_once_would_cost() -> None:
         "unprofiled step, both together 5.2 times."
     )
     assert shown.slowdown() == "The thesis says about 5 times."
-    assert balance_prose.overhead(table.head(0)) == ""
+    assert trust_shown.overhead_text(table.head(0)) == ""
 
 
 def test_memory_adds_up_and_is_explained() -> None:
-    table = books.memory([run()])
+    table = memory.memory([run()])
     (row,) = table.to_dict("records")
     assert row["requested_bytes"] == row["persistent_bytes"] + row["step_bytes"] == 40_319_744
     assert row["rss_bytes"] == row["rss_start_bytes"] + row["model_bytes"] + row["stepping_bytes"]
-    assert balance_prose.memory(table) == (
+    assert memory_shown.memory_text(table) == (
         "- `baseline`, `unfused`: of 40.32MB requested, 30.32MB stay from step to step: the weights, 4.27MB, and the "
         "input queue where there is one. The step's own outputs and temporaries add up to 10.00MB. At most 24.00MB, "
         "240% of it are alive at once, when `conv1` runs, for an output is freed after its last reader and its memory "
@@ -126,7 +130,7 @@ def test_memory_adds_up_and_is_explained() -> None:
 
 
 def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
-    assert balance_prose.checked({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
+    assert trust_shown.checked_text({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
         "- `unfused`: the baseline was timed against itself 0 times, each time in two new sessions. 95% of the ratios "
         "lie within 1.250 and its inverse. A ratio nearer to 1 is not distinguishable here. One layer's multiply-adds "
         "differ by up to 1.250, its other operations by up to 1.250. The intervals over blocks are 0.010 wide "
@@ -150,13 +154,15 @@ def test_a_changed_order_is_said() -> None:
         ranked(20, 21, "stride3"),
         make_failure("stride5"),
     ]
-    changes = books.rank_changes(summary.overview(records))
+    changes = trust.rank_changes(summary.overview(records))
     assert changes.to_dict("records") == [{"runtime": "unfused", "faster": "baseline", "slower": "stride2"}]
-    assert balance_prose.ranks(changes) == (
+    assert trust_shown.ranks_text(changes) == (
         "**Profiling changes the order of variants**: in `unfused` `baseline` is faster than `stride2` without "
         "profiling, but slower under it. The unprofiled order counts."
     )
-    assert balance_prose.ranks(changes.head(0)) == ("The variants come in the same order with and without profiling.")
+    assert trust_shown.ranks_text(changes.head(0)) == (
+        "The variants come in the same order with and without profiling."
+    )
 
 
 def scaled(step_ms: float, batch_size: int, threads: int | None, run_id: str = "a") -> RunRecord:

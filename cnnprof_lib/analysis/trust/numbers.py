@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..params.costs import FLOAT32_BYTES
-from ..params.settings import Runtime
-from ..records.machine import ComparisonRecord
-from ..records.run import RunRecord
-from .check import Resolution
-from .conditions import of_machine
-from .summary import latency, profiled_over_plain, ratio_to_baseline, unattributed_share
+from ...params.settings import Runtime
+from ...records.machine import ComparisonRecord
+from ...records.run import RunRecord
+from ..check import Resolution
+from ..conditions import of_machine
+from ..summary import latency, profiled_over_plain, ratio_to_baseline, unattributed_share
 
 _KEY = ("variant", "runtime")
 _BOOKS = (
@@ -23,10 +22,6 @@ _BOOKS = (
 )  # fmt: skip
 _UNATTRIBUTED = (*_KEY, "profiled_s", "unattributed_s", "before_s", "between_s", "after_s")
 _OVERHEAD = (*_KEY, "plain_s", "traced_s", "added_s", "add_step_s", "profiled_over_plain", "with_add_step_over_plain")
-_MEMORY = (
-    *_KEY, "requested_bytes", "persistent_bytes", "step_bytes", "live_peak_bytes", "live_peak_layer",
-    "parameter_bytes", "rss_start_bytes", "model_bytes", "stepping_bytes", "rss_bytes",
-)  # fmt: skip
 
 
 def books(
@@ -60,7 +55,7 @@ def books(
             "unattributed_share": unattributed_share(run),
             "requested_bytes": run.memory.requested_bytes,
             "live_peak_bytes": run.memory.live_peak_bytes,
-            "live_peak_share": run.memory.live_peak_bytes / _step_bytes(run) if _step_bytes(run) else None,
+            "live_peak_share": run.memory.live_peak_bytes / own_bytes(run) if own_bytes(run) else None,
         }
         if resolution := resolutions.get(run.runtime):
             row |= {"aa_low": 1 / resolution.smallest_ratio, "aa_high": resolution.smallest_ratio}
@@ -113,29 +108,6 @@ def overhead(runs: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_OVERHEAD))
 
 
-def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row per run: three answers to how much memory, and what lies between them; bytes.
-
-    Returns:
-        ``requested_bytes`` in a step, of which ``persistent_bytes`` stay from step to step and ``step_bytes`` do not;
-        ``live_peak_bytes``, the most of the latter at one moment, at ``live_peak_layer``; ``parameter_bytes``,
-        the weights; and of the process ``rss_start_bytes`` before the model, ``model_bytes`` more with the model and
-        its session, ``stepping_bytes`` more at the peak, which is ``rss_bytes``.
-    """
-    rows = [
-        {
-            **_key(run),
-            **run.memory.model_dump(),
-            "step_bytes": _step_bytes(run),
-            "parameter_bytes": run.parameters * FLOAT32_BYTES,
-            "model_bytes": run.memory.rss_loaded_bytes - run.memory.rss_start_bytes,
-            "stepping_bytes": run.memory.rss_bytes - run.memory.rss_loaded_bytes,
-        }
-        for run in runs
-    ]
-    return pd.DataFrame(rows, columns=list(_MEMORY))
-
-
 def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
     """Pairs of variants that come in one order by their unprofiled steps and in the other by their profiled ones.
 
@@ -154,7 +126,8 @@ def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
 
 
-def _step_bytes(run: RunRecord) -> int:
+def own_bytes(run: RunRecord) -> int:
+    """What a step asks for itself, without what stays from step to step."""
     return run.memory.requested_bytes - run.memory.persistent_bytes
 
 

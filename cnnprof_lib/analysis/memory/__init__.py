@@ -1,0 +1,1 @@
+"""Three answers to how much memory: `numbers`, and how they are `shown`."""

@@ -1,0 +1,86 @@
+"""Three answers to how much memory, as table, figure and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from pandas.io.formats.style import Styler
+
+from ...base import units
+from ...page.table import Column, styled
+from ..prose import code
+from ..style import OP_COLOURS, log_ticks
+
+_MB = 1e-6
+_SIZES = {
+    "requested_bytes": ("requested in a step", OP_COLOURS["Conv2D"]),
+    "live_peak_bytes": ("live at the peak of a step", OP_COLOURS["LRN"]),
+    "rss_bytes": ("resident in the process", OP_COLOURS["MaxPool"]),
+}
+_EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
+_STEP_GROUP, _PROCESS_GROUP = "asked for in a step", "resident in the process"
+_MEMORY = {
+    "variant": Column("variant", wraps=False),
+    "runtime": Column("runtime"),
+    "requested_bytes": Column("requested", units.num_bytes, _STEP_GROUP),
+    "persistent_bytes": Column("of it persistent", units.num_bytes, _STEP_GROUP),
+    "step_bytes": Column("of it the step's own", units.num_bytes, _STEP_GROUP),
+    "live_peak_bytes": Column("bytes", units.num_bytes, "live peak"),
+    "live_peak_layer": Column("at", None, "live peak"),
+    "rss_start_bytes": Column("before the model", units.num_bytes, _PROCESS_GROUP),
+    "model_bytes": Column("model adds", units.num_bytes, _PROCESS_GROUP),
+    "stepping_bytes": Column("steps add", units.num_bytes, _PROCESS_GROUP),
+    "rss_bytes": Column("peak", units.num_bytes, _PROCESS_GROUP),
+}
+
+
+def styled_memory(table: pd.DataFrame) -> Styler:
+    """Three answers to how much memory, side by side, from `numbers.memory`."""
+    return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
+
+
+def memory(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Requested, live and resident memory of each variant in one runtime, on a log scale.
+
+    Args:
+        data: From `numbers.memory`, of one runtime.
+        ax: Where to draw.
+    """
+    ax = ax or plt.gca()
+    height = 0.8 / len(_SIZES)
+    for place, (column, (label, colour)) in enumerate(_SIZES.items()):
+        y = np.arange(len(data)) + (place - (len(_SIZES) - 1) / 2) * height
+        ax.barh(y, data[column] * _MB, height, color=colour, label=label, **_EDGE)
+    ax.set_xscale("log")
+    log_ticks(ax.xaxis)
+    ax.set_yticks(range(len(data)), list(data["variant"]))
+    ax.set_ylim(len(data) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel="memory [MB]", title=f"Three answers to how much memory, {data['runtime'].iloc[0]}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return ax
+
+
+def memory_text(table: pd.DataFrame) -> str:
+    """What lies between the three answers to how much memory; ``table`` from `numbers.memory`."""
+    return "\n".join(_memory(row) for row in table[table["variant"] == "baseline"].to_dict("records"))
+
+
+def _memory(row: Mapping[Hashable, Any]) -> str:
+    size = {name: units.num_bytes(value) for name, value in row.items() if str(name).endswith("_bytes")}
+    asked = row["step_bytes"]
+    share = f", {units.percent(row['live_peak_bytes'] / asked, 0)} of it" if asked else ""
+    return (
+        f"- {code(row['variant'])}, `{row['runtime']}`: of {size['requested_bytes']} requested, "
+        f"{size['persistent_bytes']} stay from step to step: the weights, {size['parameter_bytes']}, and the input "
+        f"queue where there is one. The step's own outputs and temporaries add up to {size['step_bytes']}. At most "
+        f"{size['live_peak_bytes']}{share} are alive at once, when {code(row['live_peak_layer'])} runs, for an output "
+        f"is freed after its last reader and its memory asked for again. The process holds {size['rss_start_bytes']} "
+        f"before there is a model (TensorFlow itself, and the images), {size['model_bytes']} more with the model and "
+        f"its session, {size['stepping_bytes']} more at its peak while stepping."
+    )

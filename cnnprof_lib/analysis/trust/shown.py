@@ -1,0 +1,149 @@
+"""How far the profiles can be trusted, as tables, a figure and sentences; every number from a record or a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from pandas.io.formats.style import Styler
+
+from ...base import units
+from ...page.table import Column, interval_texts, styled
+from ...params.settings import Runtime
+from ..check import INDISTINCT, Resolution
+from ..prose import code
+from ..style import SOURCE_STYLES, factor_rows, label_right, legend_below
+
+_RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
+_OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
+
+
+def _percent1(share: float) -> str:
+    return units.percent(share, 1)
+
+
+_BOOKS = {
+    **_RUN,
+    "profiled_over_plain": Column("median", "{:.3f}".format, _OVERHEAD_GROUP),
+    "profiled_over_plain_interval": Column("95% interval", None, _OVERHEAD_GROUP, wraps=False),
+    "unattributed_share": Column("unattributed", units.percent, "profiled step"),
+    "aa_interval": Column("A/A interval", None, "ratio to itself", wraps=False),
+    "xprof_pp": Column("largest difference from XProf [pp]", "{:.2f}".format, "shares of ops"),
+    "requested_bytes": Column("requested", units.num_bytes, _MEMORY_GROUP),
+    "live_peak_bytes": Column("live peak", units.num_bytes, _MEMORY_GROUP),
+    "live_peak_share": Column("peak / asked for in the step", _percent1, _MEMORY_GROUP),
+}
+_OVERHEAD = {
+    **_RUN,
+    "plain_s": Column("unprofiled", units.seconds, "step"),
+    "traced_s": Column("profiled", units.seconds, "step"),
+    "added_s": Column("tracing adds", units.seconds, "step"),
+    "profiled_over_plain": Column("ratio", "{:.3f}".format, "step"),
+    "add_step_s": Column("add_step takes", units.seconds, "with TensorFlow's profiler in the loop"),
+    "with_add_step_over_plain": Column("ratio", "{:.1f}".format, "with TensorFlow's profiler in the loop"),
+}
+_UNATTRIBUTED = {
+    **_RUN,
+    "profiled_s": Column("profiled step", units.seconds),
+    "unattributed_s": Column("unattributed", units.seconds),
+    "before_s": Column("before the first kernel", units.seconds),
+    "between_s": Column("between kernels", units.seconds),
+    "after_s": Column("after the last kernel", units.seconds),
+}
+
+
+def styled_books(table: pd.DataFrame) -> Styler:
+    """How far each run can be trusted, from `numbers.books`."""
+    shown = table.assign(
+        profiled_over_plain_interval=interval_texts(table, "profiled_over_plain", "{:.3f}".format),
+        aa_interval=interval_texts(table, "aa", "{:.3f}".format),
+    )
+    hidden = [name for name in ("xprof_pp",) if table[name].isna().all()]
+    return styled(shown, _BOOKS, hidden=hidden, caption="How far each run can be trusted", key="books")
+
+
+def styled_overhead(table: pd.DataFrame) -> Styler:
+    """What profiling costs, from `numbers.overhead`."""
+    return styled(table, _OVERHEAD, caption="What profiling costs")
+
+
+def styled_unattributed(table: pd.DataFrame) -> Styler:
+    """Where in a step no kernel ran, from `numbers.unattributed`."""
+    return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran")
+
+
+def overhead(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How much longer a profiled step takes: traced alone, and hollow with the profiler's ``add_step`` in the loop.
+
+    Args:
+        data: From `numbers.overhead`.
+        ax: Where to draw.
+    """
+    ax = ax or plt.gca()
+    variants, runtimes = list(data["variant"].unique()), list(data["runtime"].unique())
+    for place, runtime in enumerate(runtimes):
+        rows = data[data["runtime"] == runtime]
+        y = [variants.index(name) + 0.3 * (place - (len(runtimes) - 1) / 2) for name in rows["variant"]]
+        both = rows["with_add_step_over_plain"]
+        look = {"linestyle": "none", **SOURCE_STYLES[runtime]}
+        ax.plot(rows["profiled_over_plain"], y, label=f"{runtime}, traced", **look)
+        ax.plot(both, y, label=f"{runtime}, with add_step in the loop", markerfacecolor="white", **look)
+        for factor, height in zip(both, y, strict=True):
+            label_right(ax, f"{factor:.1f}", (factor, height))
+    factor_rows(ax, variants)
+    ax.set(xlabel="step / unprofiled step", title="What does profiling cost?")
+    legend_below(ax)
+    return ax
+
+
+def checked_text(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:
+    """What the baseline timed against itself says of each runtime; a list."""
+    lines = []
+    for runtime in runtimes:
+        if (found := resolutions.get(runtime)) is None:
+            lines.append(
+                f"- `{runtime}`: the baseline was not timed against itself on this machine, so no ratio is called "
+                f"{INDISTINCT}. `cnnprof check --runtime {runtime}` does it, and `make render` then uses it."
+            )
+            continue
+        lines.append(
+            f"- `{runtime}`: the baseline was timed against itself {len(found.rounds)} times, each time in two new "
+            f"sessions. 95% of the ratios lie within {found.smallest_ratio:.3f} and its inverse. A ratio nearer to 1 "
+            f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
+            f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
+            f"(median), and {found.excluding} of {len(found.rounds)} leave out 1. They know the noise between blocks "
+            f"but not that of a new session. So they are widened by a ratio of {found.unseen_ratio:.3f}, with which "
+            "95% of them hold 1."
+        )
+    return "\n".join(lines)
+
+
+def ranks_text(changes: pd.DataFrame) -> str:
+    """Whether profiling changes the order of the variants; ``changes`` from `numbers.rank_changes`."""
+    if changes.empty:
+        return "The variants come in the same order with and without profiling."
+    pairs = [
+        f"in `{row['runtime']}` {code(row['faster'])} is faster than {code(row['slower'])} without profiling, but "
+        "slower under it"
+        for row in changes.to_dict("records")
+    ]
+    return f"**Profiling changes the order of variants**: {'; '.join(pairs)}. The unprofiled order counts."
+
+
+def overhead_text(table: pd.DataFrame) -> str:
+    """Where a large factor of profiling comes from; ``table`` from `numbers.overhead`."""
+    if table.empty:
+        return ""
+    factors, add_step_s = table["with_add_step_over_plain"], table["add_step_s"]
+    most = table[factors == factors.max()].iloc[0]
+    return (
+        "A profiled step is traced inside the clock, and what the trace says is read after the clock has stopped. A "
+        "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
+        f"{units.seconds(add_step_s.min())} to {units.seconds(add_step_s.max())}, by the number of nodes and not by "
+        f"their work, so the shorter the step, the larger the factor: {factors.min():.1f} to {factors.max():.1f} here "
+        "([Figure](#F_overhead)). "
+        f"On {code(most['variant'])} ({most['runtime']}) tracing alone costs {most['profiled_over_plain']:.2f} times "
+        f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times."
+    )
