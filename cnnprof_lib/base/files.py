@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,3 +130,30 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextlib.contextmanager
+def new_folder(final: Path, parts: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder to fill, which takes its place only when the block ends without an error.
+
+    Args:
+        final: Its place.
+        parts: Files that take their places in a folder that may be there already, the last one last.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    home = final if parts else final.parent
+    partial = home / partial_name(final.name)
+    with writing(final):
+        home.mkdir(parents=True, exist_ok=True)
+        sweep(home)
+        try:
+            partial.mkdir()
+            yield partial
+            for name in parts:  # killed in between, they do not match: recognised when read
+                os.replace(partial / name, final / name)
+            if not parts:
+                os.replace(partial, final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

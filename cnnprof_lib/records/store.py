@@ -1,4 +1,4 @@
-"""The only module that knows the paths under ``outputs/``: atomic writes, reads, lists.
+"""Stores what is under ``outputs/``: atomic writes, reads, lists. With its two halves it alone knows the paths.
 
     runs/<variant>/<runtime>/<run_id>/   record.json, ops.parquet, profiler.txt, trace.json.gz, notebook.ipynb,
                                          or failure.json and notebook.ipynb
@@ -17,53 +17,32 @@ damaged later, or is of another version or somebody else's, lists pass over; `St
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import shutil
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from ..base.errors import StoreError
-from ..base.files import partial_name, read_spec, sweep, write_atomically, writing
-from ..base.spec import Spec
-from ..params.settings import RUNTIMES, RunRequest, Runtime
-from .machine import CheckRecord, ComparisonRecord, RooflineRecord
+from ..base.files import new_folder, read_spec, write_atomically
+from ..params.settings import RunRequest, Runtime
+from .machine_store import MachineStore
 from .run import FailureRecord, RunRecord
-from .training import TrainingRecord
+from .trained_store import TrainedStore
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
 AnyRun = RunRequest | RunRecord | FailureRecord
 Root = Literal["runs", "scaling"]
 """The folders of runs: those under a preset's own conditions, and those under others."""
-_Spec = TypeVar("_Spec", bound=Spec)
 
-WEIGHTS = "model.weights.h5"
-OUTCOMES = "outcomes.npz"
-TRAINING = "training.json"
 OPS = "ops.parquet"
-_ROOFLINE = "roofline"
-_TRAINED = (WEIGHTS, OUTCOMES, TRAINING)
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
-_MEASURE_AGAIN: dict[type[Spec], str] = {
-    CheckRecord: "Check again: cnnprof check",
-    RooflineRecord: "Measure again: cnnprof roofline",
-    ComparisonRecord: "Compare again: cnnprof compare-xprof",
-}
 
 
-class Store:
+class Store(TrainedStore, MachineStore):
     """Reads and writes below one ``outputs/`` folder."""
-
-    def __init__(self, outputs: Path) -> None:
-        self.outputs = outputs
 
     def unreadable(self) -> dict[Path, str]:
         """What is stored and cannot be read, which all lists pass over: file or folder, and a line that says why."""
@@ -79,40 +58,8 @@ class Store:
         """All that lists are made of, with how to read it."""
         for root in ("runs", "scaling"):
             yield from ((folder, partial(self.read_run, folder)) for folder in self.run_dirs(root))
-        of_machine: list[tuple[type[Spec], str]] = [
-            *((CheckRecord, runtime) for runtime in RUNTIMES),
-            (RooflineRecord, _ROOFLINE),
-            *((ComparisonRecord, name) for name in self._comparisons()),
-        ]
-        yield from ((self._machine_path(name), partial(self._read_machine, spec, name)) for spec, name in of_machine)
-        yield from ((self._trained_dir(*place), partial(self.read_training, *place)) for place in self._trained())
-
-    def _keep(self, path: Path, write: Callable[[Path], None]) -> Path:
-        """Has a result written that took time to get; where its place cannot be written, into a folder of its own.
-
-        Args:
-            path: A place below ``outputs``.
-            write: Writes it there or elsewhere; raises `StoreError` where it cannot.
-
-        Returns:
-            The path.
-
-        Raises:
-            StoreError: it could not be written; the message says where it is kept, if anywhere.
-        """
-        try:
-            write(path)
-        except StoreError as error:
-            rescue = Path(tempfile.mkdtemp(prefix="cnnprof-"))
-            try:
-                write(rescue / path.relative_to(self.outputs))
-            except StoreError:
-                shutil.rmtree(rescue, ignore_errors=True)
-                raise error from None
-            kept = f"What was measured is kept: copy {rescue}/ to {self.outputs}/, or read it with --outputs {rescue}"
-            with writing(path, kept):
-                raise error.__cause__ or error from None
-        return path
+        yield from self._machine_readings()
+        yield from self._trained_readings()
 
     # Runs
 
@@ -136,7 +83,7 @@ class Store:
         """
 
         def write(final: Path) -> None:
-            with _new_folder(final) as folder:
+            with new_folder(final) as folder:
                 (folder / "record.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
                 ops.to_parquet(folder / "ops.parquet", index=False)
                 (folder / "profiler.txt").write_text(profiler_text, encoding="utf-8")
@@ -146,7 +93,7 @@ class Store:
 
     def write_failure(self, failure: FailureRecord) -> Path:
         """Stores that a run failed and returns its folder."""
-        with _new_folder(self.run_dir(failure)) as folder:
+        with new_folder(self.run_dir(failure)) as folder:
             (folder / "failure.json").write_text(failure.model_dump_json(indent=1), encoding="utf-8")
         return self.run_dir(failure)
 
@@ -162,7 +109,7 @@ class Store:
         """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
         found = []
         for folder in self.run_dirs(root, *place):
-            with _passing_over():
+            with contextlib.suppress(StoreError):  # `unreadable` tells of it
                 found.append(self.read_run(folder))
         return found
 
@@ -249,166 +196,6 @@ class Store:
         path = self.run_dir(record).with_name((record.pooled or (record.run_id,))[0]) / "profiler.txt"
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
-    # Checks of the machine
-
-    def write_check(self, record: CheckRecord) -> Path:
-        """Stores how the baseline compares with itself, in place of an earlier check of the runtime."""
-        return self._write_machine(record.runtime, record)
-
-    def read_check(self, runtime: Runtime) -> CheckRecord | None:
-        """The last check of a runtime; None where there was none that can be read."""
-        with _passing_over():
-            return self._read_machine(CheckRecord, runtime)
-        return None
-
-    def write_roofline(self, record: RooflineRecord) -> Path:
-        """Stores what this machine can do at most, for the report."""
-        return self._write_machine(_ROOFLINE, record)
-
-    def read_roofline(self) -> RooflineRecord | None:
-        """What the machine can do at most; None where it was not measured or cannot be read."""
-        with _passing_over():
-            return self._read_machine(RooflineRecord, _ROOFLINE)
-        return None
-
-    def write_comparison(self, record: ComparisonRecord) -> Path:
-        """Stores a second opinion on one variant and runtime, in place of an earlier one."""
-        return self._write_machine(f"xprof/{record.variant}-{record.runtime}", record)
-
-    def read_comparisons(self) -> list[ComparisonRecord]:
-        """All second opinions."""
-        found = []
-        for name in self._comparisons():
-            with _passing_over():
-                found.append(self._read_machine(ComparisonRecord, name))
-        return [record for record in found if record is not None]
-
-    def _comparisons(self) -> list[str]:
-        return sorted(f"xprof/{path.stem}" for path in (self.machine_dir / "xprof").glob("*.json"))
-
-    @property
-    def machine_dir(self) -> Path:
-        """The folder of what the machine shows of itself."""
-        return self.outputs / "check"
-
-    def _machine_path(self, name: str) -> Path:
-        return self.machine_dir / f"{name}.json"
-
-    def _write_machine(self, name: str, record: Spec) -> Path:
-        content = record.model_dump_json(indent=1) + "\n"
-        return self._keep(self._machine_path(name), lambda path: write_atomically(path, content))
-
-    def _read_machine(self, spec: type[_Spec], name: str) -> _Spec | None:
-        path = self._machine_path(name)
-        return read_spec(spec, path, _MEASURE_AGAIN[spec]) if path.exists() else None
-
-    # Reference weights and trainings
-
-    def reference_dir(self, variant: str) -> Path:
-        """The folder of a variant's reference weights."""
-        return self.outputs / "reference" / variant
-
-    def weights_path(self, variant: str, key: str | None = None) -> Path:
-        """The file of a variant's reference weights, or of those of a recipe's key, there or not."""
-        return self._trained_dir(variant, key) / WEIGHTS
-
-    def training_dir(self, variant: str, key: str) -> Path:
-        """The folder of a training under way."""
-        return self.outputs / "training" / variant / key
-
-    def write_training(
-        self,
-        record: TrainingRecord,
-        weights: bytes,
-        predicted: npt.NDArray[np.uint8],
-        labels: npt.NDArray[np.int32],
-        key: str | None = None,
-    ) -> None:
-        """Stores the results of a training; older ones stay whole unless all is written.
-
-        Args:
-            record: How the weights came about.
-            weights: A ``.weights.h5`` file.
-            predicted: The most probable class of every test image.
-            labels: The right one.
-            key: The recipe's key, to put the results beside the reference; None makes them the reference.
-        """
-        final = self._trained_dir(record.variant.name, key)
-        with _new_folder(final, _TRAINED) as folder:
-            (folder / WEIGHTS).write_bytes(weights)
-            (folder / OUTCOMES).write_bytes(_packed(predicted, labels))
-            (folder / TRAINING).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-    def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
-        """How weights of a variant came about: the reference, or those of a recipe's key; None if there are none.
-
-        Raises:
-            StoreError: the record is damaged, or missing beside what belongs to it.
-        """
-        folder = self._trained_dir(variant, key)
-        if not any((folder / name).exists() for name in _TRAINED):
-            return None
-        return read_spec(TrainingRecord, folder / TRAINING, self.restore(variant, key))
-
-    def restore(self, variant: str, key: str | None = None) -> str:
-        """What to do where a file of a training is missing or damaged, and nothing that took hours may be lost."""
-        folder = self._trained_dir(variant, key)
-        return f"Restore it, for example from Git, or move {folder} aside and train again: cnnprof train {variant}"
-
-    def trainings(self) -> list[TrainingRecord]:
-        """All finished trainings: of each variant the reference, then those beside it."""
-        found = []
-        for place in self._trained():
-            with _passing_over():
-                found.append(self.read_training(*place))
-        return [record for record in found if record is not None]
-
-    def _trained(self) -> list[tuple[str, str | None]]:
-        """Where there are trainings, or parts of them."""
-        variants = sorted(path.name for path in (self.outputs / "reference").glob("*") if path.is_dir())
-        return [(variant, key) for variant in variants for key in (None, *self.trained_keys(variant))]
-
-    @staticmethod
-    def training_beside(weights: Path) -> TrainingRecord | None:
-        """How the weights of a file came about, where a training of this project wrote them."""
-        path = weights.with_name(TRAINING)
-        ours = weights.name == WEIGHTS and path.is_file()
-        return read_spec(TrainingRecord, path, "Restore it, or move it aside") if ours else None
-
-    def read_outcomes(self, variant: str, key: str | None = None) -> pd.DataFrame:
-        """What the weights of `read_training` made of every test image, so that pairs of them can be compared.
-
-        Returns:
-            One row per test image in the data set's order: ``predicted`` and ``label``, classes as uint8.
-
-        Raises:
-            StoreError: the file is missing or damaged.
-        """
-        import numpy as np
-        import pandas as pd
-
-        path = self._trained_dir(variant, key) / OUTCOMES
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                return pd.DataFrame({name: saved[name] for name in ("predicted", "label")})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            what = "cannot be read" if path.exists() else "is missing"
-            raise StoreError(f"{path}: {what}. {self.restore(variant, key)}") from error
-
-    def outcomes_of(self, record: TrainingRecord) -> pd.DataFrame:
-        """The outcomes that `read_outcomes` finds of one of the `trainings`."""
-        name = record.variant.name
-        beside = record.settings if record != self.read_training(name) else None
-        return self.read_outcomes(name, beside.key if beside else None)
-
-    def trained_keys(self, variant: str) -> list[str]:
-        """The keys of all recipes whose results stand beside the reference."""
-        found = (path for name in _TRAINED for path in self.reference_dir(variant).glob(f"*/{name}"))
-        return sorted({path.parent.name for path in found})
-
-    def _trained_dir(self, variant: str, key: str | None) -> Path:
-        return self.reference_dir(variant) / key if key else self.reference_dir(variant)
-
     # Report
 
     @property
@@ -420,38 +207,6 @@ class Store:
 def _conditions(run: RunRecord) -> tuple[object, ...]:
     """What processes of one measurement of a variant in a runtime share."""
     return run.series, run.batch_size, run.threads
-
-
-@contextlib.contextmanager
-def _new_folder(final: Path, parts: Sequence[str] = ()) -> Iterator[Path]:
-    """A folder to fill, which takes its place only when the block ends without an error.
-
-    Args:
-        final: Its place.
-        parts: Files that take their places in a folder that may be there already, the last one last.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    home = final if parts else final.parent
-    partial = home / partial_name(final.name)
-    with writing(final):
-        home.mkdir(parents=True, exist_ok=True)
-        sweep(home)
-        try:
-            partial.mkdir()
-            yield partial
-            for name in parts:  # killed in between, they do not match: recognised when read
-                os.replace(partial / name, final / name)
-            if not parts:
-                os.replace(partial, final)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _passing_over() -> contextlib.suppress:
-    """Goes on where something cannot be read, for `Store.unreadable` to tell of."""
-    return contextlib.suppress(StoreError)
 
 
 def _check_ops(path: Path) -> None:
@@ -470,12 +225,3 @@ def _check_ops(path: Path) -> None:
         whole = False
     if not whole:
         raise StoreError(f"{path}: cannot be read. {_RUN_AGAIN}")
-
-
-def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:
-    """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, predicted=predicted, label=labels.astype(np.uint8))
-    return buffer.getvalue()

@@ -22,7 +22,8 @@ from ...base.files import try_writing, writing
 from ...base.stamps import utc_now
 from ...params.settings import RecipeSpec
 from ...params.variant import VariantSpec
-from ...records.store import WEIGHTS, Store
+from ...records.store import Store
+from ...records.trained_store import WEIGHTS
 from ...records.training import HistoryRow, TrainingRecord
 from .. import machine
 from ..images.cache import DataSet

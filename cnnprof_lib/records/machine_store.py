@@ -1,0 +1,88 @@
+"""Stores what the machine shows of itself, below ``outputs/check/``; see `store` for all paths."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ..base.errors import StoreError
+from ..base.files import read_spec, write_atomically
+from ..base.spec import Spec
+from ..params.settings import RUNTIMES, Runtime
+from .machine import CheckRecord, ComparisonRecord, RooflineRecord
+from .place import Place
+
+_Spec = TypeVar("_Spec", bound=Spec)
+_ROOFLINE = "roofline"
+_MEASURE_AGAIN: dict[type[Spec], str] = {
+    CheckRecord: "Check again: cnnprof check",
+    RooflineRecord: "Measure again: cnnprof roofline",
+    ComparisonRecord: "Compare again: cnnprof compare-xprof",
+}
+
+
+class MachineStore(Place):
+    """Checks, rooflines and second opinions."""
+
+    def write_check(self, record: CheckRecord) -> Path:
+        """Stores how the baseline compares with itself, in place of an earlier check of the runtime."""
+        return self._write_machine(record.runtime, record)
+
+    def read_check(self, runtime: Runtime) -> CheckRecord | None:
+        """The last check of a runtime; None where there was none that can be read."""
+        with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
+            return self._read_machine(CheckRecord, runtime)
+        return None
+
+    def write_roofline(self, record: RooflineRecord) -> Path:
+        """Stores what this machine can do at most, for the report."""
+        return self._write_machine(_ROOFLINE, record)
+
+    def read_roofline(self) -> RooflineRecord | None:
+        """What the machine can do at most; None where it was not measured or cannot be read."""
+        with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
+            return self._read_machine(RooflineRecord, _ROOFLINE)
+        return None
+
+    def write_comparison(self, record: ComparisonRecord) -> Path:
+        """Stores a second opinion on one variant and runtime, in place of an earlier one."""
+        return self._write_machine(f"xprof/{record.variant}-{record.runtime}", record)
+
+    def read_comparisons(self) -> list[ComparisonRecord]:
+        """All second opinions."""
+        found = []
+        for name in self._comparisons():
+            with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
+                found.append(self._read_machine(ComparisonRecord, name))
+        return [record for record in found if record is not None]
+
+    def _comparisons(self) -> list[str]:
+        return sorted(f"xprof/{path.stem}" for path in (self.machine_dir / "xprof").glob("*.json"))
+
+    @property
+    def machine_dir(self) -> Path:
+        """The folder of what the machine shows of itself."""
+        return self.outputs / "check"
+
+    def _machine_path(self, name: str) -> Path:
+        return self.machine_dir / f"{name}.json"
+
+    def _write_machine(self, name: str, record: Spec) -> Path:
+        content = record.model_dump_json(indent=1) + "\n"
+        return self._keep(self._machine_path(name), lambda path: write_atomically(path, content))
+
+    def _read_machine(self, spec: type[_Spec], name: str) -> _Spec | None:
+        path = self._machine_path(name)
+        return read_spec(spec, path, _MEASURE_AGAIN[spec]) if path.exists() else None
+
+    def _machine_readings(self) -> Iterator[tuple[Path, Callable[[], object]]]:
+        """All that there is, with how to read it."""
+        stored: list[tuple[type[Spec], str]] = [
+            *((CheckRecord, runtime) for runtime in RUNTIMES),
+            (RooflineRecord, _ROOFLINE),
+            *((ComparisonRecord, name) for name in self._comparisons()),
+        ]
+        yield from ((self._machine_path(name), partial(self._read_machine, spec, name)) for spec, name in stored)
