@@ -36,9 +36,28 @@ with stoppable():
     finally:
         print("cleared away", flush=True)
 """
+LEAVES_A_FAILED_TASK = """
+import asyncio, time
+from cnnprof_lib.base.processes import stoppable
+
+async def fails():
+    raise ValueError("that nobody asks for")
+
+async def main():
+    left = asyncio.create_task(fails())
+    await asyncio.sleep(0)
+    print("ready", flush=True)
+    time.sleep(60)
+
+with stoppable():
+    try:
+        asyncio.run(main())
+    finally:
+        print("cleared away", flush=True)
+"""
 
 
-@pytest.mark.parametrize("code", [WAITS, FAILS_WHEN_INTERRUPTED], ids=["waits", "fails"])
+@pytest.mark.parametrize("code", [WAITS, FAILS_WHEN_INTERRUPTED, LEAVES_A_FAILED_TASK], ids=["waits", "fails", "task"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_process_told_to_stop_says_so_in_one_line(code: str, number: signal.Signals) -> None:
     process = subprocess.Popen(
