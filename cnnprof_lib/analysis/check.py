@@ -52,7 +52,12 @@ class Resolution:
 
     def distinguishes(self, ratio: float) -> bool:
         """Whether a measured ratio differs from 1 by more than the machine's own noise."""
-        return abs(float(np.log(ratio))) > float(np.log(self.smallest_ratio))
+        return is_beyond(ratio, self.smallest_ratio)
+
+
+def is_beyond(ratio: float, smallest: float) -> bool:
+    """Whether a ratio differs from 1 by more than ``smallest``, a ratio above 1, or its inverse."""
+    return abs(float(np.log(ratio))) > float(np.log(smallest))
 
 
 INDISTINCT = "not distinguishable here"
@@ -60,12 +65,14 @@ INDISTINCT = "not distinguishable here"
 
 
 def resolution(record: CheckRecord) -> Resolution | None:
-    """Judges a check; None where it has too few rounds, or none of the profiled steps that newer ones have."""
+    """Judges a check; None where it has too few rounds or blocks, or no profiled steps, as older ones."""
     if len(record.rounds) < CHECK_ROUNDS or not all(pair.parts for pair in record.rounds):
         return None
     rounds = tuple(ratio_of_blocks(pair.first_s, pair.second_s) for pair in record.rounds)
     excluding = sum(estimate.low > 1 or estimate.high < 1 for estimate in rounds)
     width = float(np.median([estimate.high - estimate.low for estimate in rounds]))
+    if math.isnan(width):
+        return None
     parts = pd.DataFrame([part.model_dump() for pair in record.rounds for part in _notable(pair)])
     parts["off"] = np.abs(np.log(parts["first_s"] / parts["second_s"]))
     largest = parts.groupby(parts["op"].isin(MAC_OPS))["off"].max()

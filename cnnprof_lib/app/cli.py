@@ -206,8 +206,9 @@ def check(
 
     with terminal.CheckProgress(console, runtime, rounds) as progress:
         record = check_machine(runtime, rounds, project, images, progress.update)
-    if found := resolution(record):
-        console.print(terminal.check_text(runtime, found), highlight=False, soft_wrap=True)
+    found = resolution(record)
+    text = terminal.check_text(runtime, found) if found else "The check's preset has too few blocks for intervals."
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 @app.command()

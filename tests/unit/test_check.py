@@ -39,6 +39,9 @@ def test_a_check_of_too_few_rounds_or_without_layers_says_nothing() -> None:
     assert resolution(make_check(*[1.0] * 18)) is None
     rounds = [pair.model_copy(update={"parts": ()}) for pair in make_check().rounds]
     assert resolution(make_check().model_copy(update={"rounds": tuple(rounds)})) is None
+    short = {"first_s": ((1.0,),) * 5, "second_s": ((1.0,),) * 5}
+    rounds = [pair.model_copy(update=short) for pair in make_check().rounds]
+    assert resolution(make_check().model_copy(update={"rounds": tuple(rounds)})) is None  # blocks without an interval
 
 
 @pytest.mark.parametrize(("count", "place"), [(19, 19), (20, 20), (39, 38), (40, 39), (100, 96)])

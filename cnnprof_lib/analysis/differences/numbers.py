@@ -20,7 +20,7 @@ import pandas as pd
 
 from ...base.errors import MeasureError
 from ...records.run import RunRecord
-from ..check import Resolution
+from ..check import Resolution, is_beyond
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
 from ..frames import NO_LAYER, UNATTRIBUTED
@@ -146,7 +146,7 @@ def ratio(table: pd.DataFrame) -> float:
 def is_distinct(table: pd.DataFrame) -> bool | None:
     """Whether the latencies of a `waterfall` differ by more than the machine's own noise; None where it is unknown."""
     smallest = table["smallest_ratio"].iloc[0]
-    return None if np.isnan(smallest) else bool(abs(np.log(ratio(table))) > np.log(smallest))
+    return None if np.isnan(smallest) else is_beyond(ratio(table), smallest)
 
 
 def show(table: pd.DataFrame) -> dict[str, Any]:
