@@ -13,12 +13,13 @@ from ..base.errors import CnnprofError, VariantError
 from ..base.files import try_writing
 from ..base.spec import LARGEST
 from ..params import reading as params
-from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
+from ..params.runtimes import REFERENCE_RUNTIME
+from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
 from ..records.run import FailureRecord
 from . import cli_stored, terminal
-from .cli_options import OutputsOption, RuntimeOption, console
+from .cli_options import BaselineOption, OneRuntimeOption, OutputsOption, RuntimeOption, console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +91,7 @@ def train(
     for variant in wanted:  # all of them before the first one's hour
         fit.check_images(dataset, variant, project.params)
         fit.in_order_of_weights(dataset, variant, project.store)
-    runtimes.set_up("training")
+    runtimes.set_up("Training", runtimes.TRAINING)
     runtimes.load_tensorflow()
     from ..measure.training.tensorboard import EventsFile
     from ..measure.training.train import train as train_variant
@@ -139,14 +140,15 @@ def evaluate(
 def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     preset_name: PresetOption = "quick",
-    runtime: Annotated[Runtime | None, typer.Option("--runtime", help="One runtime only.")] = None,
+    runtime: OneRuntimeOption = None,
+    baseline: BaselineOption = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, not the preset's.")] = None,
     batch_sizes: Annotated[
         list[int] | None,
         typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, not the preset's; repeatable."),
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads TensorFlow is held to; repeatable.")
+        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads the runtime is held to; repeatable.")
     ] = None,
     render: Annotated[bool, typer.Option("--report", help="Write the report afterwards.")] = False,
     source: DataOption = None,
@@ -159,7 +161,10 @@ def run(
     project = find_project(outputs=outputs)
     preset = params.load_preset(preset_name, project.params)
     wanted = names or list(preset.variants)
-    for name in wanted:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
+    for name in [
+        *wanted,
+        *([baseline] if baseline else []),
+    ]:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         params.file_of(name, project.params)
     images = GENERATED if generated else _source(source)
     requests = driver.requests(
@@ -168,6 +173,7 @@ def run(
         preset,
         rounds=rounds or preset.processes,
         source=images,
+        baseline=baseline,
         batch_sizes=batch_sizes or (),
         threads=threads or (),
     )
@@ -187,7 +193,7 @@ def run(
 
 @app.command()
 def check(
-    runtime: RuntimeOption = "stock",
+    runtime: RuntimeOption = REFERENCE_RUNTIME,
     rounds: Annotated[int, typer.Option(min=CHECK_ROUNDS, help="How often the baseline is timed against itself.")] = 20,
     source: DataOption = None,
     generated: GeneratedOption = False,
@@ -197,10 +203,11 @@ def check(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from ..measure.runtimes import environment as runtimes
+    from ..measure.runtimes.contract import find_runtime
+    from ..measure.runtimes.environment import load_tensorflow
 
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
+    find_runtime(runtime).set_up()
+    load_tensorflow()
     from ..analysis.check import resolution
     from ..measure.check import check as check_machine
 
@@ -232,7 +239,7 @@ def roofline(outputs: OutputsOption = "") -> None:
 @app.command()
 def compare_xprof(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = "stock",
+    runtime: RuntimeOption = REFERENCE_RUNTIME,
     preset_name: PresetOption = "quick",
     source: DataOption = None,
     generated: GeneratedOption = False,
@@ -242,10 +249,11 @@ def compare_xprof(
     project = find_project(outputs=outputs)
     images = GENERATED if generated else _source(source)
 
-    from ..measure.runtimes import environment as runtimes
+    from ..measure.runtimes.contract import find_runtime
+    from ..measure.runtimes.environment import load_tensorflow
 
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
+    find_runtime(runtime).set_up()
+    load_tensorflow()
     from ..measure.xprof import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):

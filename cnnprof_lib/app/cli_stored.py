@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import Project, find_project
 from . import terminal
-from .cli_options import BatchSizeOption, JsonOption, OutputsOption, RuntimeOption, ThreadsOption, console
+from .cli_options import BatchSizeOption, JsonOption, OutputsOption, StoredRuntimeOption, ThreadsOption, console
 
 app = typer.Typer()
 
@@ -25,7 +26,7 @@ def open_project(outputs: str) -> Project:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = "stock",
+    runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -50,7 +51,7 @@ def show(
 def diff(
     before: Annotated[str, typer.Argument(metavar="A")],
     after: Annotated[str, typer.Argument(metavar="B")],
-    runtime: RuntimeOption = "stock",
+    runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,

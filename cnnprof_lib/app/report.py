@@ -23,7 +23,7 @@ from ..base.files import try_writing, write_atomically
 from ..base.processes import how_it_ended, undisturbed
 from ..base.stamps import new_run_id, utc_now
 from ..base.stderr import stderr_aside
-from ..params.settings import GENERATED, PresetSpec, RunRequest, Runtime
+from ..params.settings import GENERATED, PresetSpec, RunRequest
 from ..records.project import Project
 from ..records.run import FailureRecord, RunRecord
 from . import provenance
@@ -33,15 +33,18 @@ OnStage = Callable[[float, str], None]
 
 def requests(
     variants: Sequence[str],
-    runtimes: Sequence[Runtime],
+    runtimes: Sequence[str],
     preset: PresetSpec,
     *,
     rounds: int,
     source: str,
+    baseline: str | None = None,
     batch_sizes: Sequence[int] = (),
     threads: Sequence[int] = (),
 ) -> list[RunRequest]:
     """The runs of one command, in the order to make them: under each batch size with each number of threads.
+
+    All are compared with one baseline: the one named, else the preset's, else the first of several variants.
 
     With several rounds each round makes every variant and runtime once, in an order of its own drawn from the
     preset's seed, so that a drift of the machine over minutes does not fall on one variant.
@@ -50,6 +53,8 @@ def requests(
     rng = np.random.default_rng(preset.seed)
     sizes: list[int | None] = [*batch_sizes] or [None]
     counts: list[int | None] = [*threads] or [None]
+    if baseline is None and preset.baseline is None and len(variants) > 1:
+        baseline = variants[0]
     places = list(itertools.product(variants, runtimes, sizes, counts))
     result: list[RunRequest] = []
     for _ in range(rounds):
@@ -60,6 +65,7 @@ def requests(
                     variant=variant,
                     runtime=runtime,
                     preset=preset.name,
+                    baseline=baseline,
                     source=source,
                     run_id=f"{series}-{len(result):02d}",
                     series=series,

@@ -57,8 +57,8 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
         row = (
             variant.name,
             variant.title,
-            f"{variant.parameters:,}",
-            units.count(variant.macs_per_image),
+            f"{variant.network.parameters:,}",
+            units.count(variant.network.macs_per_image),
         )
         table.add_row(*row, top1)
     return table

@@ -27,7 +27,7 @@ from ..records.machine import RooflineRecord
 from ..records.run import MachineRecord
 from . import machine
 from .clock import Clock
-from .runtimes import environment as runtime
+from .runtimes import environment
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
 """Rows and columns of the matrices; which size is fastest depends on caches and threads."""
@@ -100,8 +100,8 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
 
 
 def _set_up_and_measure(threads: int, clock: Clock) -> float:
-    runtime.set_up("stock")
-    runtime.load_tensorflow()
+    environment.set_up("The roofline", {environment.ONEDNN: None})
+    environment.load_tensorflow()
     return peak_macs_per_s(threads, clock)
 
 

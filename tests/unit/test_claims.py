@@ -11,7 +11,7 @@ import pytest
 
 from cnnprof_lib.analysis.choice import losses
 from cnnprof_lib.analysis.frames import Record
-from cnnprof_lib.params.settings import RUNTIMES, Runtime
+from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
@@ -48,7 +48,7 @@ def both(variant: str, **changes: Any) -> list[RunRecord]:
     return [make_record(variant, runtime, **changes) for runtime in RUNTIMES]
 
 
-def timed(variant: str, runtime: Runtime, ratios: Sequence[float]) -> RunRecord:
+def timed(variant: str, runtime: str, ratios: Sequence[float]) -> RunRecord:
     """A run whose blocks take these multiples of its baseline's."""
     return make_record(
         variant, runtime, plain_s=tuple((0.01 * ratio,) for ratio in (*ratios,) * 3), baseline_s=((0.01,),) * 6

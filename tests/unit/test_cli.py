@@ -31,7 +31,7 @@ from cnnprof_lib.params.settings import RUNTIMES, RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import RunRecord
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.store import Store, TracedFiles
 from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
     RUN_ID,
@@ -226,7 +226,7 @@ def test_show_prints_the_promised_keys(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = make_record("stride2", "stock", accuracy=make_accuracy())
-    Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     promised = """variant runtime run_id parameters macs_per_image batch_size threads latency_s profiled_over_plain
@@ -249,7 +249,7 @@ def write_processes(variant: str, ratios: Sequence[float], series: str = RUN_ID,
         timed = {"plain_s": ((0.01 * ratio,) * 2,) * 6, "baseline_s": ((0.01,) * 2,) * 6}
         run_id = f"{series}-{number:02d}"
         record = make_record(variant, "stock", run_id=run_id, series=series, **timed, **changes)
-        Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
+        Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def test_the_layers_that_show_prints_add_up_to_the_step(
     record = make_record("smoke", "stock", nodes=nodes, unattributed_s=0.003, fused_into={"pool1": "conv1"})
     fuses = record.ops[0].model_copy(update={"fuses": ("BiasAdd", "Relu")})
     record = record.model_copy(update={"ops": (fuses, *record.ops[1:])})
-    Store(Path("outputs")).write_run(record, make_ops(record, nodes), "", b"")
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record, nodes), "", b""))
     assert command(monkeypatch, "show", "smoke") == 0
     lines = [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
     assert lines[-10:] == [

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from cnnprof_lib.measure.runtimes.session import queue_capacity
+from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.thesis import BATCH_SIZE, PUBLISHED, QUEUE_EXAMPLES, errata_table, published_table

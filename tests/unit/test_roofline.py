@@ -240,7 +240,7 @@ def test_traffic_is_input_output_and_weights_once() -> None:
             ],
         }
     )
-    assert layer_traffic(variant, 10) == (
+    assert layer_traffic(variant.network, 10) == (
         LayerTraffic("conv", "conv", 10 * 16 * 8 * 27, 4 * (10 * 16 * 3 + 10 * 16 * 8 + 27 * 8 + 8)),
         LayerTraffic("pool", "max_pool", 0, 4 * (10 * 16 * 8 + 10 * 4 * 8)),
         LayerTraffic("flat", "flatten", 0, 0),
@@ -251,7 +251,7 @@ def test_traffic_is_input_output_and_weights_once() -> None:
 
 def test_larger_batches_share_the_weights() -> None:
     variant = make_record().variant
-    one, many = ({row.name: row.macs_per_byte for row in layer_traffic(variant, size)} for size in (1, 128))
+    one, many = ({row.name: row.macs_per_byte for row in layer_traffic(variant.network, size)} for size in (1, 128))
     assert one["local3"] == pytest.approx(0.249, abs=5e-4)
     assert many["local3"] == pytest.approx(23.03, abs=5e-3)
     assert one["pool1"] == many["pool1"] == 0

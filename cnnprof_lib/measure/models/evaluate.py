@@ -74,7 +74,7 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
         MeasureError: the weights are missing, damaged or another network's, or memory cannot hold the network.
         DataError: they were trained on other classes.
     """
-    require_memory(variant, min(EVALUATION_BATCH, len(dataset.test_labels)))
+    require_memory(variant.network, min(EVALUATION_BATCH, len(dataset.test_labels)))
     dataset = in_order_of_weights(dataset, variant, store, path)
     built = models.build(variant, seed=0)
     loaded = weights.load(built, variant, store, path)

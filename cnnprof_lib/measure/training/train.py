@@ -66,7 +66,7 @@ def train(
         MeasureError: memory cannot hold the network.
     """
     scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
-    require_memory(variant, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
+    require_memory(variant.network, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     data = in_order_of_weights(data, variant, store)
     try_writing(store.reference_dir(variant.name))
     folder = store.training_dir(variant.name, recipe.key)
