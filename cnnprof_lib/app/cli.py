@@ -201,7 +201,7 @@ def check(
 
     runtimes.set_up(runtime)
     runtimes.load_tensorflow()
-    from ..analysis.check import resolution
+    from ..analysis.resolution import resolution
     from ..measure.check import check as check_machine
 
     with terminal.CheckProgress(console, runtime, rounds) as progress:
