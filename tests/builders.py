@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnprof_lib.analysis.check import Resolution
 from cnnprof_lib.analysis.estimates import FEWEST
+from cnnprof_lib.analysis.resolution import Resolution
 from cnnprof_lib.params.reading import load_recipe, load_variant
 from cnnprof_lib.params.settings import CHECK_ROUNDS
 from cnnprof_lib.params.variant import VariantSpec

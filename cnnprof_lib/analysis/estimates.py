@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from ..records.run import RunRecord
+
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 1
 
 FEWEST = 6
 """Values that an interval of a median needs: all of five lie on one side of it in 2 of 32 cases, more than 5%."""
 
-Blocks = Sequence[Sequence[float]]
+BlocksOfSteps = Sequence[Sequence[float]]
 
 
 class Estimate(NamedTuple):
@@ -45,12 +47,12 @@ def ends(low: float, high: float) -> list[float | None]:
     return [None if np.isnan(end) else end for end in (low, high)]
 
 
-def block_medians(blocks: Blocks) -> NDArray[np.float64]:
+def block_medians(blocks: BlocksOfSteps) -> NDArray[np.float64]:
     """Median of each block."""
     return np.array([np.median(block) for block in blocks])
 
 
-def median_of_blocks(blocks: Blocks, processes: Sequence[int] = ()) -> Estimate:
+def median_of_blocks(blocks: BlocksOfSteps, processes: Sequence[int] = ()) -> Estimate:
     """Median of the block medians, which one disturbed block does not move.
 
     Args:
@@ -60,7 +62,7 @@ def median_of_blocks(blocks: Blocks, processes: Sequence[int] = ()) -> Estimate:
     return _median(tuple(by_unit(block_medians(blocks), processes)))
 
 
-def ratio_of_blocks(blocks: Blocks, base: Blocks, processes: Sequence[int] = ()) -> Estimate:
+def ratio_of_blocks(blocks: BlocksOfSteps, base: BlocksOfSteps, processes: Sequence[int] = ()) -> Estimate:
     """Median of the ratios of paired blocks: what drifts over the run cancels within a pair.
 
     Args:
@@ -95,7 +97,7 @@ def _by_process(values: NDArray[np.float64], processes: Sequence[int]) -> NDArra
     return np.array([np.median(part) for part in np.split(values, np.cumsum(processes)[:-1])])
 
 
-def process_spread(blocks: Blocks, processes: Sequence[int]) -> float:
+def process_spread(blocks: BlocksOfSteps, processes: Sequence[int]) -> float:
     """Longest less shortest process median over the median of them; missing for one process."""
     if len(processes) < 2:
         return float("nan")
@@ -166,7 +168,7 @@ def proportion(hits: int, of: int) -> Estimate:
     return Estimate(hits / of, float(interval.low), float(interval.high))
 
 
-def spread(blocks: Blocks) -> float:
+def spread(blocks: BlocksOfSteps) -> float:
     """Interquartile range of all steps over their median."""
     values = np.concatenate([np.asarray(block) for block in blocks])
     return float(stats.iqr(values) / np.median(values))
@@ -208,3 +210,19 @@ def lies_in(estimate: Estimate, span: tuple[float, float]) -> bool | None:
     if span[0] <= estimate.low and estimate.high <= span[1]:
         return True
     return False if estimate.high < span[0] or span[1] < estimate.low else None
+
+
+def latency(record: RunRecord) -> Estimate:
+    """Median unprofiled step, in seconds."""
+    return median_of_blocks(record.latency.plain_s, record.latency.processes)
+
+
+def profiled_over_plain(record: RunRecord) -> Estimate:
+    """Profiled step over unprofiled step, by paired blocks: what profiling costs."""
+    timed = record.latency
+    return ratio_of_blocks(timed.profiled_s, timed.plain_s, timed.processes)
+
+
+def unattributed_share(record: RunRecord) -> float:
+    """Part of the profiled step in which no kernel ran."""
+    return record.unattributed_s / record.latency.profiled_mean_s

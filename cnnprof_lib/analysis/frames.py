@@ -19,6 +19,7 @@ from .pool import pooled
 
 Record = RunRecord | FailureRecord
 
+BASELINE = "baseline"
 UNATTRIBUTED = "unattributed"
 """Row for the time of a step in which no kernel ran."""
 NO_LAYER = "(no layer)"
@@ -35,7 +36,7 @@ _PROFILE_MEANS = ("time_s", "requested_bytes", "occurrences")
 _PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", *_PROFILE_MEANS)
 
 
-def load(store: Store, *, every: bool = False) -> list[Record]:
+def load_records(store: Store, *, every: bool = False) -> list[Record]:
     """Reads the newest run or failure of every variant and runtime, the baseline first, then by falling MACs.
 
     Args:
@@ -212,6 +213,6 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:
-    """The `profile` of every run in one frame: what `figures.plot` draws from."""
+    """The `profile` of every run in one frame: what `profile.shown.profile_figure` draws from."""
     frames = [profile(record, store.read_ops(record)) for record in completed(records)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(_PROFILE_COLUMNS))

@@ -11,10 +11,11 @@ from ..base.errors import StoreError
 from ..params.variant import VariantSpec
 from ..records.run import RunRecord
 from ..records.store import Store
-from . import frames, summary
-from .check import Resolution, resolutions
+from . import frames
 from .differences import numbers as differences
 from .pool import pooled
+from .profile import numbers as profile
+from .resolution import Resolution, resolutions
 
 
 class RunKey(NamedTuple):
@@ -37,7 +38,7 @@ class StoredRuns:
         Raises:
             StoreError: nothing that can be read has been measured yet, or no run succeeded.
         """
-        stored = frames.load(store, every=True)
+        stored = frames.load_records(store, every=True)
         single = frames.completed(stored)
         if not single:
             raise StoreError(
@@ -48,7 +49,7 @@ class StoredRuns:
         self._folder = store.outputs / "runs"
         self.records = frames.completed(frames.in_order([*single, *_pooled(single)]))
         """The runs, the baseline first, then by falling MACs."""
-        self._by_key = {key_of(record): record for record in self.records}
+        self._by_key = {run_key_of(record): record for record in self.records}
         self._resolutions: Mapping[Any, Resolution] = resolutions(store, self.records)
         self._kept: dict[tuple[str, ...], pd.DataFrame] = {}
 
@@ -63,7 +64,7 @@ class StoredRuns:
 
     def run_ids(self, variant: str, runtime: str) -> list[str]:
         """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first."""
-        found = [record for record in self.records if key_of(record)[:2] == (variant, runtime)]
+        found = [record for record in self.records if run_key_of(record)[:2] == (variant, runtime)]
         found.sort(key=lambda record: (record.series, bool(record.pooled), record.run_id), reverse=True)
         return [record.run_id for record in found]
 
@@ -98,7 +99,7 @@ class StoredRuns:
         """The nodes of a run's graph, see `frames.profile`."""
         record = self.run(variant, runtime, run_id)
         return self._once(
-            lambda: frames.profile(record, self._store.read_ops(record), by_node=True), "profile", *key_of(record)
+            lambda: frames.profile(record, self._store.read_ops(record), by_node=True), "profile", *run_key_of(record)
         )
 
     def newest_profiles(self, runtime: str, variants: Sequence[str]) -> pd.DataFrame:
@@ -120,9 +121,9 @@ class StoredRuns:
         return frames.steps([self.run(variant, runtime, run_id)])
 
     def layers(self, variant: str, runtime: str, run_id: str) -> pd.DataFrame:
-        """The layers of a run, see `summary.layer_table`."""
+        """The layers of a run, see `profile.numbers.by_layer`."""
         record = self.run(variant, runtime, run_id)
-        return self._once(lambda: summary.layer_table(record, self._store.read_ops(record)), "layers", *key_of(record))
+        return self._once(lambda: profile.by_layer(record, self._store.read_ops(record)), "layers", *run_key_of(record))
 
     def waterfall(self, before: Sequence[str], after: Sequence[str]) -> pd.DataFrame:
         """Steps from the latency of one run to that of another, see `differences.numbers.waterfall`.
@@ -140,12 +141,12 @@ class StoredRuns:
                 old, self._store.read_ops(old), new, self._store.read_ops(new), self.resolution(new.runtime)
             ),
             "waterfall",
-            *key_of(old),
-            *key_of(new),
+            *run_key_of(old),
+            *run_key_of(new),
         )
 
     def resolution(self, runtime: str) -> Resolution | None:
-        """What this machine can tell apart in a runtime, see `check`; None where it was not checked."""
+        """What this machine can tell apart in a runtime, see `resolution`; None where it was not checked."""
         return self._resolutions.get(runtime)
 
     def _once(self, make: Callable[[], pd.DataFrame], *key: str) -> pd.DataFrame:
@@ -154,7 +155,7 @@ class StoredRuns:
         return self._kept[key].copy()
 
 
-def key_of(record: RunRecord) -> RunKey:
+def run_key_of(record: RunRecord) -> RunKey:
     """What names a run."""
     return RunKey(record.variant.name, record.runtime, record.run_id)
 
@@ -163,5 +164,5 @@ def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:
     """The processes of each command, variant and runtime as one, where they are several."""
     groups: dict[RunKey, list[RunRecord]] = {}
     for record in records:
-        groups.setdefault(key_of(record)._replace(run_id=record.series), []).append(record)
+        groups.setdefault(run_key_of(record)._replace(run_id=record.series), []).append(record)
     return [pooled(group) for group in groups.values() if len(group) > 1]

@@ -208,7 +208,7 @@ def check(
 
     find_runtime(runtime).set_up()
     load_tensorflow()
-    from ..analysis.check import resolution
+    from ..analysis.resolution import resolution
     from ..measure.check import check as check_machine
 
     with terminal.CheckProgress(console, runtime, rounds) as progress:

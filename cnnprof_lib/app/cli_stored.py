@@ -33,13 +33,13 @@ def show(
     outputs: OutputsOption = "",
 ) -> None:
     """The newest measurement of a variant, its processes pooled: latency, ops, layers, memory, accuracy."""
-    from ..analysis import summary
-    from ..analysis.check import resolutions
     from ..analysis.pool import pooled
+    from ..analysis.profile.for_scripts import run_for_scripts
+    from ..analysis.resolution import resolutions
 
     store = open_project(outputs).store
     record = pooled(store.newest_runs(name, runtime, batch_size, threads))
-    shown = summary.show(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
+    shown = run_for_scripts(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
     if as_json:
         print(json.dumps(shown, indent=1))
     else:
@@ -58,15 +58,17 @@ def diff(
     outputs: OutputsOption = "",
 ) -> None:
     """Where the time went from A to B: layer by layer, each change with its cause and interval."""
-    from ..analysis.check import resolutions
     from ..analysis.differences import numbers as differences
     from ..analysis.pool import pooled
+    from ..analysis.resolution import resolutions
     from . import terminal_diff
 
     store = open_project(outputs).store
     old, new = (pooled(store.newest_runs(name, runtime, batch_size, threads)) for name in (before, after))
     resolution = resolutions(store, [old, new]).get(runtime)
-    shown = differences.show(differences.waterfall(old, store.read_ops(old), new, store.read_ops(new), resolution))
+    shown = differences.difference_for_scripts(
+        differences.waterfall(old, store.read_ops(old), new, store.read_ops(new), resolution)
+    )
     if as_json:
         print(json.dumps(shown, indent=1))
         return
@@ -82,7 +84,7 @@ def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     from ..thesis import verdicts as judged
 
     store = open_project(outputs).store
-    table = judged.judge_stored(frames.load(store), store)
+    table = judged.judge_stored(frames.load_records(store), store)
     print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
 
 

@@ -19,14 +19,15 @@ import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from ..analysis import figures, style, tables
-from ..analysis.differences.shown import waterfall
-from ..analysis.network import network
-from ..analysis.quantities import QUANTITIES
-from ..analysis.side_by_side import side_by_side
+from ..analysis.differences.shown import waterfall_figure
+from ..analysis.profile.quantities import QUANTITIES
+from ..analysis.profile.shown import op_times_figure, profile_figure, step_distribution_figure
+from ..analysis.profile.shown_network import network_figure
+from ..analysis.profile.shown_pair import side_by_side_figure
+from ..analysis.profile.shown_tables import nodes_frame
 from ..analysis.stored import RunKey, StoredRuns
 from ..base.errors import CnnprofError, ReportError
-from ..page import hover, pictures
+from ..page import hover, pictures, style
 from .calls import Call
 
 try:
@@ -67,7 +68,7 @@ def node_table(data: pd.DataFrame) -> HTML:
     Args:
         data: From `StoredRuns.profile`.
     """
-    table = tables.nodes(data)
+    table = nodes_frame(data)
     texts = [place for place, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
     return HTML(
         itables.to_html_datatable(
@@ -261,27 +262,32 @@ class Explorer:
         ]
 
     def _side_by_side(self) -> Call:
-        return Call("side_by_side", side_by_side, (self._profile(self.first), self._profile(self.second)), self._kind())
+        return Call(
+            "side_by_side_figure",
+            side_by_side_figure,
+            (self._profile(self.first), self._profile(self.second)),
+            self._kind(),
+        )
 
     def _waterfall(self) -> Call:
         fall = Call("runs.waterfall", self._runs.waterfall, (self.first.key, self.second.key))
-        return Call("waterfall", waterfall, (fall,))
+        return Call("waterfall_figure", waterfall_figure, (fall,))
 
     def _plot(self) -> Call:
-        return Call("figures.plot", figures.plot, (self._profile(self.first),), self._kind())
+        return Call("profile_figure", profile_figure, (self._profile(self.first),), self._kind())
 
     def _op_times(self) -> Call:
         names = [box.description for box in self.checked if box.value]
         newest = Call("runs.newest_profiles", self._runs.newest_profiles, (self.first.key.runtime, names))
-        return Call("figures.op_times", figures.op_times, (newest,), {"share": self.share.value})
+        return Call("op_times_figure", op_times_figure, (newest,), {"share": self.share.value})
 
     def _step_distribution(self) -> Call:
         steps = Call("runs.steps", self._runs.steps, self.first.key)
-        return Call("figures.step_distribution", figures.step_distribution, (steps,))
+        return Call("step_distribution_figure", step_distribution_figure, (steps,))
 
     def _network(self) -> Call:
         spec = Call("runs.spec", self._runs.spec, self.first.key)
-        return Call("network", network, (spec, Call("runs.layers", self._runs.layers, self.first.key)))
+        return Call("network_figure", network_figure, (spec, Call("runs.layers", self._runs.layers, self.first.key)))
 
     def _node_table(self) -> Call:
         return Call("explore.node_table", node_table, (self._profile(self.first),))

@@ -120,11 +120,11 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
         source: Images, as for a run.
     """
     from ..analysis import frames
-    from ..analysis.check import resolutions
+    from ..analysis.resolution import resolutions
 
     if not rounds:
         return
-    runs = frames.completed(frames.load(project.store))
+    runs = frames.completed(frames.load_records(project.store))
     checked, roof = resolutions(project.store, runs), project.store.read_roofline()
     images = ["--generated"] if source == GENERATED else ["--data", source]
     commands = [

@@ -24,7 +24,7 @@ from ..records.training import HistoryRow, TrainingRecord
 if TYPE_CHECKING:
     from typing import Self
 
-    from ..analysis.check import Resolution
+    from ..analysis.resolution import Resolution
     from ..measure.images.cache import DataSet, Location
 
 _Column = tuple[str, Callable[[Any], str]]
@@ -274,7 +274,7 @@ class RunProgress(_LiveBar):
         if isinstance(result, FailureRecord):
             line = f"[{self._done}/{self._total}] {self._name} failed: {result.error}"
         else:
-            from ..analysis.summary import latency
+            from ..analysis.estimates import latency
 
             line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(latency(result).value)} per step"
         self._console.print(line, highlight=False, soft_wrap=True)

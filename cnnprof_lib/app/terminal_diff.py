@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..analysis.check import INDISTINCT
+from ..analysis.resolution import INDISTINCT
 from ..base.units import signed_seconds
 
 NOTABLE_DRIFT = 0.05

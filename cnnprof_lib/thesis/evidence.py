@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ..analysis import frames
-from ..analysis.check import Resolution
 from ..analysis.estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block
 from ..analysis.frames import UNATTRIBUTED, Record
-from ..analysis.summary import op_table, ratio_to_baseline
+from ..analysis.profile.numbers import by_op
+from ..analysis.resolution import Resolution, ratio_to_baseline
 from ..base import units
 from ..params.settings import Runtime
 from ..records.run import RunRecord
@@ -57,14 +57,14 @@ class Evidence:
     """Runs, trainings and node executions to judge from.
 
     Attributes:
-        records: Runs and failures, one per variant and runtime, as from `frames.load`.
+        records: Runs and failures, one per variant and runtime, as from `frames.load_records`.
         trainings: How weights came about: those that were profiled, and others.
         executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
-        lost: Losses from `choice.losses`, image by image, which are known better than accuracies apart; may be None.
+        lost: Losses from `losses`, image by image, which are known better than accuracies apart; may be None.
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
         original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`; may be
             None.
-        resolutions: What the machine can tell apart in each runtime, from `check.resolutions`.
+        resolutions: What the machine can tell apart in each runtime, from `resolution.resolutions`.
     """
 
     records: Sequence[Record]
@@ -121,7 +121,7 @@ class Evidence:
     def _op_table(self, run: RunRecord) -> pd.DataFrame:
         """The ops of one of the records; nearly every rule asks for some."""
         if id(run) not in self._tables:
-            self._tables[id(run)] = op_table(run)
+            self._tables[id(run)] = by_op(run)
         return self._tables[id(run)]
 
     def _op_seconds(self, run: RunRecord) -> pd.DataFrame | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import stats
 
-from ..analysis.choice import right_on_the_same_images
+from ..analysis.accuracy.numbers import right_on_the_same_images
 from ..analysis.estimates import CONFIDENCE
 from ..base import units
 from ..base.errors import StoreError
@@ -160,7 +160,7 @@ def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray
 
 
 def _lost(original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float64] | None) -> dict[str, Any]:
-    """A t-test over images: means over seeds are not the counts that `choice.paired_loss` needs."""
+    """A t-test over images: means over seeds are not the counts that `accuracy.numbers.paired_loss` needs."""
     unknown = {"loss": np.nan, "loss_low": np.nan, "loss_high": np.nan, "p_value": np.nan, "verdict": ""}
     if original is None or other is None or len(original) != len(other):
         return unknown

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from ..analysis import frames
-from ..analysis.estimates import Estimate, is_below, lies_in
-from ..analysis.summary import latency, profiled_over_plain
+from ..analysis.estimates import Estimate, is_below, latency, lies_in, profiled_over_plain
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv

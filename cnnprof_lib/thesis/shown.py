@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ..analysis import frames, summary, tables
+from ..analysis import frames
 from ..analysis.frames import Record
-from ..analysis.prose import escape
+from ..analysis.profile import numbers as profile
+from ..analysis.profile import shown_tables as profile_tables
 from ..base import units
 from ..page.table import beside, styled, with_row
+from ..page.text import escape
 from ..records.run import RunRecord
 from . import CITATION, PUBLISHED, published_table
 from .claims import load_claims
@@ -50,7 +52,7 @@ def ops_beside_published(record: RunRecord) -> str:
 
     A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
     """
-    titled = [(f"Ops of {record.variant.name}, {record.runtime}", tables.ops(summary.op_table(record)))]
+    titled = [(f"Ops of {record.variant.name}, {record.runtime}", profile_tables.ops_table(profile.by_op(record)))]
     if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
         title = f"Table {printed.table} of the thesis"
         if printed.misaligned:
@@ -69,4 +71,4 @@ def published_ops(table: pd.DataFrame) -> Styler:
     """
     total = {"op": "sum", "time_s": table["time_s"].sum(), "requested_bytes": table["requested_bytes"].sum()}
     hidden = {"kernels", "step_share", "accelerator_s"}
-    return styled(with_row(table, total), tables.OPS, hidden=hidden, closing_rows=1)
+    return styled(with_row(table, total), profile_tables.OP_COLUMNS, hidden=hidden, closing_rows=1)

@@ -9,10 +9,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..analysis import frames, summary
+from ..analysis import estimates, frames
+from ..analysis.colours import SOURCE_STYLES, THESIS
 from ..analysis.frames import Record
-from ..analysis.style import SOURCE_STYLES, THESIS, legend_below, log_ticks
-from ..analysis.summary import op_table
+from ..analysis.profile.numbers import by_op
+from ..page.style import legend_below, log_ticks
 from ..params.layers import Conv
 from ..params.variant import VariantSpec
 from . import PUBLISHED, published_table
@@ -34,8 +35,8 @@ def stride_table(records: Sequence[Record]) -> pd.DataFrame:
     for run in runs:
         stride = _only_stride(run.variant, baseline) if baseline else None
         if stride is not None:
-            latency = summary.latency(run).value
-            rows.append((run.runtime, run.variant.name, stride, latency, _conv2d_share(op_table(run))))
+            latency = estimates.latency(run).value
+            rows.append((run.runtime, run.variant.name, stride, latency, _conv2d_share(by_op(run))))
     strides = {variant: stride for _, variant, stride, _, _ in rows if variant in PUBLISHED}
     for variant, stride in strides.items():
         printed = published_table(PUBLISHED[variant].table)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..analysis import choice
+from ..analysis.accuracy import numbers as accuracy
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from ..records.training import TrainingRecord
 from .claims import Claim, Number, load_claims
@@ -154,7 +154,7 @@ def _scores(claim: Claim, evidence: Evidence, variants: list[str]) -> tuple[str,
     if by_original := original is not None and set(variants) <= set(original):
         right = original[variants]
         top1 = [proportion(int(right[name].sum()), len(right)) for name in variants]
-        losses = [choice.paired_loss(right[base].to_numpy(), right[name].to_numpy()) for name in others]
+        losses = [accuracy.paired_loss(right[base].to_numpy(), right[name].to_numpy()) for name in others]
     else:
         top1 = [evidence.top1(name) for name in variants]
         losses = [evidence.loss(name) for name in others]

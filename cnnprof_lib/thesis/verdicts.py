@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..analysis import check, choice, frames
-from ..analysis.check import Resolution
+from ..analysis import frames
+from ..analysis.accuracy import numbers as accuracy
 from ..analysis.frames import Record
+from ..analysis.resolution import Resolution, resolutions
 from ..params.settings import Runtime
 from ..records.store import Store
 from ..records.training import TrainingRecord
@@ -76,14 +77,14 @@ def judge(
     """Judges every claim of the thesis.
 
     Args:
-        records: Runs and failures, one per variant and runtime, as from `frames.load`.
+        records: Runs and failures, one per variant and runtime, as from `frames.load_records`.
         trainings: How weights came about, for the claims on accuracy and on training time.
         executed: Node executions, as from `frames.executions`, for the intervals of the ops' shares.
-        lost: Losses of accuracy image by image, as from `choice.losses`; without them accuracies are compared apart.
+        lost: Losses of accuracy image by image, as from `losses`; without them accuracies are compared apart.
         as_good: Variants with recipes that are as good on them as the thesis's, as from `recipes.as_good`.
         original: Outcomes under weights of the thesis's recipe, as from `recipes.original_outcomes`, which are what
             accuracy is judged by where all variants of a claim have them.
-        resolutions: What the machine can tell apart in each runtime, as from `check.resolutions`.
+        resolutions: What the machine can tell apart in each runtime, as from `resolution.resolutions`.
 
     Returns:
         One row per claim, in their order: ``number``; ``claim``, in this project's words; ``source`` in the thesis;
@@ -99,19 +100,19 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """Judges every claim by the records and by all that is stored of them: trainings, executions, outcomes of images.
 
     Args:
-        records: As from `frames.load`.
+        records: As from `frames.load_records`.
         store: Where they are from.
 
     Raises:
         StoreError: something of it cannot be read.
     """
     runs = frames.completed(records)
-    lost = choice.losses(choice.outcomes(store, runs))
+    lost = accuracy.losses(accuracy.outcomes(store, runs))
     trainings = store.trainings()
     as_good = recipes.as_good(recipes.compare(store, trainings))
     original = recipes.original_outcomes(store, trainings, training_rules.published_steps())
     executed = frames.executions(records, store)
-    return judge(records, trainings, executed, lost, as_good, original, check.resolutions(store, runs))
+    return judge(records, trainings, executed, lost, as_good, original, resolutions(store, runs))
 
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:

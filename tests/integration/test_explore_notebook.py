@@ -22,8 +22,7 @@ import contextlib, io, json, time
 import matplotlib.pyplot as plt
 
 explorer = _  # what the last cell showed
-names = {"runs": runs, "explore": explore, "figures": figures}
-names |= {"side_by_side": side_by_side, "waterfall": waterfall, "network": network}
+names = {name: thing for name, thing in globals().items() if name in ("runs", "explore") or name.endswith("_figure")}
 
 
 def shown():

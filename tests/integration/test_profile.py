@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis.check import resolution
+from cnnprof_lib.analysis.resolution import resolution
 from cnnprof_lib.base import units
 from cnnprof_lib.measure import check
 from cnnprof_lib.measure.images import pixels

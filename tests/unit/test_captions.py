@@ -11,7 +11,7 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
-from cnnprof_lib.analysis.captions import CAPTIONS, caption
+from cnnprof_lib.app.report_text import CAPTIONS, report_caption
 from cnnprof_lib.page import hover
 
 ROOT = Path(__file__).parents[2]
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_caption_and_its_key_name_the_runtime() -> None:
     figure = plt.figure()
-    caption(figure, "roofline", "stock")
+    report_caption(figure, "roofline", "stock")
     assert figure.get_gid() == (
         f"{hover.CAPTION}roofline-stock:Each layer of the baseline under the roofline of this machine, in stock"
     )
-    caption(figure, "choice")
+    report_caption(figure, "choice")
     assert figure.get_gid() == f"{hover.CAPTION}choice:{CAPTIONS['choice']}"
     plt.close(figure)
 

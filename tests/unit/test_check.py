@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnprof_lib.analysis.check import reach, resolution, resolutions
+from cnnprof_lib.analysis.resolution import reach, resolution, resolutions
 from cnnprof_lib.records.machine import PartRecord
 from cnnprof_lib.records.store import Store
 from tests.builders import make_check, make_machine, make_record

@@ -11,7 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
-from cnnprof_lib.analysis import choice, summary
+from cnnprof_lib.analysis.accuracy import numbers as accuracy
+from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
+from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_record, make_training
@@ -43,11 +45,11 @@ def overview_of(**ratios: float) -> pd.DataFrame:
     for name, ratio in ratios.items():
         blocks = ((0.01 * ratio,), (0.01 * ratio,))
         records.append(make_record(name.replace("_", "-"), plain_s=blocks, baseline_s=((0.01,), (0.01,))))
-    return summary.overview(records)
+    return variants.overview(records)
 
 
 def test_a_loss_counts_the_images_that_only_one_got_right() -> None:
-    row = choice.losses(outcomes_of(stride2=(700, 300))).iloc[0]
+    row = accuracy.losses(outcomes_of(stride2=(700, 300))).iloc[0]
     assert (row["variant"], row["images"], row["only_baseline"], row["only_variant"]) == ("stride2", IMAGES, 700, 300)
     assert row["top1"] == pytest.approx(0.76)
     assert row["loss"] == pytest.approx(0.04)
@@ -55,7 +57,7 @@ def test_a_loss_counts_the_images_that_only_one_got_right() -> None:
 
 def test_the_interval_agrees_with_the_bootstrap_over_images() -> None:
     outcomes = outcomes_of(2000, stride2=(140, 60))
-    row = choice.losses(outcomes).iloc[0]
+    row = accuracy.losses(outcomes).iloc[0]
     differences = outcomes["baseline"].astype(int) - outcomes["stride2"].astype(int)
     interval = stats.bootstrap((differences,), np.mean, n_resamples=2000, method="percentile", rng=1)
     assert row["loss_low"] == pytest.approx(interval.confidence_interval.low, abs=0.001)
@@ -63,7 +65,7 @@ def test_the_interval_agrees_with_the_bootstrap_over_images() -> None:
 
 
 def test_the_interval_is_narrower_than_two_accuracies_by_themselves_allow() -> None:
-    row = choice.losses(outcomes_of(stride2=(200, 100))).iloc[0]
+    row = accuracy.losses(outcomes_of(stride2=(200, 100))).iloc[0]
     assert (row["loss_low"], row["loss_high"]) == pytest.approx((0.0066, 0.0134), abs=1e-4)
 
 
@@ -72,30 +74,30 @@ def test_the_interval_is_narrower_than_two_accuracies_by_themselves_allow() -> N
     [(0, 0, 1.0), (5, 0, 0.0625), (8, 2, 0.109375), (3, 3, 1.0)],
 )
 def test_mcnemar_s_exact_test(only_first: int, only_second: int, p_value: float) -> None:
-    assert choice.mcnemar_exact(only_first, only_second) == pytest.approx(p_value)
+    assert accuracy.mcnemar_exact(only_first, only_second) == pytest.approx(p_value)
 
 
 def test_without_a_baseline_nothing_is_lost_or_chosen() -> None:
-    lost = choice.losses(pd.DataFrame({"stride2": [True, False]}))
+    lost = accuracy.losses(pd.DataFrame({"stride2": [True, False]}))
     assert lost.empty
-    choices = choice.cheapest(lost, overview_of(stride2=0.2))
-    assert choice.answer(choices, "stock") == (
+    choices = accuracy.cheapest(lost, overview_of(stride2=0.2))
+    assert accuracy_shown.choice_text(choices, "stock") == (
         "In stock no variant can be chosen: the outcomes or the latency of the baseline are missing."
     )
 
 
 def test_the_fastest_variant_within_each_limit() -> None:
-    lost = choice.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
-    choices = choice.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 10))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    choices = accuracy.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 10))
     assert list(choices["variant"]) == ["baseline", "filters32", "stride2"]
     assert list(choices["undecided"]) == [["filters32"], [], []]
     assert list(choices["images"]) == [IMAGES] * 3
 
 
 def test_a_choice_in_words() -> None:
-    lost = choice.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
-    choices = choice.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 5, 8))
-    assert choice.answer(choices, "stock") == (
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    choices = accuracy.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 5, 8))
+    assert accuracy_shown.choice_text(choices, "stock") == (
         "In stock, for a loss of at most 1 point no faster variant is sure; with 10,000 images it cannot be told "
         "whether filters32 stays within it. For a loss of at most 2 or 5 points take filters32, with 0.450 of the "
         "baseline's latency and 1.2 points lost (at most 1.6 with 95%). For a loss of at most 8 points take filters32, "
@@ -106,24 +108,24 @@ def test_a_choice_in_words() -> None:
 
 def test_more_images_settle_what_fewer_leave_open() -> None:
     overview = overview_of(filters32=0.45)
-    few = choice.cheapest(choice.losses(outcomes_of(1000, filters32=(22, 14))), overview, (1.0,))
-    many = choice.cheapest(choice.losses(outcomes_of(100_000, filters32=(2200, 1400))), overview, (1.0,))
+    few = accuracy.cheapest(accuracy.losses(outcomes_of(1000, filters32=(22, 14))), overview, (1.0,))
+    many = accuracy.cheapest(accuracy.losses(outcomes_of(100_000, filters32=(2200, 1400))), overview, (1.0,))
     assert (few["variant"][0], few["undecided"][0]) == ("baseline", ["filters32"])
     assert (many["variant"][0], many["undecided"][0]) == ("filters32", [])
 
 
 def test_a_slower_variant_is_never_chosen_and_a_failed_one_left_out() -> None:
-    lost = choice.losses(outcomes_of(stride2=(100, 100), stride3=(100, 100)))
-    overview = pd.concat([overview_of(stride2=1.2), summary.overview([make_failure("stride3")])])
-    choices = choice.cheapest(lost, overview, (2.0,))
+    lost = accuracy.losses(outcomes_of(stride2=(100, 100), stride3=(100, 100)))
+    overview = pd.concat([overview_of(stride2=1.2), variants.overview([make_failure("stride3")])])
+    choices = accuracy.cheapest(lost, overview, (2.0,))
     assert list(choices["variant"]) == ["baseline"]
     assert choices["undecided"][0] == []
 
 
 def test_the_figure_draws_losses_in_points_with_intervals() -> None:
-    lost = choice.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
     ax = Figure().subplots()
-    assert choice.loss_against_ratio(lost, overview_of(filters32=0.45, stride2=0.15), ax=ax) is ax
+    assert accuracy_shown.loss_figure(lost, overview_of(filters32=0.45, stride2=0.15), ax=ax) is ax
     (bars,) = ax.containers
     points, _, (across, upright) = bars.lines
     assert points.get_xydata().tolist() == [[pytest.approx(0.45), pytest.approx(1.2)], [pytest.approx(0.15), 8.0]]
@@ -136,12 +138,12 @@ def test_the_figure_draws_losses_in_points_with_intervals() -> None:
 
 
 def test_the_figure_says_when_there_is_nothing_to_draw() -> None:
-    ax = choice.loss_against_ratio(choice.losses(pd.DataFrame()), overview_of(), ax=Figure().subplots())
+    ax = accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame()), overview_of(), ax=Figure().subplots())
     assert [text.get_text() for text in ax.texts] == ["no variant has outcomes and a latency"]
 
 
 def test_the_figure_takes_the_current_axes() -> None:
-    assert choice.loss_against_ratio(choice.losses(pd.DataFrame()), overview_of()) is plt.gca()
+    assert accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame()), overview_of()) is plt.gca()
     plt.close()
 
 
@@ -156,12 +158,12 @@ def test_outcomes_are_of_the_profiled_weights_and_of_the_same_images(tmp_path: P
     store = Store(tmp_path)
     names = ("baseline", "stride2", "stride3", "stride5", "filters32", "pool-large")
     runs = [make_record(name, runtime) for name in names for runtime in RUNTIMES]
-    assert choice.outcomes(store, runs).empty
+    assert accuracy.outcomes(store, runs).empty
     keep(store, "baseline", "++-")
     keep(store, "stride2", "+--")
     keep(store, "stride3", "+--", weights="1")  # trained anew since the run
     keep(store, "stride5", "+--", label=3)  # on other images
     keep(store, "filters32", "+-+")
     (store.reference_dir("filters32") / "outcomes.npz").unlink()
-    found = choice.outcomes(store, runs)
+    found = accuracy.outcomes(store, runs)
     assert found.to_dict("list") == {"baseline": [True, True, False], "stride2": [True, False, False]}

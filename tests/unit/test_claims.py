@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis.choice import losses
+from cnnprof_lib.analysis.accuracy.numbers import losses
 from cnnprof_lib.analysis.frames import Record
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib.analysis import frames, summary
+from cnnprof_lib.analysis import estimates, frames
+from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.app import cli, report
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
@@ -265,7 +266,9 @@ def test_one_measurement_in_several_processes_has_one_answer_everywhere(
     write_processes("baseline", [1.0] * 7)
     write_processes("stride2", [1.003, 1.002, 1.001, 1.0, 0.998, 0.997, 0.99])
     shown = answer(monkeypatch, capsys, "show", "stride2")
-    (row,) = summary.overview(frames.load(Store(Path("outputs")))).query("variant == 'stride2'").to_dict("records")
+    (row,) = (
+        variants.overview(frames.load_records(Store(Path("outputs")))).query("variant == 'stride2'").to_dict("records")
+    )
     assert shown["ratio_to_baseline"]["median"] == row["ratio"] == pytest.approx(1.0)
     assert shown["ratio_to_baseline"]["ci95"] == [row["ratio_low"], row["ratio_high"]] == pytest.approx([0.99, 1.003])
     assert (shown["run_id"], shown["latency_s"]["steps"]) == (RUN_ID, 84)
@@ -568,11 +571,11 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", "--batch-size", "64", "--threads", "1")
     assert capsys.readouterr().out.splitlines() == [
         "[1/1] smoke stock, batch of 64, 1 thread ...",
-        f"[1/1] smoke stock, batch of 64, 1 thread: {units.seconds(summary.latency(record).value)} per step",
+        f"[1/1] smoke stock, batch of 64, 1 thread: {units.seconds(estimates.latency(record).value)} per step",
     ]
     write_run(Store(Path("outputs")), record)
     assert command(monkeypatch, "show", "smoke") == 0
-    assert f"latency {units.seconds(summary.latency(record).value)} " in capsys.readouterr().out
+    assert f"latency {units.seconds(estimates.latency(record).value)} " in capsys.readouterr().out
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnprof_lib.analysis import conditions
-from cnnprof_lib.analysis.warnings import warnings
+from cnnprof_lib.analysis.cautions import cautions
 from cnnprof_lib.records.run import LoadRecord, RunRecord
 from tests.builders import make_failure, make_load, make_machine, make_record
 
@@ -35,24 +35,24 @@ def steady(**changes: object) -> RunRecord:
 
 
 def test_stored_warnings_come_first() -> None:
-    assert warnings(steady(warnings=("busy machine",))) == ["busy machine"]
+    assert cautions(steady(warnings=("busy machine",))) == ["busy machine"]
 
 
 @pytest.mark.parametrize(("share", "warned"), [(0.0, False), (0.049, False), (0.051, True)])
 def test_kernels_of_no_known_layer_are_warned_of(share: float, warned: bool) -> None:
     kernels_s = sum(op.time_s for op in steady().ops)
     warning = "5% of the kernels' time is the network's, but of no known layer; the times of its layers lack it"
-    assert warnings(steady(unowned_s=share * kernels_s)) == ([warning] if warned else [])
+    assert cautions(steady(unowned_s=share * kernels_s)) == ([warning] if warned else [])
 
 
 def test_a_short_step_is_warned_of() -> None:
-    assert warnings(make_record(plain_s=((0.0007, 0.0008), (0.0009, 0.0008)))) == [
+    assert cautions(make_record(plain_s=((0.0007, 0.0008), (0.0009, 0.0008)))) == [
         "A step takes 800us, less than 1.00ms: much of it is the session call, not the network",
     ]
 
 
 def test_unsteady_steps_are_warned_of() -> None:
-    assert warnings(make_record(plain_s=((0.010, 0.012), (0.014, 0.016)))) == [
+    assert cautions(make_record(plain_s=((0.010, 0.012), (0.014, 0.016)))) == [
         "The unprofiled steps spread by 23% (interquartile range over median), more than 10%: "
         "the machine was not quiet",
     ]
@@ -61,10 +61,10 @@ def test_unsteady_steps_are_warned_of() -> None:
 def test_processes_that_differ_are_warned_of() -> None:
     record = make_record(plain_s=((0.100,), (0.105,), (0.104,), (0.112,)))
     timed = record.latency.model_copy(update={"processes": (1, 1, 2)})
-    assert warnings(record.model_copy(update={"latency": timed})) == []
+    assert cautions(record.model_copy(update={"latency": timed})) == []
     apart = make_record(plain_s=((0.100,), (0.101,), (0.104,), (0.114,), (0.1,), (0.1,), (0.1,), (0.1,)))
     timed = apart.latency.model_copy(update={"processes": (2, 1, 1, 4)})
-    assert warnings(apart.model_copy(update={"latency": timed})) == [
+    assert cautions(apart.model_copy(update={"latency": timed})) == [
         "The processes differ by 14% (longest less shortest median step over their median), more than 10%",
     ]
 
@@ -85,13 +85,13 @@ def test_processes_that_differ_are_warned_of() -> None:
     ],
 )
 def test_a_busy_machine_and_a_changed_frequency_are_warned_of(load: LoadRecord, warning: str | None) -> None:
-    assert warnings(steady(load=load)) == ([warning] if warning else [])
+    assert cautions(steady(load=load)) == ([warning] if warning else [])
 
 
 def faults(**changes: object) -> list[str]:
     blocks = ((50, 50), (50, 4700))
     load = make_load(plain_faults=blocks, profiled_faults=((50,) * 2,) * 2, **changes)
-    return warnings(make_record(plain_s=((0.040, 0.040), (0.041, 0.044)), load=load))
+    return cautions(make_record(plain_s=((0.040, 0.040), (0.041, 0.044)), load=load))
 
 
 def test_steps_whose_memory_came_anew_are_told_apart() -> None:
@@ -104,11 +104,11 @@ def test_steps_whose_memory_came_anew_are_told_apart() -> None:
 
 def test_memory_that_comes_anew_in_profiled_steps_alone_is_warned_of() -> None:
     load = make_load(plain_faults=((50, 50),) * 2, profiled_faults=((4700, 50),) * 2)
-    assert warnings(steady(load=load)) == [
+    assert cautions(steady(load=load)) == [
         "In 0% of the unprofiled steps and 50% of the profiled steps the system had to hand out memory anew that was "
         "given back after an earlier step (over 1,000 page faults)",
     ]
 
 
 def test_steps_that_find_their_memory_are_not_warned_of() -> None:
-    assert warnings(steady(load=make_load(plain_faults=((50, 90),) * 2, profiled_faults=((50, 90),) * 2))) == []
+    assert cautions(steady(load=make_load(plain_faults=((50, 90),) * 2, profiled_faults=((50, 90),) * 2))) == []

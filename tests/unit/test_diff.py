@@ -125,8 +125,8 @@ def test_each_layer_is_split_by_cause() -> None:
 
 def test_the_steps_add_up_to_the_difference_of_the_latencies() -> None:
     table = waterfall(wide(), narrow())
-    assert diff.steps(table)["change_s"].sum() == pytest.approx(0.0092 - 0.014, abs=1e-15)
-    assert list(diff.steps(table).index) == list(range(1, 10))
+    assert diff.waterfall_steps(table)["change_s"].sum() == pytest.approx(0.0092 - 0.014, abs=1e-15)
+    assert list(diff.waterfall_steps(table).index) == list(range(1, 10))
 
 
 def test_the_old_rate_is_that_of_the_run_before() -> None:
@@ -223,7 +223,7 @@ def test_a_run_is_the_mean_over_the_middle_half_of_its_steps() -> None:
     by_row = {(layer, cause): change for layer, cause, change in micros(table)}
     assert by_row["pool1", "side operations"] == pytest.approx(1500 * factor - 2000)
     assert by_row["conv1", "rate"] == pytest.approx(5000 * factor - 4000)
-    profiled = diff.steps(table).iloc[:-1]["change_s"].sum()
+    profiled = diff.waterfall_steps(table).iloc[:-1]["change_s"].sum()
     assert profiled == pytest.approx(0.010 * factor - 0.015)
 
 
@@ -276,7 +276,7 @@ def test_blocks_of_a_round_are_drawn_together() -> None:
 
 def told(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Rows of layers that are called a change: their interval leaves out 0."""
-    rows = diff.steps(table)[["layer", "cause", "change_s_low", "change_s_high"]]
+    rows = diff.waterfall_steps(table)[["layer", "cause", "change_s_low", "change_s_high"]]
     return [
         (layer, cause)
         for layer, cause, low, high in rows.itertuples(index=False)
@@ -385,7 +385,9 @@ def rounded(value: Any) -> Any:
 
 
 def test_show_is_plain_and_complete() -> None:
-    shown = rounded(json.loads(json.dumps(diff.show(waterfall(wide(run_id="a"), narrow(run_id="b"))))))
+    shown = rounded(
+        json.loads(json.dumps(diff.difference_for_scripts(waterfall(wide(run_id="a"), narrow(run_id="b")))))
+    )
     assert shown.pop("steps") == [
         {"layer": layer, "cause": cause, "change_s": round(us / 1e6, 9), "ci95": [round(us / 1e6, 9)] * 2}
         for layer, cause, us in WIDE_TO_NARROW[1:-2]
@@ -405,7 +407,7 @@ def test_show_is_plain_and_complete() -> None:
 def test_a_difference_within_the_noise_of_the_machine_is_called_so(noise: float, told_apart: bool) -> None:
     fall = diff.waterfall(*wide(), *narrow(), make_resolution(noise))
     assert diff.ratio(fall) == pytest.approx(9.2 / 14)
-    shown = diff.show(fall)
+    shown = diff.difference_for_scripts(fall)
     assert shown["distinguishable"] is told_apart
     lines = [str(part) for part in terminal_diff.diff_parts(shown)]
     assert ("This is not distinguishable here: two copies of the baseline differ as much." in lines) is not told_apart
@@ -413,7 +415,7 @@ def test_a_difference_within_the_noise_of_the_machine_is_called_so(noise: float,
 
 def printed(table: pd.DataFrame) -> list[str]:
     console = Console(file=io.StringIO(), width=120)
-    for part in terminal_diff.diff_parts(diff.show(table)):
+    for part in terminal_diff.diff_parts(diff.difference_for_scripts(table)):
         console.print(part, highlight=False)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 

@@ -14,11 +14,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cnnprof_lib.analysis import style
 from cnnprof_lib.analysis.stored import StoredRuns
 from cnnprof_lib.app import explore
 from cnnprof_lib.app.calls import Call
 from cnnprof_lib.base.errors import ReportError
+from cnnprof_lib.page import style
 from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
@@ -49,7 +49,7 @@ def opened(explorer: explore.Explorer, title: str) -> explore.View:
 def test_the_first_view_sets_the_first_variant_beside_the_last(explorer: explore.Explorer) -> None:
     view = explorer.views[explorer.tab.selected_index]
     assert repr(view.call()) == (
-        "side_by_side(\n"
+        "side_by_side_figure(\n"
         f'    runs.profile("baseline", "unfused", "{RUN_ID}"),\n'
         f'    runs.profile("stride5", "stock", "{RUN_ID}"),\n'
         '    value="time_s",\n    by="op",\n    share=False,\n)'
@@ -113,7 +113,7 @@ def test_variants_are_taken_out_of_the_picture_of_all(explorer: explore.Explorer
     assert [box.description for box in explorer.checked] == ["baseline", "stride2", "stride5"]
     explorer.checked[0].value = False
     assert repr(view.call()) == (
-        'figures.op_times(runs.newest_profiles("unfused", ["stride2", "stride5"]), share=False)'
+        'op_times_figure(runs.newest_profiles("unfused", ["stride2", "stride5"]), share=False)'
     )
     assert ">stride2<" in view.place.widget.value
     assert ">baseline<" not in view.place.widget.value

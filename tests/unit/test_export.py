@@ -27,11 +27,14 @@ from matplotlib.figure import Figure
 from nbconvert.exporters import get_export_names, get_exporter
 from pandas.io.formats.style import Styler
 
-from cnnprof_lib.analysis import figures, frames, style, summary, tables
+from cnnprof_lib.analysis import frames
+from cnnprof_lib.analysis.profile import numbers as profile
+from cnnprof_lib.analysis.profile import shown as profile_shown
+from cnnprof_lib.analysis.profile import shown_tables as profile_tables
 from cnnprof_lib.app import report
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import arrange as page
-from cnnprof_lib.page import hover, pdf, pictures
+from cnnprof_lib.page import hover, pdf, pictures, style
 from cnnprof_lib.page import table as styled
 from cnnprof_lib.page.html import CommandLinePageExporter, PageExporter
 from cnnprof_lib.page.pdf import CommandLinePaperExporter, PaperExporter
@@ -86,7 +89,7 @@ def titles_of(svg: str) -> list[str]:
 def test_bars_of_a_figure_say_their_numbers() -> None:
     times = frames.ops([make_record(nodes=NODES, unattributed_s=0.002)])
     with drawn() as (ax, svg):
-        figures.op_times(times, ax=ax)
+        profile_shown.op_times_figure(times, ax=ax)
     assert titles_of(pictures.read(svg[0]).svg) == [
         "baseline, Conv2D: 6 ms",
         "baseline, Relu: 1.25 ms",
@@ -305,7 +308,7 @@ def test_paper_has_the_numbers_of_the_page() -> None:
 
 def test_columns_stand_on_paper_as_on_the_page_and_closing_rows_in_italics() -> None:
     record = make_record(nodes=NODES, unattributed_s=0.002)
-    table = tables.ops(summary.op_table(record))
+    table = profile_tables.ops_table(profile.by_op(record))
     markup = on_paper({"text/html": table.to_html()})
     assert "align: (left,right,right,right,right,right,right,right,)" in markup
     assert "table.cell(align: center, colspan: 4)[#strong[time per step]]" in markup

@@ -14,7 +14,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from cnnprof_lib.analysis import figures, frames, style, summary
+from cnnprof_lib.analysis import colours, frames
+from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
+from cnnprof_lib.analysis.profile import shown as profile_shown
+from cnnprof_lib.analysis.variants import numbers as variants
+from cnnprof_lib.analysis.variants import shown as variants_shown
+from cnnprof_lib.page import style
 from cnnprof_lib.thesis import strides
 from tests.builders import Node, make_accuracy, make_failure, make_ops, make_record
 
@@ -59,7 +64,7 @@ def test_op_times_stacks_the_ops_of_each_variant_and_pools_the_rest(ax: Axes) ->
         make_record("baseline", nodes=NODES, unattributed_s=0.002),
         make_record("stride2", nodes=other, unattributed_s=0.003),
     )
-    assert figures.op_times(data, ax=ax) is ax
+    assert profile_shown.op_times_figure(data, ax=ax) is ax
     assert labels_of(ax.yaxis) == ["baseline", "stride2"]
     assert ax.yaxis_inverted()
     assert widths(ax) == {
@@ -70,7 +75,7 @@ def test_op_times_stacks_the_ops_of_each_variant_and_pools_the_rest(ax: Axes) ->
     }
     assert [round(bar.get_x(), 6) for bar in ax.containers[-1]] == [8, 1]
     assert [to_hex(c[0].get_facecolor()) for c in ax.containers] == [
-        style.OP_COLOURS[op] for op in ("Conv2D", "Relu", "other ops", "unattributed")
+        colours.OP_COLOURS[op] for op in ("Conv2D", "Relu", "other ops", "unattributed")
     ]
     assert [text.get_text() for text in ax.texts] == ["10.00ms", "4.00ms"]
     assert ax.get_title() == "Where the time of a step goes, unfused"
@@ -79,7 +84,7 @@ def test_op_times_stacks_the_ops_of_each_variant_and_pools_the_rest(ax: Axes) ->
 
 def test_op_times_as_shares_fill_the_step(ax: Axes) -> None:
     data = ops_of(make_record(nodes=NODES, unattributed_s=0.002))
-    figures.op_times(data, share=True, legend=False, ax=ax)
+    profile_shown.op_times_figure(data, share=True, legend=False, ax=ax)
     assert widths(ax) == {"Conv2D": [60], "Relu": [10], "other ops": [10], "unattributed": [20]}
     assert ax.get_xlabel() == "share of the profiled step [%]"
     assert ax.get_xlim() == (0, 100)
@@ -88,7 +93,7 @@ def test_op_times_as_shares_fill_the_step(ax: Axes) -> None:
 
 def test_op_bars_sets_the_runtimes_side_by_side(ax: Axes) -> None:
     data = ops_of(make_record(nodes=NODES, unattributed_s=0.002), make_record("baseline", "stock", nodes=FUSED))
-    figures.op_bars(data, ax=ax)
+    profile_shown.op_bars_figure(data, ax=ax)
     assert labels_of(ax.yaxis) == ["Conv2D", "unattributed", "Relu", "other ops"]
     assert widths(ax) == {"unfused": [6, 2, 1, 1], "stock": [3, 1, 0, 0]}
     assert [text.get_text() for text in ax.texts] == [
@@ -103,7 +108,7 @@ def test_op_bars_sets_the_runtimes_side_by_side(ax: Axes) -> None:
     ]
     assert legend_of(ax) == ["unfused", "stock"]
     unfused, stock = ax.containers
-    assert to_hex(unfused[0].get_facecolor()) == to_hex(stock[0].get_facecolor()) == style.OP_COLOURS["Conv2D"]
+    assert to_hex(unfused[0].get_facecolor()) == to_hex(stock[0].get_facecolor()) == colours.OP_COLOURS["Conv2D"]
     assert (unfused[0].get_hatch(), stock[0].get_hatch()) == (None, "///")
 
 
@@ -126,12 +131,12 @@ def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
     assert list(drawn["unfused"].get_ydata()) == pytest.approx(unfused)
     assert list(drawn["thesis (published)"].get_ydata()) == pytest.approx(published)
     assert [line.get_linestyle() for line in ax.lines] == ["-", "None"]
-    assert drawn["thesis (published)"].get_color() == style.SOURCE_STYLES["thesis"]["color"]
+    assert drawn["thesis (published)"].get_color() == colours.SOURCE_STYLES["thesis"]["color"]
     assert ax.get_xlabel() == "stride of both convolutions [pixels]"
 
 
 def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
-    overview = summary.overview(
+    overview = variants.overview(
         [
             make_record("baseline", plain_s=STEADY, baseline_s=STEADY, accuracy=make_accuracy(8600)),
             make_record(
@@ -144,7 +149,7 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
             make_failure("stride5"),
         ]
     )
-    figures.accuracy_against_latency(overview, ax=ax)
+    accuracy_shown.accuracy_figure(overview, ax=ax)
     measured = ax.containers[0]
     assert [c.get_label() for c in ax.containers] == ["unfused, accuracy measured", "unfused, accuracy recorded"]
     assert [c[0].get_xydata().round(6).tolist() for c in ax.containers] == [[[10, 86]], [[1, 79.6]]]
@@ -161,7 +166,7 @@ def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: A
         return make_record(name, plain_s=plain_s, baseline_s=STEADY, accuracy=make_accuracy(correct))
 
     runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
-    figures.accuracy_against_latency(summary.overview(runs), ax=ax)
+    accuracy_shown.accuracy_figure(variants.overview(runs), ax=ax)
     (frontier,) = (line for line in ax.lines if line.get_label() == "efficient frontier")
     assert frontier.get_xydata().round(6).tolist() == [[1, 80], [10, 86]]
     assert frontier.get_drawstyle() == "steps-post"
@@ -172,7 +177,7 @@ def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: A
 
 
 def test_without_any_accuracy_the_figure_says_so(ax: Axes) -> None:
-    figures.accuracy_against_latency(summary.overview([make_record()]), ax=ax)
+    accuracy_shown.accuracy_figure(variants.overview([make_record()]), ax=ax)
     assert [text.get_text() for text in ax.texts] == ["no run has an accuracy"]
     assert ax.get_title() == "What does accuracy cost?"
 
@@ -192,7 +197,7 @@ def test_names_of_neighbouring_points_cover_neither_points_nor_names(ax: Axes) -
 
 def test_ratio_to_baseline_draws_value_and_interval(ax: Axes) -> None:
     plain_s = tuple((0.010 + 0.001 * i,) * 2 for i in range(-1, 6))
-    overview = summary.overview(
+    overview = variants.overview(
         [
             make_record("baseline", plain_s=STEADY, baseline_s=STEADY),
             make_record("stride2", plain_s=plain_s, baseline_s=((0.024, 0.024),) * 7),
@@ -200,7 +205,7 @@ def test_ratio_to_baseline_draws_value_and_interval(ax: Axes) -> None:
             make_failure("stride3"),
         ]
     )
-    figures.ratio_to_baseline(overview, ax=ax)
+    variants_shown.ratio_figure(overview, ax=ax)
     assert labels_of(ax.yaxis) == ["baseline", "stride2"]
     unfused, stock = ax.containers
     assert unfused[0].get_xdata().tolist() == [1, 0.5]
@@ -212,7 +217,7 @@ def test_ratio_to_baseline_draws_value_and_interval(ax: Axes) -> None:
 
 def test_step_distribution_draws_every_step_and_the_medians(ax: Axes) -> None:
     record = make_record(nodes=NODES, unattributed_s=0.004, plain_s=((0.009, 0.010), (0.011, 0.013)))
-    figures.step_distribution(frames.steps([record]), ax=ax)
+    profile_shown.step_distribution_figure(frames.steps([record]), ax=ax)
     assert labels_of(ax.yaxis) == ["plain", "profiled"]
     drawn = [sorted(dots.get_offsets()[:, 0].round(6)) for dots in ax.collections]
     assert drawn == [[9, 10, 11, 13], [12, 12, 12, 12]]
@@ -229,17 +234,17 @@ def profiles() -> pd.DataFrame:
 
 def test_plot_draws_one_run_in_the_colours_of_its_ops(ax: Axes) -> None:
     data = profiles()
-    figures.plot(data[data["runtime"] == "unfused"], ax=ax)
+    profile_shown.profile_figure(data[data["runtime"] == "unfused"], ax=ax)
     assert labels_of(ax.yaxis) == ["Conv2D", "unattributed", "Relu", "Const", "Identity"]
     assert [round(bar.get_width(), 6) for bar in ax.patches] == [6, 2, 1, 0.5, 0.5]
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [
-        style.OP_COLOURS[op] for op in ("Conv2D", "unattributed", "Relu", "other ops", "other ops")
+        colours.OP_COLOURS[op] for op in ("Conv2D", "unattributed", "Relu", "other ops", "other ops")
     ]
     assert (ax.get_title(), ax.get_xlabel()) == ("baseline · unfused", "time per step [ms]")
 
 
 def test_plot_gives_each_run_bars_of_its_own(ax: Axes) -> None:
-    figures.plot(profiles(), "requested_bytes", by="layer", ax=ax)
+    profile_shown.profile_figure(profiles(), "requested_bytes", by="layer", ax=ax)
     assert labels_of(ax.yaxis) == ["conv1", "(no layer)", "unattributed"]
     assert legend_of(ax) == ["unfused", "stock"]
     assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[2, 0, 0], [2, 0, 0]]
@@ -247,21 +252,21 @@ def test_plot_gives_each_run_bars_of_its_own(ax: Axes) -> None:
 
 
 def test_plot_as_shares_fills_the_step_of_each_run(ax: Axes) -> None:
-    figures.plot(profiles(), by="layer", share=True, ax=ax)
+    profile_shown.profile_figure(profiles(), by="layer", share=True, ax=ax)
     assert [[round(bar.get_width(), 6) for bar in c] for c in ax.containers] == [[70, 10, 20], [60, 0, 40]]
     assert ax.get_xlabel() == "share of a step's time [%]"
 
 
 def test_plot_writes_the_numbers_of_a_single_run(ax: Axes) -> None:
     data = profiles()
-    figures.plot(data[data["runtime"] == "stock"], ax=ax)
+    profile_shown.profile_figure(data[data["runtime"] == "stock"], ax=ax)
     assert [text.get_text() for text in ax.texts] == ["3.00ms", "2.00ms"]
 
 
 def test_figures_draw_on_the_current_axes_unless_told(ax: Axes) -> None:
     plt.sca(ax)
-    assert figures.plot(profiles()) is ax
+    assert profile_shown.profile_figure(profiles()) is ax
 
 
 def test_ops_have_colours_of_their_own() -> None:
-    assert len(set(style.OP_COLOURS.values())) == len(style.OP_COLOURS)
+    assert len(set(colours.OP_COLOURS.values())) == len(colours.OP_COLOURS)

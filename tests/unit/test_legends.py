@@ -15,17 +15,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from cnnprof_lib.analysis import choice, figures, frames, style, summary, training
+from cnnprof_lib.analysis import frames
+from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
 from cnnprof_lib.analysis.differences import numbers as diff
-from cnnprof_lib.analysis.differences.shown import waterfall
+from cnnprof_lib.analysis.differences.shown import waterfall_figure
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.machine import numbers as limits
 from cnnprof_lib.analysis.machine import shown as machine
 from cnnprof_lib.analysis.memory import numbers as memory
 from cnnprof_lib.analysis.memory import shown as memory_shown
-from cnnprof_lib.analysis.side_by_side import side_by_side
+from cnnprof_lib.analysis.profile import shown as profile_shown
+from cnnprof_lib.analysis.profile.shown_pair import side_by_side_figure
+from cnnprof_lib.analysis.training import numbers as training
+from cnnprof_lib.analysis.training import shown as training_shown
 from cnnprof_lib.analysis.trust import numbers as trust
 from cnnprof_lib.analysis.trust import shown as trust_shown
+from cnnprof_lib.analysis.variants import numbers as variants
+from cnnprof_lib.analysis.variants import shown as variants_shown
+from cnnprof_lib.page import style
 from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
@@ -69,46 +76,48 @@ def wide(draw: Callable[..., Axes], *data: object, height: float = 4.0, **option
 
 def draw_losses(runs: Sequence[RunRecord]) -> None:
     losses = {"variant": VARIANTS[1:], "loss": 0.03, "loss_low": 0.02, "loss_high": 0.04}
-    wide(choice.loss_against_ratio, pd.DataFrame(losses), summary.overview(runs))
+    wide(accuracy_shown.loss_figure, pd.DataFrame(losses), variants.overview(runs))
 
 
 def draw_waterfall(runs: Sequence[RunRecord], after: str) -> None:
     data = diff.waterfall(*run_of(runs, "baseline"), *run_of(runs, after))
-    wide(waterfall, data, height=0.25 * len(data) + 1)
+    wide(waterfall_figure, data, height=0.25 * len(data) + 1)
 
 
 def draw_roofline(runs: Sequence[RunRecord], busy_percent: float) -> None:
     roof = make_roofline(busy_percent=busy_percent)
-    wide(machine.roofline, limits.roofline_table(*run_of(runs, "baseline"), roof), roof)
+    wide(machine.roofline_figure, limits.under_roofline(*run_of(runs, "baseline"), roof), roof)
 
 
 def draw_side_by_side(runs: Sequence[RunRecord]) -> None:
-    wide(side_by_side, *(frames.profile(*run_of(runs, variant)) for variant in ("baseline", "pool-large")))
+    wide(side_by_side_figure, *(frames.profile(*run_of(runs, variant)) for variant in ("baseline", "pool-large")))
 
 
 def draw_step_times(_: Sequence[RunRecord]) -> None:
     trained = [make_thesis_training(variant, recipe=recipe) for variant in VARIANTS for recipe in ("thesis", "fast")]
     published = {variant: Estimate(0.1, 0.09, 0.11) for variant in VARIANTS}
-    wide(training.step_times, training.results(trained), published)
+    wide(training_shown.step_times_figure, training.trainings(trained), published)
 
 
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
-    "accuracy": lambda runs: both(figures.accuracy_against_latency, summary.overview(runs)),
-    "ratio": lambda runs: both(figures.ratio_to_baseline, summary.overview(runs)),
+    "accuracy": lambda runs: both(accuracy_shown.accuracy_figure, variants.overview(runs)),
+    "ratio": lambda runs: both(variants_shown.ratio_figure, variants.overview(runs)),
     "latency against stride": lambda runs: both(strides.latency_against_stride, strides.stride_table(runs)),
     "share against stride": lambda runs: both(strides.conv2d_share_against_stride, strides.stride_table(runs)),
-    "op times": lambda runs: wide(figures.op_times, frames.ops(runs[:7])),
-    "op bars": lambda runs: wide(figures.op_bars, frames.ops([runs[5], runs[12]])),
-    "plot": lambda runs: wide(figures.plot, frames.ops(runs)),
+    "op times": lambda runs: wide(profile_shown.op_times_figure, frames.ops(runs[:7])),
+    "op bars": lambda runs: wide(profile_shown.op_bars_figure, frames.ops([runs[5], runs[12]])),
+    "plot": lambda runs: wide(profile_shown.profile_figure, frames.ops(runs)),
     "losses": draw_losses,
-    "overhead": lambda runs: wide(trust_shown.overhead, trust.overhead(runs)),
-    "memory": lambda runs: wide(memory_shown.memory, memory.memory(runs[:7])),
+    "overhead": lambda runs: wide(trust_shown.overhead_figure, trust.overhead(runs)),
+    "memory": lambda runs: wide(memory_shown.memory_figure, memory.memory(runs[:7])),
     "waterfall of pool-large": lambda runs: draw_waterfall(runs, "pool-large"),
     "waterfall of stride2": lambda runs: draw_waterfall(runs, "stride2"),
     "roofline": lambda runs: draw_roofline(runs, 1.0),
     "roofline in doubt": lambda runs: draw_roofline(runs, 40.0),
     "side by side": draw_side_by_side,
-    "training curves": lambda _: wide(training.training_curves, training.history([make_thesis_training()])),
+    "training curves": lambda _: wide(
+        training_shown.training_curves_figure, training.training_history([make_thesis_training()])
+    ),
     "step times": draw_step_times,
 }
 

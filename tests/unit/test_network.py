@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from cnnprof_lib.analysis import style, summary
-from cnnprof_lib.analysis.network import COLOURS, baseline_and_fastest, network
-from cnnprof_lib.page import hover
+from cnnprof_lib.analysis.profile import numbers as profile
+from cnnprof_lib.analysis.profile.shown_network import NETWORK_COLOURS, network_figure
+from cnnprof_lib.analysis.variants.numbers import baseline_and_fastest
+from cnnprof_lib.page import hover, style
 from tests.builders import Node, make_ops, make_record
 
 NODES = (
@@ -39,19 +40,19 @@ def ax() -> Iterator[Axes]:
 
 
 def layers() -> pd.DataFrame:
-    return summary.layer_table(RECORD, make_ops(RECORD, NODES))
+    return profile.by_layer(RECORD, make_ops(RECORD, NODES))
 
 
 def test_network_draws_a_box_for_each_layer_and_for_what_is_none(ax: Axes) -> None:
     table = layers()
-    assert network(RECORD.variant, table, ax=ax) is ax
+    assert network_figure(RECORD.variant, table, ax=ax) is ax
     boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
     names = [*(layer.name for layer in RECORD.variant.layers), "(no layer)", "unattributed"]
     shares = [SHARES.get(name, 0) for name in names]
     assert [box.get_gid() for box in boxes] == [
         f"{hover.HOVER}{name}: {share:.2%} of the step" for name, share in zip(names, shares, strict=True)
     ]
-    colours = mpl.colormaps[COLOURS]
+    colours = mpl.colormaps[NETWORK_COLOURS]
     assert [to_hex(box.get_facecolor()) for box in boxes] == [to_hex(colours(share)) for share in shares]
     assert [box.get_linestyle() for box in boxes] == ["-"] * len(RECORD.variant.layers) + [":", ":"]
     assert ax.yaxis_inverted()
@@ -63,7 +64,7 @@ def test_network_draws_a_box_for_each_layer_and_for_what_is_none(ax: Axes) -> No
 
 
 def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
-    network(RECORD.variant, layers(), ax=ax)
+    network_figure(RECORD.variant, layers(), ax=ax)
     texts = [text.get_text() for text in ax.texts if text.get_text()]
     assert texts[:8] == [
         "input",
@@ -80,12 +81,12 @@ def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
 
 def test_network_says_which_layer_computes_a_fused_one(ax: Axes) -> None:
     fused = RECORD.model_copy(update={"fused_into": {"norm1": "conv1"}})
-    network(fused.variant, summary.layer_table(fused, make_ops(fused, NODES)), ax=ax)
+    network_figure(fused.variant, profile.by_layer(fused, make_ops(fused, NODES)), ax=ax)
     assert [text.get_text() for text in ax.texts if "fused" in text.get_text()] == ["3×3×64 · fused into conv1"]
 
 
 def test_network_writes_its_texts_so_that_they_can_be_read(ax: Axes) -> None:
-    network(RECORD.variant, layers(), ax=ax)
+    network_figure(RECORD.variant, layers(), ax=ax)
     colours = {text.get_text(): text.get_color() for text in ax.texts}
     assert (colours["conv1"], colours["pool1"]) == ("white", "black")
     inside = ax.get_window_extent()

@@ -79,7 +79,7 @@ def test_the_pool_is_what_a_report_loads(tmp_path: Path) -> None:
     for record in processes():
         store.write_run(record, make_ops(record), "text", b"")
     store.write_failure(make_failure("baseline", run_id=f"{SERIES}-02").model_copy(update={"series": SERIES}))
-    (loaded,) = frames.load(store)
+    (loaded,) = frames.load_records(store)
     assert isinstance(loaded, frames.RunRecord)
     assert loaded.pooled == (f"{SERIES}-00", f"{SERIES}-01")
     executed = store.read_ops(loaded)

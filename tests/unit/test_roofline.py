@@ -269,7 +269,7 @@ NODES = (
 
 def table(nodes: Sequence[Node] = NODES, **changes: object) -> pd.DataFrame:
     record = make_record(nodes=nodes, **changes)
-    return numbers.roofline_table(record, make_ops(record, nodes), make_roofline())
+    return numbers.under_roofline(record, make_ops(record, nodes), make_roofline())
 
 
 def test_a_layer_bound_by_computing() -> None:
@@ -321,7 +321,7 @@ CONV1_COMPUTED = 353_894_400 * 114**2 // 120**2
 def table_of_stock(roof: RooflineRecord, conv1_s: float, pool1_s: float = 1.0) -> pd.DataFrame:
     nodes = (Node("Conv2D", "conv1", conv1_s, kernel="_MklNativeFusedConv2D"), Node("MaxPool", "pool1", pool1_s))
     record = make_record(runtime="stock", nodes=nodes)
-    return numbers.roofline_table(record, make_ops(record, nodes), roof)
+    return numbers.under_roofline(record, make_ops(record, nodes), roof)
 
 
 def test_a_kernel_that_skips_padding_is_judged_by_the_products_it_computes() -> None:
@@ -353,7 +353,7 @@ def test_a_share_above_all_says_where_it_may_come_from() -> None:
 
 def test_the_table_has_a_column_of_cautions_where_there_are_any() -> None:
     headers = [
-        shown.styled_roofline(table_of_stock(make_roofline(busy_percent=percent), time_s)).to_html()
+        shown.roofline_table(table_of_stock(make_roofline(busy_percent=percent), time_s)).to_html()
         for percent, time_s in ((1.0, 1.0), (40.0, 1e-3))
     ]
     assert ["why above 100%" in text for text in headers] == [False, True]
@@ -372,7 +372,7 @@ def ax() -> Iterator[Axes]:
 
 def test_the_figure_draws_the_roofs_and_the_layers_with_macs(ax: Axes) -> None:
     data = pd.concat([table(), table(runtime="stock")])
-    assert shown.roofline(data, make_roofline(), ax=ax) is ax
+    assert shown.roofline_figure(data, make_roofline(), ax=ax) is ax
     every, one, unfused, stock = ax.lines
     left, right = 245_760 / 111_144 / 2, 353_894_400 / 19_778_560 * 4
     assert every.get_xdata().tolist() == pytest.approx([left, 10, right])
@@ -398,21 +398,21 @@ def test_the_figure_draws_the_roofs_and_the_layers_with_macs(ax: Axes) -> None:
 def test_a_roof_in_doubt_says_so(ax: Axes) -> None:
     busy = make_roofline(busy_percent=40.0, peak_macs_per_s_all_threads=25e9)
     record = make_record(nodes=NODES)
-    shown.roofline(numbers.roofline_table(record, make_ops(record, NODES), busy), busy, ax=ax)
+    shown.roofline_figure(numbers.under_roofline(record, make_ops(record, NODES), busy), busy, ax=ax)
     doubt = "the roof was measured while other programs used 40% of the processors"
     assert ax.get_title() == f"conv1 of baseline reaches 200% of its roof, unfused:\n{doubt}"
     assert ax.get_legend().get_title().get_text() == doubt
 
 
 def test_a_single_core_has_one_roof(ax: Axes) -> None:
-    shown.roofline(table(), make_roofline(threads=1), ax=ax)
+    shown.roofline_figure(table(), make_roofline(threads=1), ax=ax)
     assert [line.get_label() for line in ax.lines] == ["1 thread: 50 GMAC/s, 5 GB/s", "unfused"]
 
 
 def test_names_keep_clear_of_points_and_of_each_other(ax: Axes) -> None:
     close = table().set_index("layer").loc[["conv1"] * 5].assign(layer=["a1", "b1", "c1", "d1", "e1"])
     close["macs_per_byte"] = [10.0, 10.6, 11.2, 11.8, 12.4]
-    shown.roofline(close, make_roofline(), ax=ax)
+    shown.roofline_figure(close, make_roofline(), ax=ax)
     ax.figure.canvas.draw()
     points = ax.transData.transform([(x, 50) for x in close["macs_per_byte"]])
     boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.x0)
@@ -422,6 +422,6 @@ def test_names_keep_clear_of_points_and_of_each_other(ax: Axes) -> None:
 
 
 def test_a_run_without_timed_layers_shows_the_roof(ax: Axes) -> None:
-    shown.roofline(table().assign(macs_per_s=float("nan")), make_roofline(), ax=ax)
+    shown.roofline_figure(table().assign(macs_per_s=float("nan")), make_roofline(), ax=ax)
     assert len(ax.lines) == 2
     assert ax.get_title() == "No layer with multiply-adds was timed"

@@ -14,8 +14,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from cnnprof_lib.analysis import frames, style
-from cnnprof_lib.analysis.side_by_side import side_by_side
+from cnnprof_lib.analysis import colours, frames
+from cnnprof_lib.analysis.profile.shown_pair import side_by_side_figure
 from tests.builders import Node, make_ops, make_record
 
 BEFORE = (
@@ -55,7 +55,7 @@ def widths(ax: Axes) -> list[list[float]]:
 
 
 def test_the_longest_come_first_small_ones_are_one_and_differences_stand_beside(ax: Axes) -> None:
-    assert side_by_side(profile("baseline", BEFORE), profile("stride2", AFTER), ax=ax) is ax
+    assert side_by_side_figure(profile("baseline", BEFORE), profile("stride2", AFTER), ax=ax) is ax
     assert rows_of(ax) == ["Conv2D", "LRN", "unattributed", "MaxPool", "Relu", "2 others"]
     assert widths(ax) == [[6, 1.2, 1, 0, 0.8, 0.03], [2, 0, 1, 1, 0, 0]]
     assert differences_of(ax) == ["difference", "-4.00ms", "-1.20ms", "0us", "+1.00ms", "-800us", "-30us"]
@@ -64,11 +64,11 @@ def test_the_longest_come_first_small_ones_are_one_and_differences_stand_beside(
     assert ax.yaxis_inverted()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["baseline", "stride2"]
     for bars in ax.containers:
-        assert [to_hex(bar.get_facecolor()) for bar in bars][:2] == [style.OP_COLOURS[op] for op in ("Conv2D", "LRN")]
+        assert [to_hex(bar.get_facecolor()) for bar in bars][:2] == [colours.OP_COLOURS[op] for op in ("Conv2D", "LRN")]
 
 
 def test_layers_keep_their_order_and_what_is_no_layer_comes_last(ax: Axes) -> None:
-    side_by_side(profile("baseline", BEFORE), profile("stride2", AFTER), "requested_bytes", "layer", ax=ax)
+    side_by_side_figure(profile("baseline", BEFORE), profile("stride2", AFTER), "requested_bytes", "layer", ax=ax)
     assert rows_of(ax) == ["conv1", "norm1", "pool1", "(no layer)", "unattributed"]
     assert widths(ax) == [[2, 1, 0, 0, 0], [0.5, 0, 0.5, 0, 0]]
     assert differences_of(ax)[1:] == ["-1.50MB", "-1.00MB", "+500.00KB", "0B", "0B"]
@@ -77,7 +77,7 @@ def test_layers_keep_their_order_and_what_is_no_layer_comes_last(ax: Axes) -> No
 
 def test_shares_are_those_of_each_runs_own_step(ax: Axes) -> None:
     before, after = profile("baseline", AFTER), profile("baseline", AFTER[:1], "stock")
-    side_by_side(before, after, share=True, ax=ax)
+    side_by_side_figure(before, after, share=True, ax=ax)
     assert rows_of(ax) == ["Conv2D", "MaxPool", "unattributed"]
     assert widths(ax) == [[50, 25, 25], [66.666667, 0, 33.333333]]
     assert differences_of(ax)[1:] == ["+16.7 points", "-25.0 points", "+8.3 points"]
@@ -87,7 +87,7 @@ def test_shares_are_those_of_each_runs_own_step(ax: Axes) -> None:
 
 def test_two_runs_of_one_variant_are_told_apart_by_their_ids(ax: Axes) -> None:
     first, second = (profile("baseline", AFTER, run_id=f"20261124T00000{n}Z-0000") for n in (0, 1))
-    side_by_side(first, second, ax=ax)
+    side_by_side_figure(first, second, ax=ax)
     assert ax.get_title() == (
         "From baseline · 20261124T000000Z-0000 to baseline · 20261124T000001Z-0000: 0us per step, unfused"
     )

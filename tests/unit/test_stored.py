@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import frames, summary
+from cnnprof_lib.analysis import frames
+from cnnprof_lib.analysis.profile.numbers import by_layer
 from cnnprof_lib.analysis.stored import RunKey, StoredRuns
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
@@ -50,7 +51,7 @@ def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
     assert profile["time_s"].sum() == pytest.approx(record.latency.profiled_mean_s)
     profile["time_s"] = 0.0
     assert runs.profile(*key)["time_s"].sum() > 0
-    pd.testing.assert_frame_equal(runs.layers(*key), summary.layer_table(record, make_ops(record)))
+    pd.testing.assert_frame_equal(runs.layers(*key), by_layer(record, make_ops(record)))
     pd.testing.assert_frame_equal(runs.steps(*key), frames.steps([record]))
     assert runs.spec(*key) == record.variant
     assert runs.resolution("stock") is None

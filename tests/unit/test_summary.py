@@ -8,8 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from cnnprof_lib.analysis import estimates, summary
+from cnnprof_lib.analysis import estimates
+from cnnprof_lib.analysis.profile import numbers as profile
+from cnnprof_lib.analysis.profile.for_scripts import run_for_scripts
+from cnnprof_lib.analysis.resolution import ratio_to_baseline
+from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
 from tests.builders import (
     PARAMS,
@@ -33,7 +38,7 @@ NODES = (
 UNATTRIBUTED_S = 0.0025
 
 
-def record_of(**changes: object) -> summary.RunRecord:
+def record_of(**changes: object) -> RunRecord:
     return make_record(nodes=NODES, unattributed_s=UNATTRIBUTED_S, **changes)  # type: ignore[arg-type]
 
 
@@ -45,7 +50,7 @@ def rows(table: object, *columns: str) -> list[tuple[object, ...]]:
 
 
 def test_op_table_has_the_form_of_the_thesis() -> None:
-    table = summary.op_table(record_of()).round(9)
+    table = profile.by_op(record_of()).round(9)
     assert rows(table.iloc[:5], "op", "time_s", "accumulated_share", "own_share", "step_share") == [
         ("Conv2D", 0.006, 1.0, 0.6, 0.48),
         ("MatMul", 0.002, 0.4, 0.2, 0.16),
@@ -65,7 +70,7 @@ def test_op_table_has_the_form_of_the_thesis() -> None:
 
 
 def test_op_table_ends_in_unattributed_time_and_adds_up_to_the_step() -> None:
-    table = summary.op_table(record_of()).round(9)
+    table = profile.by_op(record_of()).round(9)
     assert rows(table.tail(1), "op", "time_s", "requested_bytes", "step_share") == [("unattributed", 0.0025, 0, 0.2)]
     assert table.tail(1)[["accumulated_share", "own_share", "bytes_share"]].isna().all(axis=None)
     assert table["time_s"].sum() == pytest.approx(0.0125)
@@ -81,7 +86,7 @@ def test_op_table_equals_the_published_arithmetic() -> None:
         Node(op, "conv1", time_s, size)
         for op, time_s, size in rows(printed, "op", "time_s", "requested_bytes")  # type: ignore[arg-type]
     ]
-    table = summary.op_table(make_record(nodes=nodes)).iloc[:-1]
+    table = profile.by_op(make_record(nodes=nodes)).iloc[:-1]
     assert list(table["op"]) == list(printed["op"])
     for column in ("accumulated_share", "own_share", "bytes_accumulated_share", "bytes_share"):
         # Relu's 3.59 is printed for 3.50, MaxPool's 57.00 for 57.08 (see Table 4.8); the sums were of microseconds.
@@ -90,7 +95,7 @@ def test_op_table_equals_the_published_arithmetic() -> None:
 
 def test_layer_table_has_work_rate_and_the_rest_of_the_step() -> None:
     record = record_of()
-    table = summary.layer_table(record, make_ops(record, NODES)).round(9)
+    table = profile.by_layer(record, make_ops(record, NODES)).round(9)
     timed = table[table["time_s"] > 0]
     assert rows(timed, "layer", "type", "time_s", "time_share") == [
         ("conv1", "conv", 0.0045, 0.36),
@@ -110,12 +115,12 @@ def test_layer_table_has_work_rate_and_the_rest_of_the_step() -> None:
 
 def test_architecture_and_shapes_come_from_the_variant() -> None:
     baseline, stride2 = load_variant("baseline", PARAMS), load_variant("stride2", PARAMS)
-    table = summary.architecture(baseline)
+    table = profile.architecture(baseline)
     assert rows(table.iloc[[0, 6]], "layer", "type", "output_shape", "parameters", "macs") == [
         ("conv1", "conv", (24, 24, 64), 4864, 2_764_800),
         ("local3", "dense", (384,), 885_120, 884_736),
     ]
-    shapes = summary.shapes([baseline, stride2, load_variant("smoke", PARAMS)])
+    shapes = profile.shapes([baseline, stride2, load_variant("smoke", PARAMS)])
     assert rows(shapes.iloc[:2], "layer", "baseline", "stride2") == [
         ("conv1", (24, 24, 64), (12, 12, 64)),
         ("pool1", (12, 12, 64), (6, 6, 64)),
@@ -169,11 +174,11 @@ def test_independent_doubts_add_up_by_their_squares() -> None:
 
 def test_ratios_over_blocks_are_widened_by_the_resolution_and_those_over_processes_are_not() -> None:
     steady = make_record("stride2", plain_s=((0.01,),) * 12, baseline_s=((0.01,),) * 12)
-    assert summary.ratio_to_baseline(steady, None) == (1, 1, 1)
-    assert summary.ratio_to_baseline(steady, make_resolution(1.02)) == pytest.approx((1, 1 / 1.02, 1.02))
+    assert ratio_to_baseline(steady, None) == (1, 1, 1)
+    assert ratio_to_baseline(steady, make_resolution(1.02)) == pytest.approx((1, 1 / 1.02, 1.02))
     for blocks, interval in (((4,) * 3, (1 / 1.02, 1.02)), ((2,) * 6, (1, 1))):
         latency = steady.latency.model_copy(update={"processes": blocks})
-        ratio = summary.ratio_to_baseline(steady.model_copy(update={"latency": latency}), make_resolution(1.02))
+        ratio = ratio_to_baseline(steady.model_copy(update={"latency": latency}), make_resolution(1.02))
         assert ratio[1:] == pytest.approx(interval), blocks
 
 
@@ -197,7 +202,7 @@ def test_spread_is_the_interquartile_range_over_the_median() -> None:
 def test_overview_estimates_a_run_and_leaves_a_failure_empty() -> None:
     plain_s = ((0.010, 0.010),) * 6
     record = record_of(plain_s=plain_s, baseline_s=((0.040, 0.040),) * 6, accuracy=make_accuracy(8600))
-    run, failure = summary.overview([record, make_failure()]).to_dict("records")
+    run, failure = variants.overview([record, make_failure()]).to_dict("records")
     assert (run["latency_s"], run["latency_s_low"], run["latency_s_high"]) == (0.01, 0.01, 0.01)
     assert (run["ratio"], run["ratio_low"], run["ratio_high"]) == (0.25, 0.25, 0.25)
     assert (run["top1"], run["accuracy_measured"]) == (0.86, True)
@@ -213,20 +218,20 @@ def test_overview_says_which_ratio_is_within_the_noise(smallest: float, indistin
     steps = {"plain_s": ((0.010,),) * 6, "baseline_s": ((0.011,),) * 6}
     records = [make_record("baseline", **steps), make_record("stride2", **steps), make_failure("stride3")]
     found = make_resolution(smallest)
-    table = summary.overview(records, {"unfused": found})
+    table = variants.overview(records, {"unfused": found})
     assert table["indistinct"].tolist() == [False, indistinct, False]  # the baseline is no other network
     assert table["smallest_ratio"].tolist() == [smallest] * 3
-    assert not summary.overview(records)["indistinct"].any()
+    assert not variants.overview(records)["indistinct"].any()
 
 
 def test_show_warns_of_a_ratio_within_the_noise() -> None:
     record = make_record("stride2", plain_s=((0.010,),) * 6, baseline_s=((0.011,),) * 6)
     found = make_resolution(1.15)
-    assert summary.show(record, make_ops(record), found)["warnings"] == [
+    assert run_for_scripts(record, make_ops(record), found)["warnings"] == [
         "The ratio to the baseline, 0.909, is not distinguishable here: "
         "two copies of the baseline differ by a ratio of up to 1.150"
     ]
-    assert summary.show(record, make_ops(record))["warnings"] == []
+    assert run_for_scripts(record, make_ops(record))["warnings"] == []
 
 
 def test_of_several_processes_the_processes_are_resampled() -> None:
@@ -234,10 +239,10 @@ def test_of_several_processes_the_processes_are_resampled() -> None:
     one = make_record(plain_s=plain_s, baseline_s=plain_s)
     timed = one.latency.model_copy(update={"processes": (1,) * 6})
     pooled = one.model_copy(update={"latency": timed})
-    (row,) = summary.overview([pooled]).to_dict("records")
+    (row,) = variants.overview([pooled]).to_dict("records")
     assert (row["latency_s"], row["latency_s_low"], row["latency_s_high"]) == (0.011, 0.010, 0.012)
     assert row["process_spread"] == pytest.approx(0.002 / 0.011)
-    (row,) = summary.overview([one]).to_dict("records")
+    (row,) = variants.overview([one]).to_dict("records")
     assert row["process_spread"] != row["process_spread"]  # missing
 
 
@@ -257,7 +262,7 @@ def test_show_prints_the_promised_keys() -> None:
         baseline_s=((0.016, 0.016),) * 6,
         accuracy=make_accuracy(5, 10, measured=False),
     )
-    shown = json.loads(json.dumps(summary.show(record, make_ops(record, nodes))))
+    shown = json.loads(json.dumps(run_for_scripts(record, make_ops(record, nodes))))
     assert shown.pop("accuracy").pop("ci95") == pytest.approx([0.236593, 0.763407], abs=1e-6)
     assert (shown.pop("unattributed_s"), shown.pop("unattributed_share")) == pytest.approx((0.001, 0.1))
     assert shown.pop("profiled_over_plain") == pytest.approx(1.25)
@@ -344,7 +349,7 @@ def test_show_prints_the_promised_keys() -> None:
 
 def test_show_has_null_where_there_is_no_accuracy() -> None:
     record = record_of()
-    assert summary.show(record, make_ops(record, NODES))["accuracy"] is None
+    assert run_for_scripts(record, make_ops(record, NODES))["accuracy"] is None
 
 
 # Comparisons

@@ -6,12 +6,20 @@ import re
 
 import pytest
 
-from cnnprof_lib.analysis import frames, prose, summary, tables
+from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.memory import numbers as memory
 from cnnprof_lib.analysis.memory import shown as memory_shown
+from cnnprof_lib.analysis.profile import numbers as profile
+from cnnprof_lib.analysis.profile import shown_tables as profile_tables
+from cnnprof_lib.analysis.profile import shown_text as profile_text
+from cnnprof_lib.analysis.trust.shown import all_cautions_text
+from cnnprof_lib.analysis.variants import numbers as variants
+from cnnprof_lib.analysis.variants import shown as variants_shown
+from cnnprof_lib.app import report_text
 from cnnprof_lib.page import table as styled
+from cnnprof_lib.page.text import code, escape
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.records.run import ImagesRecord
+from cnnprof_lib.records.run import ImagesRecord, RunRecord
 from cnnprof_lib.thesis import published_table, shown
 from tests.builders import (
     PARAMS,
@@ -38,7 +46,7 @@ def lines_of(html: str) -> list[list[str]]:
 
 def test_ops_are_shown_in_the_form_of_the_thesis() -> None:
     record = make_record(nodes=NODES, unattributed_s=0.002)
-    assert lines_of(tables.ops(summary.op_table(record)).to_html()) == [
+    assert lines_of(profile_tables.ops_table(profile.by_op(record)).to_html()) == [
         ["", "time per step", "requested bytes"],
         ["op", "time", "accum.", "own", "of step", "bytes", "accum.", "own"],
         ["Conv2D", "6.00ms", "100.00%", "75.00%", "60.00%", "23.59MB", "100.00%", "100.00%"],
@@ -50,7 +58,7 @@ def test_ops_are_shown_in_the_form_of_the_thesis() -> None:
 
 def test_kernels_and_accelerator_are_shown_where_they_tell_something() -> None:
     nodes = (Node("Conv2D", "conv1", 0.006, 0, kernel="_FusedConv2D", accelerator=True),)
-    table = lines_of(tables.ops(summary.op_table(make_record(nodes=nodes))).to_html())
+    table = lines_of(profile_tables.ops_table(profile.by_op(make_record(nodes=nodes))).to_html())
     assert table[1][:6] == ["op", "executed as", "time", "accum.", "own", "of step"]
     assert table[2][:2] == ["Conv2D", "_FusedConv2D"]
     assert (table[1][6], table[2][6]) == ("accelerator", "6.00ms")
@@ -59,7 +67,7 @@ def test_kernels_and_accelerator_are_shown_where_they_tell_something() -> None:
 def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
     nodes = (Node("Relu", "conv1", 0.002), Node("Conv2D", "conv1", 0.006, 23_592_960, kernel="_FusedConv2D"))
     record = make_record(nodes=nodes, unattributed_s=0.002)
-    table = tables.nodes(frames.profile(record, make_ops(record, nodes), by_node=True))
+    table = profile_tables.nodes_frame(frames.profile(record, make_ops(record, nodes), by_node=True))
     headers = ["node", "layer", "op", "executed as", "time [µs]", "of step [%]", "requested [KB]"]
     assert list(table.columns) == headers
     assert table.to_numpy().tolist() == [
@@ -68,7 +76,9 @@ def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
         ["unattributed", "unattributed", "unattributed", "", 2000.0, 20.0, 0.0],
     ]
     plain = make_record(nodes=nodes[:1])
-    assert "executed as" not in tables.nodes(frames.profile(plain, make_ops(plain, nodes[:1]), by_node=True))
+    assert "executed as" not in profile_tables.nodes_frame(
+        frames.profile(plain, make_ops(plain, nodes[:1]), by_node=True)
+    )
 
 
 def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
@@ -108,9 +118,9 @@ def test_layers_have_their_times_in_each_runtime_and_end_in_the_whole_step() -> 
     by_runtime = {}
     for runtime, unattributed_s in (("unfused", 0.004), ("stock", 0.002)):
         record = make_record("smoke", nodes=NODES[:1], unattributed_s=unattributed_s)
-        by_runtime[runtime] = summary.layer_table(record, make_ops(record, NODES[:1]))
+        by_runtime[runtime] = profile.by_layer(record, make_ops(record, NODES[:1]))
     times = ["time per step", "of the step", "GMAC/s"]
-    assert lines_of(tables.layers(by_runtime).to_html()) == [
+    assert lines_of(profile_tables.layers_table(by_runtime).to_html()) == [
         ["", "unfused", "stock"],
         ["layer", "type", "output shape", "output bytes", "MACs per image", *times, *times],
         ["conv1", "conv", "12×12×8", "589.82KB", "31.10k", "6.00ms", "60.00%", "0.7", "6.00ms", "75.00%", "0.7"],
@@ -125,8 +135,8 @@ def test_layers_name_what_they_are_fused_into_where_any_is() -> None:
     by_runtime = {}
     for runtime, fused_into in (("unfused", {}), ("stock", {"pool1": "conv1"})):
         record = make_record("smoke", nodes=NODES[:1], fused_into=fused_into)
-        by_runtime[runtime] = summary.layer_table(record, make_ops(record, NODES[:1]))
-    table = lines_of(tables.layers(by_runtime).to_html())
+        by_runtime[runtime] = profile.by_layer(record, make_ops(record, NODES[:1]))
+    table = lines_of(profile_tables.layers_table(by_runtime).to_html())
     times = ["time per step", "of the step"]
     assert table[1][5:] == [*times, "GMAC/s", *times, "fused into", "GMAC/s"]
     assert [(row[0], row[10]) for row in table[2:]] == [
@@ -135,14 +145,16 @@ def test_layers_name_what_they_are_fused_into_where_any_is() -> None:
 
 
 def test_architecture_ends_in_its_sums() -> None:
-    table = lines_of(tables.architecture(summary.architecture(load_variant("baseline", PARAMS))).to_html())
+    table = lines_of(
+        profile_tables.architecture_table(profile.architecture(load_variant("baseline", PARAMS))).to_html()
+    )
     assert table[1] == ["conv1", "conv", "24×24×64", "4,864", "2,764,800"]
     assert table[-1] == ["network", "", "–", "1,068,298", "18,470,784"]
 
 
 def test_shapes_of_unlike_networks_have_gaps() -> None:
     variants = [load_variant(name, PARAMS) for name in ("stride5", "smoke")]
-    table = lines_of(tables.shapes(summary.shapes(variants)).to_html())
+    table = lines_of(profile_tables.shapes_table(profile.shapes(variants)).to_html())
     assert table[:3] == [
         ["layer", "stride5", "smoke"],
         ["conv1", "5×5×64", "12×12×8"],
@@ -154,7 +166,7 @@ def test_shapes_of_unlike_networks_have_gaps() -> None:
 def test_overview_tells_measured_recorded_absent_and_failed_apart() -> None:
     plain_s, baseline_s = ((0.010, 0.010),) * 6, ((0.040, 0.040),) * 6
     steps = {"nodes": NODES, "unattributed_s": 0.002, "plain_s": plain_s, "baseline_s": baseline_s}
-    overview = summary.overview(
+    overview = variants.overview(
         [
             make_record("baseline", accuracy=make_accuracy(), **steps),
             make_record("stride2", accuracy=make_accuracy(measured=False), **steps),
@@ -162,7 +174,7 @@ def test_overview_tells_measured_recorded_absent_and_failed_apart() -> None:
             make_failure("stride5", error="out of memory"),
         ]
     )
-    table = lines_of(tables.overview(overview).to_html())
+    table = lines_of(variants_shown.overview_table(overview).to_html())
     assert table[2] == [
         "baseline", "unfused", "10.00ms", "10.00ms – 10.00ms", "0.250", "0.250 – 0.250", "23.59MB",
         "1,068,298", "18.47M", "86.00%", "85.31% – 86.67%", "measured",
@@ -176,16 +188,16 @@ def test_overview_tells_measured_recorded_absent_and_failed_apart() -> None:
 
 
 def test_overview_shows_noise_and_processes_where_there_is_something_to_show() -> None:
-    overview = summary.overview([make_record("baseline"), make_record("stride2")])
+    overview = variants.overview([make_record("baseline"), make_record("stride2")])
     noisy = overview.assign(indistinct=[False, True], process_spread=[0.012, 0.034])
-    plain, full = (lines_of(tables.overview(table).to_html()) for table in (overview, noisy))
+    plain, full = (lines_of(variants_shown.overview_table(table).to_html()) for table in (overview, noisy))
     assert [row[6:8] for row in full[2:]] == [["", "1.20%"], ["not distinguishable here", "3.40%"]]
     assert [row[:6] + row[8:] for row in full[2:]] == plain[2:]
 
 
 def test_overview_says_once_what_holds_for_every_accuracy() -> None:
-    overview = summary.overview([make_record(name, accuracy=make_accuracy()) for name in ("baseline", "stride2")])
-    shown = tables.overview(overview)
+    overview = variants.overview([make_record(name, accuracy=make_accuracy()) for name in ("baseline", "stride2")])
+    shown = variants_shown.overview_table(overview)
     assert lines_of(shown.to_html())[1][-1] == "95% interval"
     assert shown.caption == "All runs: latency, ratio to the baseline, size of the network and accuracy (measured)"
 
@@ -197,7 +209,7 @@ def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ(
         make_record("baseline", "stock"),
         make_failure(),
     ]
-    table = {name: values for name, *values in lines_of(tables.environment(records).to_html())}
+    table = {name: values for name, *values in lines_of(report_text.environment_table(records).to_html())}
     assert table[""] == ["unfused", "stock"]
     assert table["CPU"] == ["Made-up CPU / Another CPU", "Made-up CPU"]
     assert table["oneDNN kernels"] == ["off", "on"]
@@ -208,7 +220,7 @@ def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ(
 # Foreign text
 
 
-def hostile_record() -> summary.RunRecord:
+def hostile_record() -> RunRecord:
     variant = load_variant("baseline", PARAMS).model_copy(update={"title": HOSTILE})
     nodes = (Node(HOSTILE, HOSTILE, 0.001, kernel=HOSTILE),)
     return make_record(
@@ -227,15 +239,17 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
     executed = make_ops(record, (Node(HOSTILE, HOSTILE, 0.001, kernel=HOSTILE),))
     texts = {
         "ops": shown.ops_beside_published(record),
-        "layers": tables.layers({"unfused": summary.layer_table(record, executed)}).to_html(),
-        "overview": tables.overview(summary.overview([record, failure])).to_html(),
-        "environment": tables.environment([record]).to_html(),
-        "memory": memory_shown.styled_memory(memory.memory([record])).to_html(),
-        "warnings": prose.all_warnings([record]),
+        "layers": profile_tables.layers_table({"unfused": profile.by_layer(record, executed)}).to_html(),
+        "overview": variants_shown.overview_table(variants.overview([record, failure])).to_html(),
+        "environment": report_text.environment_table([record]).to_html(),
+        "memory": memory_shown.memory_table(memory.memory([record])).to_html(),
+        "warnings": all_cautions_text([record]),
         "folded": styled.folded(HOSTILE, HOSTILE),
-        "beside": styled.beside((HOSTILE, tables.architecture(summary.architecture(record.variant)))),
-        "variant": prose.variant([record, failure]),
-        "data": prose.data([record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]),
+        "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.variant)))),
+        "variant": profile_text.variant_text([record, failure]),
+        "data": report_text.data_text(
+            [record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]
+        ),
     }
     for name, html in texts.items():
         assert "<script" not in html, name
@@ -243,10 +257,8 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
 
 
 def test_escaped_text_is_neither_markdown_nor_html() -> None:
-    assert prose.escape("[a](b) *c* `d`\n<e> $f$ & g_h") == (
-        "\\[a\\]\\(b\\) \\*c\\* \\`d\\` &lt;e&gt; \\$f\\$ &amp; g\\_h"
-    )
-    assert prose.code("a`<b>`_c") == "`a<b>_c`"
+    assert escape("[a](b) *c* `d`\n<e> $f$ & g_h") == ("\\[a\\]\\(b\\) \\*c\\* \\`d\\` &lt;e&gt; \\$f\\$ &amp; g\\_h")
+    assert code("a`<b>`_c") == "`a<b>_c`"
 
 
 # Sentences
@@ -254,7 +266,7 @@ def test_escaped_text_is_neither_markdown_nor_html() -> None:
 
 def test_findings_compare_the_fastest_with_the_baseline() -> None:
     base, fast = ((0.040, 0.040),) * 6, ((0.010, 0.010),) * 6
-    overview = summary.overview(
+    overview = variants.overview(
         [
             make_record("baseline", plain_s=base, baseline_s=base, accuracy=make_accuracy(8600)),
             make_record("stride2", plain_s=fast, baseline_s=base, accuracy=make_accuracy(7960)),
@@ -262,7 +274,7 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
             make_failure("stride2", "stock"),
         ]
     )
-    assert prose.findings(overview) == (
+    assert variants_shown.findings_text(overview) == (
         "- `unfused`: the baseline takes 40.00ms per step. Fastest is `stride2` with 10.00ms, 0.250 of the baseline's "
         "latency (95% interval 0.250 to 0.250), at 79.6% top-1 instead of 86.0%. "
         "[Figure](#F_ops-unfused) shows what the steps are made of."
@@ -272,7 +284,7 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
 def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> None:
     record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 6)
     failure = make_failure("stride2", "stock", error="out of memory")
-    assert prose.variant([record, failure]).split("\n\n") == [
+    assert profile_text.variant_text([record, failure]).split("\n\n") == [
         "### `stride2`: Stride 2 in both convolutions",
         "Like `baseline`, with conv1 stride 2, conv2 stride 2. 281,866 parameters, 1,786,752 multiply-adds (MACs) of "
         "convolutions and dense layers per image.",
@@ -287,16 +299,19 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
 
 
 def test_warnings_name_their_runtime() -> None:
-    assert prose.warnings(make_record(nodes=NODES)) == ""
-    assert prose.warnings(make_record(nodes=NODES, warnings=("busy",))) == "- **Warning**, `unfused`: busy."
+    assert profile_text.cautions_text(make_record(nodes=NODES)) == ""
+    assert profile_text.cautions_text(make_record(nodes=NODES, warnings=("busy",))) == "- **Warning**, `unfused`: busy."
 
 
 def test_a_variant_that_only_failed_still_has_its_section() -> None:
-    assert prose.variant([make_failure("wide", error="no")]) == "### `wide`\n\n**In `unfused` the run failed**: no"
+    assert (
+        profile_text.variant_text([make_failure("wide", error="no")])
+        == "### `wide`\n\n**In `unfused` the run failed**: no"
+    )
 
 
 def test_introduction_counts_what_there_is() -> None:
-    assert prose.introduction([make_record("smoke")]) == (
+    assert report_text.introduction_text([make_record("smoke")]) == (
         "Profiled here: 1 variant of a small convolutional network, in 1 runtime (unfused). "
         "A step classifies one batch of 128 images; times and bytes are per step. "
         "[Table](#T_overview) compares all variants."
@@ -307,11 +322,11 @@ def test_introduction_counts_what_there_is() -> None:
 
 
 def test_the_claims_refer_to_the_figures_that_are_there() -> None:
-    overview = summary.overview([make_record("stride2"), make_failure("baseline")])
-    assert prose.claims_drawn(overview, steps_trained=False) == (
+    overview = variants.overview([make_record("stride2"), make_failure("baseline")])
+    assert report_text.claims_drawn_text(overview, steps_trained=False) == (
         "Drawn are accuracy against latency in [Figure](#F_accuracy) and what profiling costs in [Figure](#F_overhead)."
     )
-    assert prose.claims_drawn(summary.overview([make_record()]), steps_trained=True) == (
+    assert report_text.claims_drawn_text(variants.overview([make_record()]), steps_trained=True) == (
         "Drawn are latency and Conv2D's share against stride in [Figure](#F_stride), accuracy against latency in "
         "[Figure](#F_accuracy), what profiling costs in [Figure](#F_overhead) and the time of training in "
         "[Figure](#F_training-time)."
@@ -324,7 +339,7 @@ def test_data_says_what_is_generated_recorded_and_unlike() -> None:
         make_record("baseline", accuracy=make_accuracy(), images=real),
         make_record("stride2", accuracy=make_accuracy(measured=False)),
     ]
-    assert prose.data(records).split("\n\n") == [
+    assert report_text.data_text(records).split("\n\n") == [
         "`stride2` (unfused) was timed on generated images, "
         "which take as long as real ones but say nothing of accuracy.",
         "`stride2` (unfused) was given the accuracy recorded, not measured here: "

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from cnnprof_lib.analysis import training
 from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.training import numbers as training
+from cnnprof_lib.analysis.training import shown as training_shown
 from tests.builders import make_machine, make_thesis_training
 
 
@@ -27,7 +28,7 @@ def ax() -> Iterator[Axes]:
 
 def test_results_have_a_row_per_training() -> None:
     older = make_thesis_training("stride5", recipe="short", settings=None, step_s=None)
-    frame = training.results([make_thesis_training("baseline", correct=8600, seconds=25.0, step_s=0.1), older])
+    frame = training.trainings([make_thesis_training("baseline", correct=8600, seconds=25.0, step_s=0.1), older])
     first, second = frame.to_dict("records")
     assert (first["variant"], first["recipe"], first["seed"], first["steps"]) == ("baseline", "thesis", 1, 200)
     assert (first["seconds"], first["step_s"], first["training_s"]) == (25.0, 0.1, 20.0)
@@ -44,7 +45,7 @@ def test_curves_are_one_per_training_a_colour_per_variant_and_dashes_per_recipe(
         make_thesis_training("stride5", recipe="fast"),
         make_thesis_training("stride5", recipe="fast", seed=2),
     ]
-    training.training_curves(training.history(records), ax=ax)
+    training_shown.training_curves_figure(training.training_history(records), ax=ax)
     lines = [line for line in ax.get_lines() if len(line.get_xdata())]
     assert [line.get_xdata().tolist() for line in lines] == [[100, 200]] * 4
     assert [line.get_ydata().tolist() for line in lines] == [[60.0, 80.0]] * 4
@@ -65,14 +66,14 @@ def test_curves_leave_out_what_older_records_do_not_hold(ax: Axes) -> None:
     older = record.model_copy(
         update={"history": tuple(row.model_copy(update={"held_out_accuracy": None}) for row in record.history)}
     )
-    both = training.history([older, make_thesis_training("stride5")])
-    training.training_curves(both, ax=ax)
+    both = training.training_history([older, make_thesis_training("stride5")])
+    training_shown.training_curves_figure(both, ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[60.0, 80.0]]
     ax.clear()
-    training.training_curves(training.history([older]), ax=ax)
+    training_shown.training_curves_figure(training.training_history([older]), ax=ax)
     assert ax.get_ylabel() == "top-1 on the training batches [%]"
     ax.clear()
-    training.training_curves(both, quantity="loss", ax=ax)
+    training_shown.training_curves_figure(both, quantity="loss", ax=ax)
     assert [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_xdata())] == [[1.5, 1.0]] * 2
     assert ax.get_ylabel() == "loss on the training batches"
 
@@ -88,7 +89,7 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
         make_thesis_training("stride3", recipe="fast", step_s=0.04),
         make_thesis_training("stride2", recipe="short", step_s=None),
     ]
-    assert training.step_times(training.results(records), PUBLISHED, ax=ax) is ax
+    assert training_shown.step_times_figure(training.trainings(records), PUBLISHED, ax=ax) is ax
     assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "stride3", "stride5"]
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
         "recipe thesis": [200, 10],
@@ -115,10 +116,10 @@ def test_comparable_are_trainings_on_a_machine_that_trained_the_baseline_too() -
         make_thesis_training("baseline", step_s=0.1, machine=make_machine(logical_cores=1)),
         make_thesis_training("stride5", recipe="fast", step_s=0.02),
     ]
-    results = training.results(records)
-    assert list(training.comparable(results).index) == [0, 1]
-    assert list(training.comparable(results[2:]).index) == [3, 4]
-    assert training.comparable(results[2:3]).empty
+    results = training.trainings(records)
+    assert list(training.comparable_trainings(results).index) == [0, 1]
+    assert list(training.comparable_trainings(results[2:]).index) == [3, 4]
+    assert training.comparable_trainings(results[2:3]).empty
 
 
 def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
@@ -128,7 +129,7 @@ def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
         make_thesis_training("stride5", step_s=0.02, machine=make_machine(cpu="First", logical_cores=1)),
         make_thesis_training("stride3", step_s=0.04, machine=make_machine(cpu="First", onednn=True)),
     ]
-    training.step_times(training.results(records), {}, ax=ax)
+    training_shown.step_times_figure(training.trainings(records), {}, ax=ax)
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
         "recipe thesis, First, 2 cores, oneDNN off": [200, 10],
         "recipe thesis, First, 1 core, oneDNN off": [20],

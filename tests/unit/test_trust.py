@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cnnprof_lib.analysis import summary
 from cnnprof_lib.analysis.machine import shown as machine
-from cnnprof_lib.analysis.machine.numbers import scaling_table
+from cnnprof_lib.analysis.machine.numbers import scaling
 from cnnprof_lib.analysis.memory import numbers as memory
 from cnnprof_lib.analysis.memory import shown as memory_shown
 from cnnprof_lib.analysis.trust import numbers as trust
 from cnnprof_lib.analysis.trust import shown as trust_shown
+from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.records.machine import ComparisonRecord, OpShares
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import shown
@@ -78,14 +78,14 @@ def test_a_second_opinion_counts_for_its_own_run_and_machine() -> None:
 
 
 def test_the_books_are_shown_without_what_was_never_measured() -> None:
-    shown = trust_shown.styled_books(trust.books([run()], {}, [opinion()])).to_html()
+    shown = trust_shown.books_table(trust.books([run()], {}, [opinion()])).to_html()
     assert "1.250 – 1.250" in shown
     assert "XProf" in shown
-    assert "XProf" not in trust_shown.styled_books(trust.books([run()], {}, [])).to_html()
+    assert "XProf" not in trust_shown.books_table(trust.books([run()], {}, [])).to_html()
 
 
 def test_unattributed_time_is_told_apart() -> None:
-    (row,) = trust.unattributed([run()]).to_dict("records")
+    (row,) = trust.unattributed_times([run()]).to_dict("records")
     assert row == pytest.approx(
         {
             "variant": "baseline",
@@ -154,7 +154,7 @@ def test_a_changed_order_is_said() -> None:
         ranked(20, 21, "stride3"),
         make_failure("stride5"),
     ]
-    changes = trust.rank_changes(summary.overview(records))
+    changes = trust.rank_changes(variants.overview(records))
     assert changes.to_dict("records") == [{"runtime": "unfused", "faster": "baseline", "slower": "stride2"}]
     assert trust_shown.ranks_text(changes) == (
         "**Profiling changes the order of variants**: in `unfused` `baseline` is faster than `stride2` without "
@@ -181,7 +181,7 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
         scaled(1, 1, 2),
         scaled(30, 128, 3),
     ]
-    table = scaling_table(runs, ROOF)
+    table = scaling(runs, ROOF)
     assert table[["batch_size", "threads"]].to_numpy().tolist() == [[1, 2], [128, 1], [128, 2], [128, 3]]
     assert table["latency_s"].tolist() == [0.001, 0.06, 0.04, 0.03]
     assert table["images_per_s"].tolist() == pytest.approx([1000, 128 / 0.06, 3200, 128 / 0.03])
@@ -189,20 +189,20 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
     macs = 18_470_784 * 128
     shares = [18_470_784 / 1e-3 / 100e9, macs / 0.06 / 50e9, macs / 0.04 / 100e9, float("nan")]
     assert table["share_of_peak"].tolist() == pytest.approx(shares, nan_ok=True)
-    assert "speedup" not in machine.styled_scaling(table).to_html()
-    assert ["over 1 thread" in machine.styled_scaling(t).to_html() for t in (table, table.head(1))] == [True, False]
+    assert "speedup" not in machine.scaling_table(table).to_html()
+    assert ["over 1 thread" in machine.scaling_table(t).to_html() for t in (table, table.head(1))] == [True, False]
 
 
 def test_the_share_of_the_peak_counts_the_products_that_are_computed() -> None:
     timed = {"plain_s": ((0.04,),) * 2, "baseline_s": ((0.04,),) * 2}
     stock = make_record(runtime="stock", threads=2, purpose="scaling", **timed)
-    row = scaling_table([stock], ROOF).iloc[0]
+    row = scaling([stock], ROOF).iloc[0]
     assert row["macs_per_s"] == pytest.approx(18_470_784 * 128 / 0.04)
     assert row["share_of_peak"] == pytest.approx(15_399_552 * 128 / 0.04 / 100e9)
 
 
 def test_scaling_without_runs_or_roofline() -> None:
-    assert scaling_table([], None).empty
+    assert scaling([], None).empty
     other_cpu = ROOF.model_copy(update={"cpu": "Another CPU"})
     for roofline in (None, other_cpu):
-        assert pd.isna(scaling_table([scaled(60, 128, 1)], roofline)["share_of_peak"]).all()
+        assert pd.isna(scaling([scaled(60, 128, 1)], roofline)["share_of_peak"]).all()

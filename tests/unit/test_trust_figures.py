@@ -25,7 +25,7 @@ def ax() -> Iterator[Axes]:
 def test_overhead_has_a_filled_and_a_hollow_mark_for_each_run(ax: Axes) -> None:
     runs = [make_record(name, runtime) for name in ("baseline", "stride5") for runtime in ("unfused", "stock")]
     table = trust.overhead(runs)
-    assert trust_shown.overhead(table, ax=ax) is ax
+    assert trust_shown.overhead_figure(table, ax=ax) is ax
     lines = {str(line.get_label()): line for line in ax.get_lines() if not str(line.get_label()).startswith("_")}
     assert list(lines) == [
         "unfused, traced",
@@ -43,7 +43,7 @@ def test_overhead_has_a_filled_and_a_hollow_mark_for_each_run(ax: Axes) -> None:
 
 def test_memory_has_three_bars_for_each_variant(ax: Axes) -> None:
     table = memory.memory([make_record("baseline"), make_record("stride5")])
-    assert memory_shown.memory(table, ax=ax) is ax
+    assert memory_shown.memory_figure(table, ax=ax) is ax
     drawn = {str(bars.get_label()): [bar.get_width() for bar in bars] for bars in ax.containers}  # type: ignore[attr-defined]
     assert drawn == {
         "requested in a step": pytest.approx((table["requested_bytes"] / 1e6).tolist()),

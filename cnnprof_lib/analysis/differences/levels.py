@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import MeasureError
 from ...records.run import BALANCE_TOLERANCE_S, MAC_OPS, RunRecord
-from ..estimates import Blocks, block_medians, by_unit, unit_of_block
+from ..estimates import BlocksOfSteps, block_medians, by_unit, unit_of_block
 from ..frames import NO_LAYER
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ class Timed:
         return weights
 
 
-def timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], baseline_s: Blocks) -> Timed:
+def timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], baseline_s: BlocksOfSteps) -> Timed:
     """Times of a run by step and layer, and of the baseline in its process.
 
     Raises:

@@ -20,24 +20,24 @@ import pandas as pd
 
 from ...base.errors import MeasureError
 from ...records.run import RunRecord
-from ..check import Resolution, is_beyond
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
 from ..frames import NO_LAYER, UNATTRIBUTED
+from ..resolution import Resolution, is_beyond
 from .levels import Floats, Level, Units, timed
 
 MACS = "MACs"
 RATE = "rate"
-SIDE = "side operations"
+SIDE_OPS = "side operations"
 TRACING = "tracing"
-CAUSES = (MACS, RATE, SIDE, UNATTRIBUTED, TRACING)
+CAUSES = (MACS, RATE, SIDE_OPS, UNATTRIBUTED, TRACING)
 """Why a step of the waterfall is there; the rows of these causes sum to the difference of the latencies."""
 LATENCY = "latency"
 """Cause of the two rows between which the waterfall falls."""
 DIFFERENCE = "difference"
 """Cause of the last row: one latency less the other, with its own interval."""
 
-LEAST_SHARE = 1e-3
+LEAST_CHANGE_SHARE = 1e-3
 """Own choice: no change of a layer by a smaller share of the step is told. Where a session's memory lies changes short
 ops by microseconds, whatever share of their own time that is."""
 RESAMPLES = 1999
@@ -116,7 +116,7 @@ def waterfall(
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
 
 
-def steps(table: pd.DataFrame) -> pd.DataFrame:
+def waterfall_steps(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a `waterfall` that sum to the difference."""
     return table[table["cause"].isin(CAUSES)]
 
@@ -128,7 +128,7 @@ def check_balance(table: pd.DataFrame) -> pd.DataFrame:
         MeasureError: they do not.
     """
     first_s, last_s = table.loc[table["cause"] == LATENCY, "change_s"]
-    total_s = steps(table)["change_s"].sum()
+    total_s = waterfall_steps(table)["change_s"].sum()
     if abs(total_s - (last_s - first_s)) > _SUM_TOLERANCE_S:
         raise MeasureError(
             f"{table['before'].iloc[0]} and {table['after'].iloc[0]}: the steps add up to {total_s:.9f} s, "
@@ -149,7 +149,7 @@ def is_distinct(table: pd.DataFrame) -> bool | None:
     return None if np.isnan(smallest) else is_beyond(ratio(table), smallest)
 
 
-def show(table: pd.DataFrame) -> dict[str, Any]:
+def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
     """The object `cnnprof diff --json` prints, of a `waterfall`: plain dicts, lists, numbers and text."""
     rows: list[dict[Any, Any]] = table.astype(object).to_dict("records")
     first, *between, last, difference = rows
@@ -213,7 +213,7 @@ def _reach(old: Level, new: Level, macs: Floats, resolution: Resolution) -> Floa
     unattributed = side * np.maximum(old.unattributed_s, new.unattributed_s)
     none = np.zeros_like(old.latency_s)
     step_s = np.maximum(old.latency_s, new.latency_s)
-    return np.hstack([none, np.hypot(by_layer, LEAST_SHARE * step_s), unattributed, none, none, whole * step_s])
+    return np.hstack([none, np.hypot(by_layer, LEAST_CHANGE_SHARE * step_s), unattributed, none, none, whole * step_s])
 
 
 def _brought(old: Level, new: Level, macs: Floats) -> tuple[Level, Floats]:
@@ -236,7 +236,7 @@ def _labels(
     by_layer = [
         (layer, cause, happens)
         for layer, *work, aside in zip(layers, *macs.tolist(), side_s.tolist(), strict=True)
-        for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE, aside > 0))
+        for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE_OPS, aside > 0))
     ]
     ends = [(after.variant.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
     rest = [(UNATTRIBUTED, UNATTRIBUTED, True), (TRACING, TRACING, True)]

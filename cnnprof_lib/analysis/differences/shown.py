@@ -13,10 +13,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ...base import units
-from ..check import INDISTINCT
+from ...page.style import label_right, legend_below
+from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
 from ..frames import UNATTRIBUTED
-from ..style import OP_COLOURS, OTHER, SOURCE_STYLES, label_right, legend_below
-from .numbers import LATENCY, MACS, RATE, SIDE, TRACING, is_distinct, steps
+from ..resolution import INDISTINCT
+from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, waterfall_steps
 
 _MS = 1e3
 _GAP = 0.5
@@ -26,14 +27,14 @@ _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 CAUSE_LOOKS: dict[str, dict[str, Any]] = {
     MACS: {"label": "fewer or more MACs, at the old rate", "facecolor": OP_COLOURS["Conv2D"]},
     RATE: {"label": "a changed rate", "facecolor": OP_COLOURS["QueueDequeueManyV2"]},
-    SIDE: {"label": "side operations", "facecolor": OP_COLOURS["LRN"]},
+    SIDE_OPS: {"label": "side operations", "facecolor": OP_COLOURS["LRN"]},
     UNATTRIBUTED: {"label": "unattributed", "facecolor": OP_COLOURS[UNATTRIBUTED], "hatch": "///"},
     TRACING: {"label": "what tracing adds, taken out", "facecolor": OP_COLOURS[OTHER], "hatch": "..."},
 }
 """What each cause is called and how it is drawn: the two shades of blue are a layer's own kernels."""
 
 
-def waterfall(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bars from the latency of one run to that of another: a step per layer and cause, with 95% intervals.
 
     Args:
@@ -42,7 +43,7 @@ def waterfall(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or plt.gca()
     first, last = data[data["cause"] == LATENCY].index
-    rows = pd.concat([data.loc[[first]], steps(data), data.loc[[last]]])
+    rows = pd.concat([data.loc[[first]], waterfall_steps(data), data.loc[[last]]])
     change, low, high = (rows[column].to_numpy() * _MS for column in ("change_s", "change_s_low", "change_s_high"))
     end = np.append(change[:-1].cumsum(), change[-1])
     start = np.concatenate([[0.0], end[:-2], [0.0]])

@@ -14,8 +14,9 @@ import pandas as pd
 from ...params.costs import LayerTraffic, layer_traffic
 from ...records.machine import RooflineRecord
 from ...records.run import RunRecord
+from ..estimates import latency
 from ..frames import in_order
-from ..summary import latency, layer_table
+from ..profile.numbers import by_layer
 
 COMPUTE, MEMORY = "compute", "memory"
 _ABOVE = {
@@ -54,7 +55,7 @@ def roofs(roofline: RooflineRecord) -> tuple[Roof, Roof]:
     )
 
 
-def roofline_table(record: RunRecord, executed: pd.DataFrame, roofline: RooflineRecord) -> pd.DataFrame:
+def under_roofline(record: RunRecord, executed: pd.DataFrame, roofline: RooflineRecord) -> pd.DataFrame:
     """The layers of one run against the roof of its machine's processor, in the network's order.
 
     Args:
@@ -73,7 +74,7 @@ def roofline_table(record: RunRecord, executed: pd.DataFrame, roofline: Roofline
         from; elsewhere it is missing.
     """
     roof = roofs(roofline)[0 if record.threads == 1 else 1]
-    times = layer_table(record, executed).set_index("layer")["time_s"]
+    times = by_layer(record, executed).set_index("layer")["time_s"]
     key = {"variant": record.variant.name, "runtime": record.runtime}
     layers = layer_traffic(record.variant, record.batch_size, with_padding=record.machine.multiplies_padding)
     rows = [{**key, **_against(roof, layer, times[layer.name])} for layer in layers]
@@ -112,7 +113,7 @@ def _against(roof: Roof, layer: LayerTraffic, time_s: float) -> dict[str, Any]:
     return row
 
 
-def scaling_table(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.DataFrame:
+def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.DataFrame:
     """The newest run of each variant, runtime, batch size and number of threads.
 
     Args:

@@ -13,9 +13,10 @@ from matplotlib.patheffects import withStroke
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page.style import legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...records.machine import RooflineRecord
-from ..style import SOURCE_STYLES, legend_below, log_ticks
+from ..colours import SOURCE_STYLES
 from .numbers import disturbance, roofs
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
@@ -62,7 +63,7 @@ _SCALING = {
 }
 
 
-def roofline(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None) -> Axes:
+def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None) -> Axes:
     """The roof of the machine and the layers of a variant below it, on log scales.
 
     Args:
@@ -143,14 +144,14 @@ def _finding(drawn: pd.DataFrame) -> str:
     return text if pd.isna(longest["caution"]) else f"{text}:\n{longest['caution']}"
 
 
-def styled_scaling(table: pd.DataFrame) -> Styler:
+def scaling_table(table: pd.DataFrame) -> Styler:
     """Latency by batch size and threads, from `numbers.scaling_table`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
     hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
     return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
 
 
-def styled_roofline(table: pd.DataFrame) -> Styler:
+def roofline_table(table: pd.DataFrame) -> Styler:
     """Layers of one run against what the machine can do at most, from `numbers.roofline_table`."""
     idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
     rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page.style import log_ticks
 from ...page.table import Column, styled
-from ..prose import code
-from ..style import OP_COLOURS, log_ticks
+from ...page.text import code
+from ..colours import OP_COLOURS
 
 _MB = 1e-6
 _SIZES = {
@@ -39,12 +40,12 @@ _MEMORY = {
 }
 
 
-def styled_memory(table: pd.DataFrame) -> Styler:
+def memory_table(table: pd.DataFrame) -> Styler:
     """Three answers to how much memory, side by side, from `numbers.memory`."""
     return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
 
 
-def memory(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def memory_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Requested, live and resident memory of each variant in one runtime, on a log scale.
 
     Args:

@@ -11,9 +11,9 @@ import pandas as pd
 from ...params.settings import Runtime
 from ...records.machine import ComparisonRecord
 from ...records.run import RunRecord
-from ..check import Resolution
 from ..conditions import of_machine
-from ..summary import latency, profiled_over_plain, ratio_to_baseline, unattributed_share
+from ..estimates import latency, profiled_over_plain, unattributed_share
+from ..resolution import Resolution, ratio_to_baseline
 
 _KEY = ("variant", "runtime")
 _BOOKS = (
@@ -33,7 +33,7 @@ def books(
 
     Args:
         runs: The runs.
-        resolutions: What the machine can tell apart, see `check.resolutions`.
+        resolutions: What the machine can tell apart, see `resolution.resolutions`.
         comparisons: Second opinions; one from another machine is left out.
 
     Returns:
@@ -68,7 +68,7 @@ def books(
     return pd.DataFrame(rows, columns=list(_BOOKS)).astype({"aa_low": float, "aa_high": float, "xprof_pp": float})
 
 
-def unattributed(runs: Sequence[RunRecord]) -> pd.DataFrame:
+def unattributed_times(runs: Sequence[RunRecord]) -> pd.DataFrame:
     """One row per run: the mean profiled step and the part of it in which no kernel ran, by when; seconds."""
     rows = [
         {
@@ -112,7 +112,7 @@ def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
     """Pairs of variants that come in one order by their unprofiled steps and in the other by their profiled ones.
 
     Args:
-        overview: From `summary.overview`.
+        overview: From `variants.numbers.overview`.
 
     Returns:
         ``runtime``, ``faster`` and ``slower`` (the variants, by their unprofiled steps).

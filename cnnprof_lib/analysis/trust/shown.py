@@ -10,11 +10,14 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page.style import factor_rows, label_right, legend_below
 from ...page.table import Column, interval_texts, styled
+from ...page.text import code, escape, listed
 from ...params.settings import Runtime
-from ..check import INDISTINCT, Resolution
-from ..prose import code
-from ..style import SOURCE_STYLES, factor_rows, label_right, legend_below
+from ...records.run import RunRecord
+from ..cautions import cautions
+from ..colours import SOURCE_STYLES
+from ..resolution import INDISTINCT, Resolution
 
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
@@ -54,7 +57,7 @@ _UNATTRIBUTED = {
 }
 
 
-def styled_books(table: pd.DataFrame) -> Styler:
+def books_table(table: pd.DataFrame) -> Styler:
     """How far each run can be trusted, from `numbers.books`."""
     shown = table.assign(
         profiled_over_plain_interval=interval_texts(table, "profiled_over_plain", "{:.3f}".format),
@@ -64,17 +67,17 @@ def styled_books(table: pd.DataFrame) -> Styler:
     return styled(shown, _BOOKS, hidden=hidden, caption="How far each run can be trusted", key="books")
 
 
-def styled_overhead(table: pd.DataFrame) -> Styler:
+def overhead_table(table: pd.DataFrame) -> Styler:
     """What profiling costs, from `numbers.overhead`."""
     return styled(table, _OVERHEAD, caption="What profiling costs")
 
 
-def styled_unattributed(table: pd.DataFrame) -> Styler:
+def unattributed_table(table: pd.DataFrame) -> Styler:
     """Where in a step no kernel ran, from `numbers.unattributed`."""
     return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran")
 
 
-def overhead(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """How much longer a profiled step takes: traced alone, and hollow with the profiler's ``add_step`` in the loop.
 
     Args:
@@ -146,4 +149,16 @@ def overhead_text(table: pd.DataFrame) -> str:
         "([Figure](#F_overhead)). "
         f"On {code(most['variant'])} ({most['runtime']}) tracing alone costs {most['profiled_over_plain']:.2f} times "
         f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times."
+    )
+
+
+def all_cautions_text(records: Sequence[RunRecord]) -> str:
+    """The warnings of several runs, each once with the runs it concerns."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for line in cautions(record):
+            found.setdefault(line, []).append(f"{code(record.variant.name)} ({record.runtime})")
+    return "\n".join(
+        f"- **Warning**, {'all runs' if len(runs) == len(records) else listed(runs)}: {escape(line)}."
+        for line, runs in found.items()
     )

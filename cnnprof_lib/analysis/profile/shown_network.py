@@ -5,7 +5,6 @@ It shows what the thesis's Figure 4.17 shows of the graph, layer by layer instea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -17,40 +16,37 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from ..base import units
-from ..page import hover
-from ..params.variant import LayerCost, VariantSpec
-from ..records.run import RunRecord
-from . import summary
-from .style import text_colour
+from ...base import units
+from ...page import hover
+from ...page.style import text_colour
+from ...params.variant import LayerCost, VariantSpec
 
-COLOURS = "YlOrRd"
+NETWORK_COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""
+
+
 _SHARES = Normalize(0, 1)
 """The whole step, whatever the network, so that a colour means the same in all pictures."""
+
+
 _HEIGHT = 0.8
 """Of a box; rows are 1 apart."""
+
+
 _ARROW: dict[str, Any] = {"arrowstyle": "-|>", "color": "#555555", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
 
 
-def baseline_and_fastest(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Whom to set side by side: of the first run's runtime the baseline and the variant of the lowest latency."""
-    alike = [run for run in runs if run.runtime == runs[0].runtime]
-    lowest = min((summary.latency(run).value for run in alike), default=None)
-    return [run for run in alike if run.variant.name == "baseline" or summary.latency(run).value == lowest]
-
-
-def network(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def network_figure(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The layers from the image to the classes, with shape, parameters and MACs of one image, and share of the step.
 
     Args:
         variant: The network.
-        layers: From `summary.layer_table`, of a run of it. What is no layer, such as the unattributed time, stands
+        layers: From `numbers.by_layer`, of a run of it. What is no layer, such as the unattributed time, stands
             apart below, so that the shares add up to the step.
         ax: Where to draw; some 4 inches of width and 0.5 of height for each row of ``layers`` hold its texts.
     """
     ax = ax or plt.gca()
-    colours = mpl.colormaps[COLOURS]
+    colours = mpl.colormaps[NETWORK_COLOURS]
     costs = {cost.name: cost for cost in variant.costs()}
     _write(ax, 0, "input", [units.shape(variant.input.shape)], colour="black")
     columns = (layers[name] for name in ("layer", "time_share", "fused_into"))

@@ -1,28 +1,32 @@
-"""Trainings as tidy frames and curves.
-
-Accuracies are of the test images, which were read once, unless a name says held out.
-"""
+"""How accuracy grows with training, and how long a training step takes, as figures and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from pandas.io.formats.style import Styler
 
-from ..base import units
-from ..records.training import TrainingRecord
-from .choice import BASELINE
-from .estimates import Estimate, proportion
-from .style import SOURCE_STYLES, THESIS, label_right, legend_below, log_ticks
+from ...base import units
+from ...page.style import label_right, legend_below, log_ticks
+from ...page.table import Column, interval_texts, styled
+from ..colours import SOURCE_STYLES, THESIS
+from ..estimates import Estimate
+from ..frames import BASELINE
 
 _MS = 1e3
+
+
 _ROW_SHARE = 0.8
 """Of the distance between two variants, what their points take up."""
+
+
 _PUBLISHED = "thesis (published)"
+
 
 _QUANTITIES = {
     "held_out_accuracy": ("top-1 on the images held out [%]", 100.0),
@@ -33,67 +37,11 @@ _QUANTITIES = {
 }
 
 
-def results(records: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row per training.
-
-    Returns:
-        ``variant``, ``recipe``, ``seed``, ``steps``, ``machine`` (`TrainingRecord.machine_in_words`),
-        ``seconds`` (as measured, pauses included), ``step_s`` (median; NaN in older records), ``training_s`` (steps
-        times the median step: what an undisturbed training takes), ``held_out_top1``, and ``top1`` with ``top1_low``
-        and ``top1_high``, its 95% interval.
-    """
-    rows = []
-    for record in records:
-        top1 = proportion(record.test.correct, record.test.images)
-        step_s = np.nan if record.step_s is None else record.step_s
-        rows.append(
-            {
-                "variant": record.variant.name,
-                "recipe": record.recipe,
-                "seed": record.seed,
-                "machine": record.machine_in_words,
-                "steps": record.steps,
-                "seconds": record.seconds,
-                "step_s": step_s,
-                "training_s": record.steps * step_s,
-                "held_out_top1": record.held_out.top1 if record.held_out else np.nan,
-                "top1": top1.value,
-                "top1_low": top1.low,
-                "top1_high": top1.high,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def comparable(data: pd.DataFrame) -> pd.DataFrame:
-    """Timed trainings that can be set against the baseline's by the same recipe on the same machine.
-
-    Args:
-        data: As from `results`.
-
-    Returns:
-        The rows of the recipes and machines by which the baseline was trained and another variant too; all rows that
-        were timed where there is no such pair.
-    """
-    timed = data.dropna(subset=["step_s"])
-    paired = timed.groupby(["recipe", "machine"]).filter(lambda rows: {BASELINE} < set(rows["variant"]))
-    return timed if paired.empty else paired
-
-
-def history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row per training and checkpoint: ``variant``, ``recipe``, ``seed``, and what `HistoryRow` holds."""
-    return pd.DataFrame(
-        {"variant": record.variant.name, "recipe": record.recipe, "seed": record.seed, **row.model_dump()}
-        for record in records
-        for row in record.history
-    )
-
-
-def training_curves(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
+def training_curves_figure(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
     """One line per training against the step, on a log scale: a colour per variant, dashes per recipe.
 
     Args:
-        data: As from `history`; trainings whose records do not hold the quantity are left out.
+        data: As from `numbers.training_history`; trainings whose records do not hold the quantity are left out.
         quantity: ``held_out_accuracy``, ``accuracy``, ``loss``, ``learning_rate`` or ``images_per_s``; None takes the
             first of these that any training holds.
         ax: Where to draw.
@@ -120,15 +68,15 @@ def training_curves(data: pd.DataFrame, *, quantity: str | None = None, ax: Axes
     return ax
 
 
-def step_times(data: pd.DataFrame, published: Mapping[str, Estimate], *, ax: Axes | None = None) -> Axes:
+def step_times_figure(data: pd.DataFrame, published: Mapping[str, Estimate], *, ax: Axes | None = None) -> Axes:
     """How long a training step takes, on a log scale: a point per variant and recipe, and what the thesis comes to.
 
     Trainings of several machines are drawn apart. Beside each point stands what part it is of the baseline's by the
     same recipe on the same machine, where that was timed.
 
     Args:
-        data: As from `results`; trainings without ``step_s`` are left out, of several seeds the fastest is drawn, which
-            had to share the machine with least.
+        data: As from `numbers.trainings`; trainings without ``step_s`` are left out, of several seeds the fastest is
+            drawn, which had to share the machine with least.
         published: The thesis's seconds per step by variant, from `training_rules.published_step_s`.
         ax: Where to draw; some 0.2 inches of height for each source in each row keep the texts apart.
     """
@@ -170,3 +118,23 @@ def _beside_published(data: pd.DataFrame, published: Mapping[str, Estimate]) -> 
     table = pd.DataFrame(rows, columns=["source", "variant", "value", "low", "high"])
     baselines = table[table["variant"] == BASELINE].set_index("source")["value"]
     return table.assign(factor=table["value"] / table["source"].map(baselines))
+
+
+_TRAININGS = {
+    "variant": Column("variant", wraps=False),
+    "recipe": Column("recipe"),
+    "seed": Column("seed", "{:.0f}".format),
+    "steps": Column("steps", "{:,.0f}".format),
+    "machine": Column("machine"),
+    "step_s": Column("median step", units.seconds),
+    "training_s": Column("steps times that [h]", lambda seconds: f"{seconds / 3600:.2f}"),
+    "held_out_top1": Column("held out", units.percent, "top-1"),
+    "top1": Column("test", units.percent, "top-1"),
+    "top1_interval": Column("95% interval", None, "top-1", wraps=False),
+}
+
+
+def trainings_table(table: pd.DataFrame) -> Styler:
+    """How the weights came about, from `training.numbers.trainings`."""
+    shown = table.assign(top1_interval=interval_texts(table, "top1", units.percent))
+    return styled(shown, _TRAININGS, caption="How the networks were trained, and how accurate they are")

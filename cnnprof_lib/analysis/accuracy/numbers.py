@@ -1,4 +1,4 @@
-"""Which variant to take for a given loss of accuracy, from the outcomes of the same test images under each.
+"""What a faster network loses of its accuracy, from the outcomes of the same test images, and which one no other beats.
 
 Variants are scored on the same images, so that only images on which they disagree tell them apart. That makes the
 interval of a loss narrower than two accuracies by themselves allow.
@@ -10,26 +10,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..base.errors import StoreError
-from ..records.run import RunRecord
-from ..records.store import Store
-from .estimates import CONFIDENCE, Estimate
-from .style import SOURCE_STYLES, label_points, legend_below, log_ticks
+from ...base.errors import StoreError
+from ...records.run import RunRecord
+from ...records.store import Store
+from ..estimates import CONFIDENCE, Estimate
+from ..frames import BASELINE
 
-BASELINE = "baseline"
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Losses of accuracy that a reader may be willing to bear, in percentage points."""
+
 
 _LOSS_COLUMNS = (
     "variant", "images", "top1", "only_baseline", "only_variant", "loss", "loss_low", "loss_high", "p_value",
 )  # fmt: skip
+
+
 _CHOICE_COLUMNS = (
     "limit_points", "variant", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",
 )  # fmt: skip
@@ -125,7 +125,7 @@ def cheapest(
 
     Args:
         lost: From `losses`.
-        overview: Rows of `summary.overview` of one runtime; variants without a latency are left out.
+        overview: Rows of `variants.numbers.overview` of one runtime; variants without a latency are left out.
         limits_points: Losses to bear, in percentage points.
 
     Returns:
@@ -151,71 +151,40 @@ def _within(both: pd.DataFrame, limit_points: float) -> dict[str, Any]:
     return {"limit_points": limit_points, **chosen, "undecided": list(undecided["variant"])}
 
 
-def answer(choices: pd.DataFrame, runtime: str) -> str:
-    """The choices of one runtime in words, a sentence for all limits that lead to one; says so if there are none.
+def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
+    """Latencies that can be set against each other, though each run was timed in a process of its own.
+
+    One process may be slower than another for no reason of the network's. So each latency becomes that of the baseline
+    in the same runtime, times the ratio to the baseline that the run measured within its own processes.
 
     Args:
-        choices: From `cheapest`.
-        runtime: The runtime of its latencies.
+        overview: From `variants.numbers.overview`.
+
+    Returns:
+        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
+        run of the baseline.
     """
-    if choices.empty:
-        return f"In {runtime} no variant can be chosen: the outcomes or the latency of the baseline are missing."
-    alike: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
-    for row in choices.to_dict("records"):
-        alike.setdefault((row["variant"], *row["undecided"]), []).append(row)
-    sentences = [_sentence(rows[0], [row["limit_points"] for row in rows]) for rows in alike.values()]
-    first, *others = sentences
-    return " ".join([f"In {runtime}, f{first[1:]}", *others])
+    baselines = overview[overview["variant"] == BASELINE].groupby("runtime")["latency_s"].first()
+    scale_s = overview["runtime"].map(baselines)
+    ends = {
+        end: (scale_s * overview[f"ratio{end}"]).fillna(overview[f"latency_s{end}"]) for end in ("", "_low", "_high")
+    }
+    return overview.assign(**{f"latency_s{end}": seconds for end, seconds in ends.items()})
 
 
-def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
-    points = "point" if list(limits_points) == [1] else "points"
-    start = f"For a loss of at most {' or '.join(f'{limit:g}' for limit in limits_points)} {points} "
-    if row["variant"] == BASELINE:
-        text = "no faster variant is sure"
-    else:
-        text = (
-            f"take {row['variant']}, with {row['ratio']:.3f} of the baseline's latency and "
-            f"{100 * row['loss']:.1f} points lost (at most {100 * row['loss_high']:.1f} with 95%)"
-        )
-    if them := " or ".join(row["undecided"]):
-        text += f"; with {row['images']:,} images it cannot be told whether {them} stays within it"
-    return f"{start}{text}."
-
-
-def loss_against_ratio(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """What a faster network costs in accuracy: one point per variant and runtime, with 95% intervals on both axes.
+def dominated(data: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows another one of the same runtime beats, by the values alone, whatever their intervals.
 
     Args:
-        lost: From `losses`.
-        overview: From `summary.overview`; runs without a latency and variants without outcomes are left out.
-        ax: Where to draw.
+        data: Rows of `in_one_scale` with a latency and an accuracy.
+
+    Returns:
+        True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
     """
-    ax = ax or plt.gca()
-    rows = overview.dropna(subset=["ratio"]).merge(lost, on="variant")
-    ax.set(xlabel="latency / latency of the baseline in the same process", ylabel="top-1 accuracy lost [points]")
-    ax.set_title("What does a faster network lose?")
-    if rows.empty:
-        ax.text(0.5, 0.5, "no variant has outcomes and a latency", transform=ax.transAxes, ha="center")
-        ax.set(xticks=[], yticks=[])
-        return ax
-    for runtime in rows["runtime"].unique():
-        of = rows[rows["runtime"] == runtime]
-        ends = [np.stack([of[c] - of[f"{c}_low"], of[f"{c}_high"] - of[c]]) for c in ("ratio", "loss")]
-        ax.errorbar(
-            of["ratio"],
-            of["loss"] * 100,
-            xerr=ends[0],
-            yerr=ends[1] * 100,
-            linestyle="none",
-            label=runtime,
-            **SOURCE_STYLES[runtime],
-        )
-    ax.axhline(0, color="#555555", linewidth=1, linestyle=":")
-    ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
-    ax.set_xscale("log")
-    ax.margins(x=0.2, y=0.1)
-    log_ticks(ax.xaxis)
-    label_points(ax, list(zip(rows["ratio"], rows["loss"] * 100, rows["variant"], strict=True)))
-    legend_below(ax)
-    return ax
+    beaten = []
+    for row in data.itertuples():
+        rivals = data[data["runtime"] == row.runtime]
+        no_worse = (rivals["latency_s"] <= row.latency_s) & (rivals["top1"] >= row.top1)
+        better = (rivals["latency_s"] < row.latency_s) | (rivals["top1"] > row.top1)
+        beaten.append(bool((no_worse & better).any()))
+    return pd.Series(beaten, index=data.index, dtype=bool)

@@ -15,7 +15,7 @@ from ..records.machine import CheckRecord, PairRecord, PartRecord
 from ..records.run import MAC_OPS, RunRecord
 from ..records.store import Store
 from .conditions import of_machine
-from .estimates import CONFIDENCE, Estimate, ratio_of_blocks
+from .estimates import CONFIDENCE, Estimate, are_units, ratio_of_blocks
 
 NOTABLE_SHARE = 0.01
 """Own choice: from this share of the step on a part shows how far parts of its kind differ between sessions."""
@@ -115,3 +115,16 @@ def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[Runtime, Resolu
         if check and all(machine == of_machine(check.machine) for machine in machines):
             found[runtime] = resolution(check)
     return {runtime: judged for runtime, judged in found.items() if judged}
+
+
+def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estimate:
+    """Unprofiled step over the baseline's in the same process, by paired blocks.
+
+    Args:
+        record: The run.
+        resolution: What the machine can tell apart. Where the interval is over blocks it is widened by that, for blocks
+            do not know how far two sessions of one network differ; None where it was not checked.
+    """
+    timed = record.latency
+    ratio = ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
+    return ratio if resolution is None or are_units(timed.processes) else ratio.widened(resolution.unseen_ratio)

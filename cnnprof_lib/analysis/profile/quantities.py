@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..base import units
-from .style import OP_COLOURS, OTHER
+from ...base import units
+from ..colours import OP_COLOURS, OTHER
 
 
 class Quantity(NamedTuple):
@@ -28,6 +28,7 @@ QUANTITIES = {
     "occurrences": Quantity("executions", "executions per step", 1.0, units.count),
 }
 """What can be drawn of a profile, by its column."""
+
 
 RUN_KEYS = ("variant", "runtime", "run_id")
 

@@ -1,6 +1,6 @@
-"""Figures of the report: a tidy frame in, an Axes out, nothing read or written.
+"""Bars of ops and of any quantity, and dots of steps: a tidy frame in, an Axes out, nothing read or written.
 
-Every function draws on ``ax`` (the current axes unless given) and returns it; see `style` for the colours.
+Every function draws on ``ax`` (the current axes unless given) and returns it; see `colours`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from ..base import units
-from .check import INDISTINCT
-from .frames import UNATTRIBUTED
-from .frontier import dominated, in_one_scale
+from ...base import units
+from ...page.style import legend_below
+from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
+from ..frames import UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
-from .style import OP_COLOURS, OTHER, SOURCE_STYLES, factor_rows, label_points, label_right, legend_below, log_ticks
 
 _MS = 1e3
+
+
 _HATCH = "///"
+
+
 _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
-def op_times(data: pd.DataFrame, *, share: bool = False, legend: bool = True, ax: Axes | None = None) -> Axes:
+def op_times_figure(data: pd.DataFrame, *, share: bool = False, legend: bool = True, ax: Axes | None = None) -> Axes:
     """One stacked bar per variant: which op the time of a step goes to.
 
     Args:
@@ -59,7 +61,7 @@ def op_times(data: pd.DataFrame, *, share: bool = False, legend: bool = True, ax
     return ax
 
 
-def op_bars(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def op_bars_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The ops of one variant: a solid bar in the first runtime of the frame, a hatched one in the second.
 
     Args:
@@ -89,84 +91,7 @@ def op_bars(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def accuracy_against_latency(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
-
-    The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
-    the accuracy was recorded with the weights, not measured. Latencies are `frontier.in_one_scale`.
-
-    Args:
-        data: From `summary.overview`; runs without latency or accuracy are left out.
-        ax: Where to draw.
-    """
-    ax = ax or plt.gca()
-    ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    data = in_one_scale(data).dropna(subset=["latency_s", "top1"])
-    if data.empty:
-        ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
-        ax.set(xticks=[], yticks=[])
-        return ax
-    data = data.assign(dominated=dominated(data))
-    for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
-        steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
-        ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
-    for (runtime, measured), rows in data.groupby(["runtime", "accuracy_measured"], sort=False):
-        label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
-        for beaten, some in rows.groupby("dominated"):
-            _accuracy_points(ax, some, label, filled=not beaten, bars="-" if measured else ":")
-            label = ""
-    if data["dominated"].any():
-        ax.plot([], [], "o", color="#555555", markerfacecolor="white", label="dominated")
-    ax.set_xscale("log")
-    ax.margins(x=0.2, y=0.1)
-    log_ticks(ax.xaxis)
-    label_points(ax, list(zip(data["latency_s"] * _MS, data["top1"] * 100, data["variant"], strict=True)))
-    legend_below(ax)
-    return ax
-
-
-def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, bars: str) -> None:
-    """Points of one runtime with their intervals; ``bars`` is the line style of these."""
-    drawn = ax.errorbar(
-        rows["latency_s"] * _MS,
-        rows["top1"] * 100,
-        xerr=_distances(rows, "latency_s", _MS),
-        yerr=_distances(rows, "top1", 100),
-        linestyle="none",
-        markerfacecolor=None if filled else "white",
-        label=label,
-        **SOURCE_STYLES[rows["runtime"].iloc[0]],
-    )
-    for lines in drawn[2]:
-        lines.set_linestyle(bars)
-
-
-def ratio_to_baseline(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How much of the baseline's latency is left, with 95% intervals, on a log scale; a band of what is no difference.
-
-    Args:
-        data: From `summary.overview`; failed runs are left out.
-        ax: Where to draw.
-    """
-    ax = ax or plt.gca()
-    data = data.dropna(subset=["ratio"])
-    variants, runtimes = list(data["variant"].unique()), list(data["runtime"].unique())
-    for place, runtime in enumerate(runtimes):
-        rows = data[data["runtime"] == runtime]
-        y = [variants.index(name) + 0.3 * (place - (len(runtimes) - 1) / 2) for name in rows["variant"]]
-        errors = _distances(rows, "ratio", 1)
-        ax.errorbar(rows["ratio"], y, xerr=errors, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
-        for ratio, end, height in zip(rows["ratio"], rows["ratio_high"].fillna(rows["ratio"]), y, strict=True):
-            label_right(ax, f"{ratio:.2f}", (end, height))
-    if not np.isnan(smallest := data["smallest_ratio"].max()):
-        ax.axvspan(1 / smallest, smallest, color="#dddddd", zorder=0, label=INDISTINCT)
-    factor_rows(ax, variants)
-    ax.set(xlabel="latency / latency of the baseline in the same process", title="How much of the latency is left?")
-    legend_below(ax)
-    return ax
-
-
-def step_distribution(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def step_distribution_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """How steady the steps of one run are, and what profiling adds: a dot per step, a line at each median.
 
     Args:
@@ -195,7 +120,7 @@ def step_distribution(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot(
+def profile_figure(
     data: pd.DataFrame, value: str = "time_s", by: str = "op", *, share: bool = False, ax: Axes | None = None
 ) -> Axes:
     """Bars of any quantity of any runs, for exploring: the rows of ``data`` added up by op, layer or kernel.
@@ -247,9 +172,3 @@ def _pivot(data: pd.DataFrame, *, index: str, columns: str) -> pd.DataFrame:
 def _in_runtime(data: pd.DataFrame) -> str:
     runtimes = data["runtime"].unique()
     return f", {runtimes[0]}" if len(runtimes) == 1 else ""
-
-
-def _distances(rows: pd.DataFrame, column: str, scale: float) -> NDArray[np.float64]:
-    """Ends of the intervals as matplotlib wants them: lengths below and above the value, shape (2, rows)."""
-    low, value, high = (rows[name].to_numpy(dtype=float) for name in (f"{column}_low", column, f"{column}_high"))
-    return np.stack([value - low, high - value]) * scale

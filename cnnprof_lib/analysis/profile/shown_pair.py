@@ -10,20 +10,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from ..base import units
-from .frames import NO_LAYER, UNATTRIBUTED
+from ...base import units
+from ...page.style import legend_below
+from ..frames import NO_LAYER, UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
-from .style import legend_below
 
-LEAST_SHARE = 0.005
+LEAST_BAR_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
 
+
 _HEIGHT = 0.4
+
+
 _EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
+
+
 _LOOKS: tuple[dict[str, Any], dict[str, Any]] = ({"alpha": 0.4}, {})
 
 
-def side_by_side(
+def side_by_side_figure(
     before: pd.DataFrame,
     after: pd.DataFrame,
     value: str = "time_s",
@@ -75,7 +80,7 @@ def _totals(before: pd.DataFrame, after: pd.DataFrame, value: str, by: str) -> p
         totals = pd.concat([totals.drop(index=last), totals.loc[last]])
     else:
         totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
-    small = (totals / totals.sum() < LEAST_SHARE).all(axis="columns")
+    small = (totals / totals.sum() < LEAST_BAR_SHARE).all(axis="columns")
     if by == "layer" or small.sum() < 2:
         return totals
     rest = totals[small].sum().to_frame(f"{small.sum()} others").T

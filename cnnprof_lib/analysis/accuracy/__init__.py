@@ -1,0 +1,1 @@
+"""What a faster network loses of its accuracy: `numbers` of it, and how they are `shown`."""

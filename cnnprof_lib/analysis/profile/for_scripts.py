@@ -1,0 +1,82 @@
+"""What a script reads of one run, from `cnnprof show --json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ...records.run import RunRecord
+from ..cautions import cautions
+from ..estimates import ends, latency, profiled_over_plain, proportion, unattributed_share
+from ..frames import UNATTRIBUTED
+from ..resolution import INDISTINCT, Resolution, ratio_to_baseline
+from .numbers import by_layer, by_op
+
+
+def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
+    """The object `cnnprof show --json` prints; its keys are a promise to scripts.
+
+    Args:
+        record: The run.
+        executed: Its node executions, as `Store.read_ops` returns them.
+        resolution: What the machine can tell apart; None where it was not checked.
+
+    Returns:
+        Plain dicts, lists, numbers, text and None. ``macs`` of a layer are those of one image, like
+        ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers`` in the
+        network's order, then `frames.NO_LAYER`.
+    """
+    step, ratio = latency(record), ratio_to_baseline(record, resolution)
+    ops = by_op(record)
+    ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
+    layers = by_layer(record, executed)
+    layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
+    layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"]]
+    found = cautions(record)
+    if record.variant.name != "baseline" and resolution and not resolution.distinguishes(ratio.value):
+        found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")
+    return {
+        "variant": record.variant.name,
+        "runtime": record.runtime,
+        "run_id": record.run_id,
+        "parameters": record.parameters,
+        "macs_per_image": record.macs_per_image,
+        "batch_size": record.batch_size,
+        "threads": record.threads,
+        "latency_s": {
+            "median": step.value,
+            "ci95": ends(*step[1:]),
+            "steps": sum(len(block) for block in record.latency.plain_s),
+        },
+        "profiled_over_plain": profiled_over_plain(record).value,
+        "unattributed_s": record.unattributed_s,
+        "unattributed_share": unattributed_share(record),
+        "ratio_to_baseline": {"median": ratio.value, "ci95": ends(*ratio[1:])},
+        "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
+        "layers": _plain_rows(layers),
+        "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),
+        "accuracy": _show_accuracy(record),
+        "warnings": found,
+    }
+
+
+def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts of Python's own numbers, which json can write, with None for what is empty or missing."""
+    plain = table.astype(object)
+    return plain.where(plain.notna() & (plain != ""), None).to_dict("records")  # type: ignore[return-value]
+
+
+def _show_accuracy(record: RunRecord) -> dict[str, Any] | None:
+    if record.accuracy is None:
+        return None
+    accuracy = record.accuracy
+    top1 = proportion(accuracy.correct, accuracy.images)
+    return {
+        "top1": top1.value,
+        "images": accuracy.images,
+        "ci95": [top1.low, top1.high],
+        "dataset": accuracy.dataset,
+        "measured": accuracy.measured,
+        "weights_sha256": accuracy.weights_sha256,
+    }

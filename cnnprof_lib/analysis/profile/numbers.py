@@ -1,0 +1,131 @@
+"""What a step is made of: the ops and the layers of a run, and of its network.
+
+Times are seconds per step of one batch, shares lie between 0 and 1. Ops and layers are shares of the profiled step,
+`UNATTRIBUTED` time included, so that a table adds up; only ``own_share`` and ``accumulated_share`` of `by_op` leave it
+out, as TensorFlow's profiler and therefore the thesis do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ...params.costs import FLOAT32_BYTES
+from ...params.variant import LayerCost, VariantSpec
+from ...records.run import RunRecord
+from .. import frames
+from ..frames import UNATTRIBUTED
+
+
+def by_op(record: RunRecord) -> pd.DataFrame:
+    """Ops of one run in the thesis's form, by falling time, and the row `UNATTRIBUTED` last.
+
+    Returns:
+        ``op``, ``kernels`` (sorted list, each with what is fused into it), ``occurrences``, ``time_s``,
+        ``accumulated_share`` (of this row and all below it, as the profiler prints it), ``own_share``,
+        ``step_share``, ``accelerator_s``, ``requested_bytes``, ``bytes_accumulated_share`` (in the same order of rows;
+        0 where the row has no bytes), ``bytes_share``.
+        ``time_s`` adds up to the profiled step.
+    """
+    by_kernel = frames.ops([record])
+    by_kernel["executed"] = [_executed(*pair) for pair in zip(by_kernel["kernel"], by_kernel["fuses"], strict=True)]
+    rest = by_kernel["op"] == UNATTRIBUTED
+    table = (
+        by_kernel[~rest]
+        .groupby("op", as_index=False)
+        .agg(
+            kernels=("executed", lambda kernels: sorted(set(kernels))),
+            occurrences=("occurrences", "sum"),
+            time_s=("time_s", "sum"),
+            accelerator_s=("accelerator_s", "sum"),
+            requested_bytes=("requested_bytes", "sum"),
+        )
+        .sort_values("time_s", ascending=False, kind="stable")
+    )
+    table["own_share"] = _share(table["time_s"])
+    table["accumulated_share"] = _accumulated(table["time_s"])
+    table["bytes_share"] = _share(table["requested_bytes"])
+    table["bytes_accumulated_share"] = _accumulated(table["requested_bytes"]).where(table["requested_bytes"] > 0, 0.0)
+    unattributed = pd.DataFrame(
+        {
+            "op": [UNATTRIBUTED],
+            "kernels": [[]],
+            "time_s": [record.unattributed_s],
+            "accelerator_s": [0.0],
+            "requested_bytes": [0],
+        }
+    )
+    table = pd.concat([table, unattributed], ignore_index=True)
+    table["step_share"] = table["time_s"] / record.latency.profiled_mean_s
+    return table
+
+
+def _executed(kernel: str, fuses: Sequence[str]) -> str:
+    """A kernel as tables show it: ``_FusedConv2D (with BiasAdd, Relu)``."""
+    return f"{kernel} (with {', '.join(fuses)})" if fuses else kernel
+
+
+def _share(values: pd.Series[Any]) -> pd.Series[Any]:
+    total = values.sum()
+    return values / total if total else values * 0.0
+
+
+def _accumulated(values: pd.Series[Any]) -> pd.Series[Any]:
+    return _share(values)[::-1].cumsum()[::-1]
+
+
+def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
+    """Layers of one run in the network's order, then `frames.NO_LAYER` and `UNATTRIBUTED`.
+
+    Args:
+        record: The run.
+        executed: Its node executions, as `Store.read_ops` returns them.
+
+    Returns:
+        ``layer``, ``type``, ``output_shape`` (without the batch), ``time_s``, ``time_share`` (of the profiled step),
+        ``fused_into`` (the layer whose kernel computes this one; empty where it has its own), ``macs`` (of one
+        image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one batch). Type, shape,
+        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step.
+    """
+    times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
+    costs = {cost.name: cost for cost in record.variant.costs()}
+    # A layer that ran no node of its own (flatten, dropout) took no time, but is there.
+    rows: list[dict[str, Any]] = []
+    for name in [*costs, *(name for name in times.index if name not in costs)]:
+        time_s = float(times.get(name, 0.0))
+        row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / record.latency.profiled_mean_s}
+        row["fused_into"] = record.fused_into.get(name, "")
+        if name in costs:
+            row |= _work(costs[name], record.batch_size, time_s)
+        rows.append(row)
+    columns = ["layer", "type", "output_shape", "time_s", "time_share", "fused_into"]
+    return pd.DataFrame(rows, columns=[*columns, "macs", "gmacs_per_s", "output_bytes"])
+
+
+def _work(cost: LayerCost, batch_size: int, time_s: float) -> dict[str, Any]:
+    """What a layer does, and how fast."""
+    return {
+        "type": cost.type,
+        "output_shape": cost.output_shape,
+        "macs": cost.macs,
+        "gmacs_per_s": cost.macs * batch_size / time_s / 1e9 if cost.macs and time_s else None,
+        "output_bytes": batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
+    }
+
+
+def architecture(variant: VariantSpec) -> pd.DataFrame:
+    """Layers of a network: ``layer``, ``type``, ``output_shape``, ``parameters``, ``macs`` (of one image)."""
+    rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in variant.costs()]
+    return pd.DataFrame(rows, columns=["layer", "type", "output_shape", "parameters", "macs"])
+
+
+def shapes(variants: Sequence[VariantSpec]) -> pd.DataFrame:
+    """Output shapes of several networks: ``layer`` and a column per variant, missing where it has no such layer."""
+    columns = [
+        pd.Series({cost.name: cost.output_shape for cost in variant.costs()}, name=variant.name, dtype=object)
+        for variant in variants
+    ]
+    return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()

@@ -1,0 +1,1 @@
+"""How the networks were trained: `numbers` of it, and how they are `shown`."""

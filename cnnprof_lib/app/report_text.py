@@ -1,0 +1,185 @@
+"""What the report says of itself: introduction, data, environment and provenance, and the captions of its figures.
+
+Every number is taken from a record or a frame, every foreign text escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from ..analysis import frames
+from ..analysis.conditions import conditions, differences
+from ..analysis.frames import Record
+from ..analysis.variants.shown import RECORDED
+from ..base import units
+from ..page import hover
+from ..page.table import Column, styled
+from ..page.text import code, counted, escape, listed
+from ..records.run import RunRecord
+
+CAPTIONS = {
+    "choice": (
+        "What a faster network loses: accuracy lost against the baseline on the same test images, over the part of the "
+        "baseline's latency that is left, each with its 95% interval"
+    ),
+    "accuracy": (
+        "Left: accuracy against latency with 95% intervals; the steps are the efficient frontier of each runtime, and "
+        "a hollow point is dominated. A latency here is the baseline's times the ratio to the right, so that points "
+        "compare although each was timed in processes of its own. Right: what is left of the baseline's latency"
+    ),
+    "ops": "What a profiled step of each variant is made of in {}: milliseconds to the left, shares to the right",
+    "stride": "Latency and Conv2D's share of the ops' time against the stride of both convolutions, ours and published",
+    "overhead": "How many times longer a step takes under the profiler, and with the profiler's reading in the loop",
+    "memory": "Memory of each variant in {}: requested in a step, live at its peak, and resident in the process",
+    "roofline": "Each layer of the baseline under the roofline of this machine, in {}",
+    "training": "How accuracy grows with training",
+    "training-time": (
+        "Median time of a training step by the recipes and machines that trained the baseline too, beside what the "
+        "thesis's times of a whole training come to; the lines of these are what its rounding leaves open"
+    ),
+    "network": (
+        "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each "
+        "layer's output shape, parameters and MACs of one image, and its share of the step as colour"
+    ),
+}
+"""By key; braces stand for a runtime."""
+
+
+def report_caption(figure: Figure, key: str, runtime: str = "") -> None:
+    """Gives a figure its caption and key, which is followed by the runtime where there is one: ``ops-stock``."""
+    hover.caption(figure, CAPTIONS[key].format(runtime), key=f"{key}-{runtime}" if runtime else key)
+
+
+_HASH_DIGITS = 12
+
+
+_COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
+
+
+def environment_table(records: Sequence[Record]) -> Styler:
+    """Machine, software, images and weights of the runs: a column per runtime, all values where its runs differ."""
+    runs = frames.completed(records)
+    facts = pd.DataFrame([{"runtime": run.runtime, **_facts(run)} for run in runs])
+    merged = facts.groupby("runtime", sort=False).agg(_distinct)
+    table = merged.T.rename_axis("fact").reset_index()
+    columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
+    return styled(table, columns, caption="Machine, software, images and weights of the runs")
+
+
+def provenance_table(records: Sequence[Record]) -> Styler:
+    """Of every run its ids, commit, weights and images: what the numbers beside its variant and runtime rest on."""
+    rows = [
+        {
+            "variant": run.variant.name,
+            "runtime": run.runtime,
+            "runs": ", ".join(run.pooled or (run.run_id,)),
+            "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
+            "weights": run.weights.sha256[:_HASH_DIGITS],
+            "images": run.images.sha256[:_HASH_DIGITS] if run.images.sha256 else run.images.name,
+        }
+        for run in frames.completed(records)
+    ]
+    columns = {name: Column(name) for name in rows[0]} if rows else {}
+    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime rest on")
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return " / ".join(dict.fromkeys(values))
+
+
+def _facts(run: RunRecord) -> dict[str, str]:
+    weights = run.weights
+    recipe = f", recipe {weights.recipe}" if weights.recipe else ""
+    return {
+        **conditions(run),
+        "memory": units.num_bytes(run.machine.memory_bytes),
+        "system": run.machine.system,
+        "Python": run.machine.python,
+        "unprofiled steps": f"{sum(map(len, run.latency.plain_s))} in {len(run.latency.plain_s)} blocks",
+        "images while timed": run.images.name,
+        "weights": f"{weights.origin}{recipe}",
+        "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
+    }
+
+
+def introduction_text(records: Sequence[Record]) -> str:
+    """What was measured, in one paragraph."""
+    if not records:
+        return "All stored runs are of other batch sizes or numbers of threads: [Table](#T_scaling) shows them."
+    runs = frames.completed(records)
+    names = list(dict.fromkeys(frames.variant_name(record) for record in records))
+    runtimes = list(dict.fromkeys(record.runtime for record in records))
+    batches = sorted({run.batch_size for run in runs})
+    lines = [
+        f"Profiled here: {counted(len(names), 'variant')} of a small convolutional network, "
+        f"in {counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
+    ]
+    if batches:
+        lines.append(
+            f"A step classifies one batch of {listed(map(str, batches))} images; times and bytes are per step. "
+            "[Table](#T_overview) compares all variants."
+        )
+    return " ".join(lines)
+
+
+def data_text(records: Sequence[Record]) -> str:
+    """Which images and which accuracy the figures rest on, and what the runs do not share."""
+    runs = frames.completed(records)
+    lines = []
+    if generated := [run for run in runs if run.images.generated]:
+        lines.append(
+            f"{_runs_of(generated, runs)} timed on generated images, which take as long as real ones but "
+            "say nothing of accuracy."
+        )
+    if recorded := [run for run in runs if run.accuracy and not run.accuracy.measured]:
+        lines.append(
+            f"{_runs_of(recorded, runs)} given the accuracy {RECORDED}: it is the one stored with the weights."
+        )
+    for measured in dict.fromkeys(
+        (run.accuracy.dataset, run.accuracy.images) for run in runs if run.accuracy and run.accuracy.measured
+    ):
+        lines.append(f"Accuracy was measured on the {measured[1]:,} test images of {escape(measured[0])}.")
+    if unlike := differences(records):
+        lines.append(
+            "**These runs were not made alike, so compare across them with care**: " + escape("; ".join(unlike)) + "."
+        )
+    return "\n\n".join(lines)
+
+
+def claims_drawn_text(overview: pd.DataFrame, *, steps_trained: bool) -> str:
+    """Where the figures are that the claims are about.
+
+    Args:
+        overview: From `variants.numbers.overview`, with a run that did not fail.
+        steps_trained: Whether the time of a training step is known of any training.
+    """
+    places = ["accuracy against latency in [Figure](#F_accuracy)", "what profiling costs in [Figure](#F_overhead)"]
+    if "baseline" in set(overview.loc[overview["status"] == "ok", "variant"]):
+        places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
+    if steps_trained:
+        places.append("the time of training in [Figure](#F_training-time)")
+    return f"Drawn are {listed(places)}."
+
+
+def rendered_text(commit: str | None, lock_sha256: str | None) -> str:
+    """Which state of the project made the report of the runs."""
+    lock = f"`requirements.lock` has SHA-256 {code(lock_sha256)}" if lock_sha256 else "there is no `requirements.lock`"
+    return (
+        f"Rendered at commit {code(commit or 'unknown')}; {lock}. Machine, software and data set stand under "
+        "[Environment and data](#Environment-and-data). `cnnprof report --check` says whether the report still is of "
+        "what is stored."
+    )
+
+
+def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:
+    """The subject of a sentence: all runs, or which."""
+    if len(some) == len(every):
+        return "All runs were"
+    return (
+        f"{listed(f'{code(run.variant.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"
+    )
