@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import config_pb2
 from ..models.executed import ExecutedGraph, trace_layers
 from ..models.graph import FrozenGraph, as_thesis_graph
 from ..prepare import queue_capacity
+from ..private import prepared_step
 from . import ops
 from .contract import Profile, Session
 from .memory import live_peak
@@ -99,11 +100,11 @@ class TensorFlowSession(Session):
         return self.frozen.input_shape[0]
 
     def _callable(self, feeds: list[str], fetch: str, trace: bool) -> Callable[..., Any]:
-        """A prepared step. Built once with its trace options, it costs less per call than ``Session.run``."""
+        """A prepared step, built once with its trace options."""
         options = config_pb2.CallableOptions(feed=feeds, fetch=[fetch])
         if trace:
             options.run_options.trace_level = trace_level()
-        return self.session._make_callable_from_options(options)  # type: ignore[no-any-return]
+        return prepared_step(self.session, options)
 
     def _take(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """The next ``count`` images and labels, starting over at the end."""

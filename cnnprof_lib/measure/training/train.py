@@ -31,6 +31,7 @@ from ..images.fit import in_order_of_weights
 from ..images.pixels import HELD_OUT_SEED, held_out_split
 from ..models import build as models
 from ..models.evaluate import EVALUATION_BATCH, Classifier, accuracy
+from ..private import onednn_is_on
 from ..runtimes.memory import require_memory
 from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity, only_process
@@ -163,7 +164,7 @@ class _Training:
             recipe=recipe.name,
             settings=recipe,
             created=utc_now(),
-            machine=machine.describe(onednn=machine.onednn_is_on()),
+            machine=machine.describe(onednn=onednn_is_on()),
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             seed=recipe.seed,
