@@ -23,6 +23,8 @@ from cnnprof_lib.records.store import Store, TracedFiles
 
 PARAMS = Path(__file__).parent.parent / "params"
 BATCH = 128
+RUNTIMES = ("unfused", "stock")
+"""Those of TensorFlow, in the order of the presets."""
 RUN_ID = "20261124T000000Z-0000"
 
 # Seconds per MAC and per output byte of a 2-core machine, so that the figures have a natural shape.

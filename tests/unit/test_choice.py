@@ -14,9 +14,8 @@ from scipy import stats
 from cnnprof_lib.analysis.accuracy import numbers as accuracy
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
 from cnnprof_lib.analysis.variants import numbers as variants
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.store import Store
-from tests.builders import make_failure, make_record, make_training
+from tests.builders import RUNTIMES, make_failure, make_record, make_training
 
 IMAGES = 10_000
 

@@ -11,7 +11,6 @@ import pytest
 
 from cnnprof_lib.analysis.accuracy.numbers import losses
 from cnnprof_lib.analysis.frames import Record
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
@@ -19,6 +18,7 @@ from cnnprof_lib.thesis.claims import load_claims
 from cnnprof_lib.thesis.training_rules import published_step_s
 from cnnprof_lib.thesis.verdicts import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
 from tests.builders import (
+    RUNTIMES,
     Node,
     make_accuracy,
     make_failure,

@@ -28,13 +28,14 @@ from cnnprof_lib.measure.models import evaluate
 from cnnprof_lib.measure.runtimes import environment as runtimes
 from cnnprof_lib.measure.training import train
 from cnnprof_lib.page import pdf
-from cnnprof_lib.params.settings import RUNTIMES, RunRequest
+from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.store import Store, TracedFiles
 from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
+    RUNTIMES,
     RUN_ID,
     Node,
     make_accuracy,

@@ -33,10 +33,9 @@ from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.analysis.variants import shown as variants_shown
 from cnnprof_lib.page import style
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
-from tests.builders import make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
+from tests.builders import RUNTIMES, make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
 
 VARIANTS = ("baseline", "filters32", "stride2", "stride3", "stride5", "pool-large", "stride2-filters32")
 
