@@ -12,24 +12,15 @@ from .estimates import median_of_blocks, process_spread, spread
 
 LARGE_SPREAD = 0.10
 """Interquartile range over median, and range of the processes' medians over their median. As pyperf warns of 10%."""
-
-
 SHORT_STEP_S = 1e-3
 """pyperf's limit, too: below it the call of a step weighs as much as the step."""
-
-
 UNOWNED_SHARE = 0.05
 """Own choice: a share that changes which layer looks worth a change."""
-
-
 FREQUENCY_CHANGE = 0.05
 """Own choice: the latency follows the frequency, and most intervals here are narrower."""
-
-
 MANY_FAULTS = 1000
 """4 MB in pages of 4 KiB: some 1 ms. Own choice, between the few dozen faults of a step that finds its memory still
 there and the thousands of one that does not."""
-
 
 FAULTING_SHARE = 0.05
 

@@ -11,7 +11,6 @@ from .frames import UNATTRIBUTED
 
 OTHER = "other ops"
 
-
 OP_COLOURS = {
     "Conv2D": "#0173b2",
     "LRN": "#de8f05",
@@ -26,11 +25,8 @@ OP_COLOURS = {
     UNATTRIBUTED: "#dddddd",
 }
 """Fixed colour of each op; an op that is not named here is drawn among `OTHER`."""
-
-
 THESIS = "thesis"
 """Source of what is published, not measured."""
-
 
 SOURCE_STYLES: dict[str, dict[str, Any]] = {
     "unfused": {"color": "#332288", "marker": "o"},

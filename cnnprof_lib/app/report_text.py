@@ -56,8 +56,6 @@ def report_caption(figure: Figure, key: str, runtime: str = "") -> None:
 
 
 _HASH_DIGITS = 12
-
-
 _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 
 

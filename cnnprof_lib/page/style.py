@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -12,15 +14,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
+from numpy.typing import NDArray
 
-from ..page import hover
+from . import hover
 
 _BELOW_PT = 36
 """From the axes to a legend below: the numbers and the name of the x axis."""
-
-
 _LETTER_PT, _HANDLE_PT = 4.8, 48
 """A letter of a legend on average; a handle with the room around it."""
+_GROUP = 0.8
+"""Of the distance between two rows, what the bars of one take up."""
+BAR_EDGE: Mapping[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
 def use_style() -> None:
@@ -61,8 +65,57 @@ def factor_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xscale("log")
     ax.margins(x=0.1)
     log_ticks(ax.xaxis)
+    name_rows(ax, names)
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """A row per name from the top, also on axes that share y."""
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
+
+
+def row_heights(names: Iterable[str], of: Sequence[str], place: int, places: int, *, room: float) -> list[float]:
+    """Where the points of one of several series stand, each in the row of its name in ``of``; a series has ``room``."""
+    return [of.index(name) + room * (place - (places - 1) / 2) for name in names]
+
+
+def grouped_bars(
+    ax: Axes,
+    values: pd.DataFrame,
+    looks: Sequence[Mapping[str, Any]],
+    texts: Sequence[Sequence[str]] = (),
+    *,
+    fontsize: str | float = "small",
+) -> None:
+    """Rows from the top, each with bars under each other: one per column of ``values``, which is the bar's label.
+
+    Args:
+        ax: Where to draw.
+        values: Lengths, a row per name.
+        looks: Of each column: ``color``, also one per row, ``hatch`` and the like.
+        texts: Of each column and row, written at the end of the bar; none unless given.
+        fontsize: Of these.
+    """
+    height = _GROUP / len(values.columns)
+    for place, (name, look) in enumerate(zip(values, looks, strict=True)):
+        y = np.arange(len(values)) + (place - (len(values.columns) - 1) / 2) * height
+        bars = ax.barh(y, values.iloc[:, place], height, label=name or None, **{**BAR_EDGE, **look})
+        if texts:
+            ax.bar_label(bars, list(texts[place]), padding=3, fontsize=fontsize)
+    name_rows(ax, list(values.index))
+    ax.grid(visible=False, axis="y")
+
+
+def interval_lengths(rows: pd.DataFrame, column: str, scale: float = 1.0) -> NDArray[np.float64]:
+    """Intervals as matplotlib wants them: lengths below and above the values, shape (2, rows).
+
+    Args:
+        rows: With ``column``, ``<column>_low`` and ``<column>_high``.
+        column: Name of the value.
+        scale: What the lengths are multiplied by.
+    """
+    low, value, high = (rows[name].to_numpy(dtype=float) for name in (f"{column}_low", column, f"{column}_high"))
+    return np.stack([value - low, high - value]) * scale
 
 
 def legend_below(ax: Axes, handles: Sequence[Any] | None = None, *, title: str = "") -> None:

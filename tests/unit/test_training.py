@@ -89,7 +89,10 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
         make_thesis_training("stride3", recipe="fast", step_s=0.04),
         make_thesis_training("stride2", recipe="short", step_s=None),
     ]
-    assert training_shown.step_times_figure(training.trainings(records), PUBLISHED, ax=ax) is ax
+    assert (
+        training_shown.step_times_figure(training.training_step_times(training.trainings(records), PUBLISHED), ax=ax)
+        is ax
+    )
     assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "stride3", "stride5"]
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
         "recipe thesis": [200, 10],
@@ -129,7 +132,7 @@ def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
         make_thesis_training("stride5", step_s=0.02, machine=make_machine(cpu="First", logical_cores=1)),
         make_thesis_training("stride3", step_s=0.04, machine=make_machine(cpu="First", onednn=True)),
     ]
-    training_shown.step_times_figure(training.trainings(records), {}, ax=ax)
+    training_shown.step_times_figure(training.training_step_times(training.trainings(records), {}), ax=ax)
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
         "recipe thesis, First, 2 cores, oneDNN off": [200, 10],
         "recipe thesis, First, 1 core, oneDNN off": [20],

@@ -24,11 +24,9 @@ from ..frames import BASELINE
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Losses of accuracy that a reader may be willing to bear, in percentage points."""
 
-
 _LOSS_COLUMNS = (
     "variant", "images", "top1", "only_baseline", "only_variant", "loss", "loss_low", "loss_high", "p_value",
 )  # fmt: skip
-
 
 _CHOICE_COLUMNS = (
     "limit_points", "variant", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",

@@ -9,9 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from ...page.style import label_points, legend_below, log_ticks
+from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.text import code
 from ..colours import SOURCE_STYLES
 from ..estimates import Estimate, difference_of_proportions, is_below
@@ -23,13 +22,8 @@ NO_CHOICE = (
     "all others."
 )
 
-
 CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and its accuracy."
-
-
 _MS = 1e3
-
-
 _DOMINATED = "is dominated by"
 
 
@@ -83,12 +77,11 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
         return ax
     for runtime in rows["runtime"].unique():
         of = rows[rows["runtime"] == runtime]
-        ends = [np.stack([of[c] - of[f"{c}_low"], of[f"{c}_high"] - of[c]]) for c in ("ratio", "loss")]
         ax.errorbar(
             of["ratio"],
             of["loss"] * 100,
-            xerr=ends[0],
-            yerr=ends[1] * 100,
+            xerr=interval_lengths(of, "ratio"),
+            yerr=interval_lengths(of, "loss", 100),
             linestyle="none",
             label=runtime,
             **SOURCE_STYLES[runtime],
@@ -144,8 +137,8 @@ def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, 
     drawn = ax.errorbar(
         rows["latency_s"] * _MS,
         rows["top1"] * 100,
-        xerr=_distances(rows, "latency_s", _MS),
-        yerr=_distances(rows, "top1", 100),
+        xerr=interval_lengths(rows, "latency_s", _MS),
+        yerr=interval_lengths(rows, "top1", 100),
         linestyle="none",
         markerfacecolor=None if filled else "white",
         label=label,
@@ -153,12 +146,6 @@ def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, 
     )
     for lines in drawn[2]:
         lines.set_linestyle(bars)
-
-
-def _distances(rows: pd.DataFrame, column: str, scale: float) -> NDArray[np.float64]:
-    """Ends of the intervals as matplotlib wants them: lengths below and above the value, shape (2, rows)."""
-    low, value, high = (rows[name].to_numpy(dtype=float) for name in (f"{column}_low", column, f"{column}_high"))
-    return np.stack([value - low, high - value]) * scale
 
 
 def frontier_text(overview: pd.DataFrame, outcomes: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ...base import units
-from ...page.style import label_right, legend_below
+from ...page.style import BAR_EDGE, label_right, legend_below
 from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT
@@ -22,7 +22,6 @@ from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, waterf
 _MS = 1e3
 _GAP = 0.5
 """Space between layers, in bars."""
-_EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 CAUSE_LOOKS: dict[str, dict[str, Any]] = {
     MACS: {"label": "fewer or more MACs, at the old rate", "facecolor": OP_COLOURS["Conv2D"]},
@@ -51,7 +50,7 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     looks = {LATENCY: {"facecolor": SOURCE_STYLES[data["runtime"].iloc[0]]["color"]}, **CAUSE_LOOKS}
     for cause, look in looks.items():
         of_cause = (rows["cause"] == cause).to_numpy()
-        ax.barh(y[of_cause], change[of_cause], 0.9, left=start[of_cause], **look, **_EDGE)
+        ax.barh(y[of_cause], change[of_cause], 0.9, left=start[of_cause], **look, **BAR_EDGE)
     # No less than 0, in floating point either, where all steps are alike; none where an interval is missing.
     below, above = (np.maximum(np.nan_to_num(length), 0.0) for length in (change - low, high - change))
     ax.errorbar(end, y, xerr=[below, above], linestyle="none", color="black", linewidth=1, capsize=2)
@@ -67,7 +66,7 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per step [ms]", ylabel="", title=_title(data))
     drawn = [look for cause, look in CAUSE_LOOKS.items() if (rows["cause"] == cause).any()]
-    legend_below(ax, [Patch(**look, **_EDGE) for look in drawn])
+    legend_below(ax, [Patch(**look, **BAR_EDGE) for look in drawn])
     return ax
 
 

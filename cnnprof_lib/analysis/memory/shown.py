@@ -6,13 +6,12 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page.style import log_ticks
+from ...page.style import grouped_bars, log_ticks
 from ...page.table import Column, styled
 from ...page.text import code
 from ..colours import OP_COLOURS
@@ -23,7 +22,6 @@ _SIZES = {
     "live_peak_bytes": ("live at the peak of a step", OP_COLOURS["LRN"]),
     "rss_bytes": ("resident in the process", OP_COLOURS["MaxPool"]),
 }
-_EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 _STEP_GROUP, _PROCESS_GROUP = "asked for in a step", "resident in the process"
 _MEMORY = {
     "variant": Column("variant", wraps=False),
@@ -53,15 +51,10 @@ def memory_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: Where to draw.
     """
     ax = ax or plt.gca()
-    height = 0.8 / len(_SIZES)
-    for place, (column, (label, colour)) in enumerate(_SIZES.items()):
-        y = np.arange(len(data)) + (place - (len(_SIZES) - 1) / 2) * height
-        ax.barh(y, data[column] * _MB, height, color=colour, label=label, **_EDGE)
+    sizes = data.set_index("variant")[list(_SIZES)].set_axis([label for label, _ in _SIZES.values()], axis="columns")
+    grouped_bars(ax, sizes * _MB, [{"color": colour} for _, colour in _SIZES.values()])
     ax.set_xscale("log")
     log_ticks(ax.xaxis)
-    ax.set_yticks(range(len(data)), list(data["variant"]))
-    ax.set_ylim(len(data) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
     ax.set(xlabel="memory [MB]", title=f"Three answers to how much memory, {data['runtime'].iloc[0]}")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax

@@ -15,18 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ...base import units
-from ...page.style import legend_below
+from ...page.style import BAR_EDGE, grouped_bars, legend_below
 from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
 from ..frames import UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 
 _MS = 1e3
-
-
 _HATCH = "///"
-
-
-_EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
 def op_times_figure(data: pd.DataFrame, *, share: bool = False, legend: bool = True, ax: Axes | None = None) -> Axes:
@@ -43,7 +38,7 @@ def op_times_figure(data: pd.DataFrame, *, share: bool = False, legend: bool = T
     values = times.div(times.sum(axis="columns"), axis="index") * 100 if share else times
     left = np.zeros(len(values))
     for op in (op for op in OP_COLOURS if op in values):
-        look = {"color": OP_COLOURS[op], "hatch": _HATCH if op == UNATTRIBUTED else None, **_EDGE}
+        look = {"color": OP_COLOURS[op], "hatch": _HATCH if op == UNATTRIBUTED else None, **BAR_EDGE}
         bars = ax.barh(values.index, values[op], left=left, label=op, **look)
         left += values[op].to_numpy()
     if not share:
@@ -71,23 +66,15 @@ def op_bars_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or plt.gca()
     times = _pivot(data, index="op", columns="runtime")
     times = times.loc[times.max(axis="columns").sort_values(ascending=False).index]
-    height = 0.8 / len(times.columns)
-    looks: list[dict[str, Any]] = [{}, {"alpha": 0.5, "hatch": _HATCH}]
-    keys = []
-    for place, runtime in enumerate(times.columns):
-        y = np.arange(len(times)) + (place - (len(times.columns) - 1) / 2) * height
-        colours = [OP_COLOURS[str(op)] for op in times.index]
-        bars = ax.barh(y, times[runtime], height, color=colours, label=runtime, **_EDGE, **looks[place])
-        # An op that a runtime does not have (it is fused into another) gets no label.
-        labels = [units.seconds(ms / _MS) if ms else "" for ms in times[runtime]]
-        ax.bar_label(bars, labels, padding=3, fontsize="small")
-        keys.append(Patch(facecolor="#555555", label=runtime, **_EDGE, **looks[place]))
-    ax.set_yticks(range(len(times)), list(times.index))
-    ax.set_ylim(len(times) - 0.5, -0.5)
+    looks: list[dict[str, Any]] = [{}, {"alpha": 0.5, "hatch": _HATCH}][: len(times.columns)]
+    colours = [OP_COLOURS[str(op)] for op in times.index]
+    # An op that a runtime does not have (it is fused into another) gets no label.
+    texts = [[units.seconds(ms / _MS) if ms else "" for ms in times[runtime]] for runtime in times]
+    grouped_bars(ax, times, [{"color": colours, **look} for look in looks], texts)
     ax.margins(x=0.2)
-    ax.grid(visible=False, axis="y")
     ax.set(xlabel="time per profiled step [ms]", ylabel="", title=f"Where the time of {data['variant'].iloc[0]} goes")
-    legend_below(ax, keys)
+    keys = zip(times.columns, looks, strict=True)
+    legend_below(ax, [Patch(facecolor="#555555", label=name, **BAR_EDGE, **look) for name, look in keys])
     return ax
 
 
@@ -142,21 +129,14 @@ def profile_figure(
     if by != "layer":  # layers keep the network's order
         totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
     shown = totals / totals.sum() * 100 if share else totals * quantity.scale
-    height = 0.8 / len(shown.columns)
-    palette = sns.color_palette("colorblind", len(shown.columns))
-    own = [bar_colour(by, str(name)) for name in shown.index]
-    for place, name in enumerate(shown.columns):
-        y = np.arange(len(shown)) + (place - (len(shown.columns) - 1) / 2) * height
-        bars = ax.barh(y, shown[name], height, color=palette[place] if keys else own, label=name or None, **_EDGE)
-        if not keys:
-            texts = [f"{number:.1f}%" for number in shown[name]] if share else map(quantity.formatter, totals[name])
-            ax.bar_label(bars, list(texts), padding=3, fontsize="small")
-            ax.margins(x=0.12)
-    ax.set_yticks(range(len(shown)), list(shown.index))
-    ax.set_ylim(len(shown) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
     if keys:
+        grouped_bars(ax, shown, [{"color": colour} for colour in sns.color_palette("colorblind", len(shown.columns))])
         legend_below(ax)
+    else:
+        form = "{:.1f}%".format if share else quantity.formatter
+        texts = [form(number) for number in (shown if share else totals)[""]]
+        grouped_bars(ax, shown, [{"color": [bar_colour(by, str(name)) for name in shown.index]}], [texts])
+        ax.margins(x=0.12)
     shared = [str(data[key].iloc[0]) for key in ("variant", "runtime") if key not in (by, *keys)]
     ax.set(xlabel=quantity.label(share), ylabel="", title=" · ".join(shared))
     return ax

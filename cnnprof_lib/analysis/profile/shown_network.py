@@ -23,16 +23,10 @@ from ...params.variant import LayerCost, VariantSpec
 
 NETWORK_COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""
-
-
 _SHARES = Normalize(0, 1)
 """The whole step, whatever the network, so that a colour means the same in all pictures."""
-
-
 _HEIGHT = 0.8
 """Of a box; rows are 1 apart."""
-
-
 _ARROW: dict[str, Any] = {"arrowstyle": "-|>", "color": "#555555", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
 
 

@@ -5,26 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ...base import units
-from ...page.style import legend_below
+from ...page.style import grouped_bars, legend_below
 from ..frames import NO_LAYER, UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 
 LEAST_BAR_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
-
-
-_HEIGHT = 0.4
-
-
-_EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
-
-
 _LOOKS: tuple[dict[str, Any], dict[str, Any]] = ({"alpha": 0.4}, {})
 
 
@@ -54,15 +45,12 @@ def side_by_side_figure(
     form = "{:.1f}%".format if share else quantity.formatter
     texts = shown if share else totals
     old, new, runtime = _names(before, after)
-    for place, (name, look) in enumerate(zip((old, new), _LOOKS, strict=True)):
-        y = np.arange(len(shown)) + (place - 0.5) * _HEIGHT
-        colours = [bar_colour(by, str(row)) for row in shown.index]
-        bars = ax.barh(y, shown.iloc[:, place], _HEIGHT, color=colours, label=name, **look, **_EDGE)
-        ax.bar_label(bars, [form(number) if number else "" for number in texts.iloc[:, place]], padding=3, fontsize=7)
-    ax.set_yticks(range(len(shown)), list(shown.index))
+    colours = [bar_colour(by, str(row)) for row in shown.index]
+    written = [[form(number) if number else "" for number in texts[column]] for column in texts]
+    looks = [{"color": colours, **look} for look in _LOOKS]
+    grouped_bars(ax, shown.set_axis([old, new], axis="columns"), looks, written, fontsize=7)
     ax.set_ylim(len(shown) - 0.4, -1.0)
     ax.margins(x=0.12)
-    ax.grid(visible=False, axis="y")
     _write_differences(ax, texts.iloc[:, 1] - texts.iloc[:, 0], "{:.1f} points".format if share else form)
     change = f"what a step's {quantity.noun} goes to" if share else units.signed(_change(totals), form) + " per step"
     ax.set(xlabel=quantity.label(share), ylabel="", title=f"From {old} to {new}: {change}{runtime}")

@@ -13,7 +13,6 @@ from ...page.table import Column, styled, with_row
 
 _TIME, _BYTES = "time per step", "requested bytes"
 
-
 OP_COLUMNS = {
     "op": Column("op"),
     "kernels": Column("executed as"),
@@ -27,7 +26,6 @@ OP_COLUMNS = {
     "bytes_share": Column("own", units.percent, _BYTES),
 }
 
-
 _LAYERS = {
     "layer": Column("layer"),
     "type": Column("type"),
@@ -36,14 +34,12 @@ _LAYERS = {
     "macs": Column("MACs per image", units.count),
 }
 
-
 _LAYER_TIMES = {
     "time_s": Column("time per step", units.seconds),
     "time_share": Column("of the step", units.percent),
     "fused_into": Column("fused into"),
     "gmacs_per_s": Column("GMAC/s", "{:.1f}".format),
 }
-
 
 _ARCHITECTURE = {
     "layer": Column("layer"),

@@ -5,14 +5,16 @@ Accuracies are of the test images, which were read once, unless a name says held
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ...records.training import TrainingRecord
-from ..estimates import proportion
+from ..estimates import Estimate, proportion
 from ..frames import BASELINE
+
+PUBLISHED_SOURCE = "thesis (published)"
 
 
 def trainings(records: Sequence[TrainingRecord]) -> pd.DataFrame:
@@ -69,3 +71,27 @@ def training_history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
         for record in records
         for row in record.history
     )
+
+
+def training_step_times(data: pd.DataFrame, published: Mapping[str, Estimate]) -> pd.DataFrame:
+    """One row per variant and source: how long a training step takes, ours beside what the thesis comes to.
+
+    Args:
+        data: From `trainings`; those without ``step_s`` are left out, of several seeds the fastest is taken, which had
+            to share the machine with least.
+        published: The thesis's seconds per step by variant, from `training_rules.published_step_s`.
+
+    Returns:
+        ``source``, a recipe, with its machine where there are several, or `PUBLISHED_SOURCE`; ``variant``; ``step_s``
+        with ``step_s_low`` and ``step_s_high``, what the thesis's rounding leaves open, none for ours; ``factor`` over
+        the baseline's step of the same source, missing where that was not timed.
+    """
+    timed = data.dropna(subset=["step_s"]).groupby(["recipe", "machine", "variant"], sort=False)["step_s"].min()
+    ours = timed.reset_index()
+    named = "recipe " + ours["recipe"]
+    ours["source"] = named + ", " + ours["machine"] if ours["machine"].nunique() > 1 else named
+    rows = [(row.source, row.variant, row.step_s, row.step_s, row.step_s) for row in ours.itertuples(index=False)]
+    rows += [(PUBLISHED_SOURCE, variant, *step_s) for variant, step_s in published.items()]
+    table = pd.DataFrame(rows, columns=["source", "variant", "step_s", "step_s_low", "step_s_high"])
+    baselines = table[table["variant"] == BASELINE].set_index("source")["step_s"]
+    return table.assign(factor=table["step_s"] / table["source"].map(baselines))

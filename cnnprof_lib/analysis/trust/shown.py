@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page.style import factor_rows, label_right, legend_below
+from ...page.style import factor_rows, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
 from ...params.settings import Runtime
@@ -88,7 +88,7 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     variants, runtimes = list(data["variant"].unique()), list(data["runtime"].unique())
     for place, runtime in enumerate(runtimes):
         rows = data[data["runtime"] == runtime]
-        y = [variants.index(name) + 0.3 * (place - (len(runtimes) - 1) / 2) for name in rows["variant"]]
+        y = row_heights(rows["variant"], variants, place, len(runtimes), room=0.3)
         both = rows["with_add_step_over_plain"]
         look = {"linestyle": "none", **SOURCE_STYLES[runtime]}
         ax.plot(rows["profiled_over_plain"], y, label=f"{runtime}, traced", **look)

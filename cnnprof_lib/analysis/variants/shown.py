@@ -9,21 +9,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page.style import factor_rows, label_right, legend_below
+from ...page.style import factor_rows, interval_lengths, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, interval_text
 from ..colours import SOURCE_STYLES
 from ..resolution import INDISTINCT
 
 RECORDED = "recorded, not measured here"
-
-
 _LATENCY, _RATIO, _NETWORK, _TOP1 = "latency per step", "ratio to baseline", "network", "top-1"
-
 
 _OVERVIEW = {
     "variant": Column("variant", wraps=False),
@@ -81,9 +77,9 @@ def ratio_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     variants, runtimes = list(data["variant"].unique()), list(data["runtime"].unique())
     for place, runtime in enumerate(runtimes):
         rows = data[data["runtime"] == runtime]
-        y = [variants.index(name) + 0.3 * (place - (len(runtimes) - 1) / 2) for name in rows["variant"]]
-        errors = _distances(rows, "ratio", 1)
-        ax.errorbar(rows["ratio"], y, xerr=errors, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
+        y = row_heights(rows["variant"], variants, place, len(runtimes), room=0.3)
+        xerr = interval_lengths(rows, "ratio")
+        ax.errorbar(rows["ratio"], y, xerr=xerr, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
         for ratio, end, height in zip(rows["ratio"], rows["ratio_high"].fillna(rows["ratio"]), y, strict=True):
             label_right(ax, f"{ratio:.2f}", (end, height))
     if not np.isnan(smallest := data["smallest_ratio"].max()):
@@ -92,12 +88,6 @@ def ratio_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="latency / latency of the baseline in the same process", title="How much of the latency is left?")
     legend_below(ax)
     return ax
-
-
-def _distances(rows: pd.DataFrame, column: str, scale: float) -> NDArray[np.float64]:
-    """Ends of the intervals as matplotlib wants them: lengths below and above the value, shape (2, rows)."""
-    low, value, high = (rows[name].to_numpy(dtype=float) for name in (f"{column}_low", column, f"{column}_high"))
-    return np.stack([value - low, high - value]) * scale
 
 
 def findings_text(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str:
