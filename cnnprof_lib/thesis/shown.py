@@ -11,7 +11,7 @@ from ..analysis import frames, summary, tables
 from ..analysis.frames import Record
 from ..analysis.prose import escape
 from ..base import units
-from ..page.table import beside, styled, with_row
+from ..page.table import Column, beside, interval_texts, styled, with_row
 from ..records.run import RunRecord
 from . import CITATION, PUBLISHED, published_table
 from .claims import load_claims
@@ -20,6 +20,25 @@ from .errata_table import styled_corrected
 
 PROFILING_CLAIM = 12
 """Number of the claim on what profiling costs."""
+
+_TOP1 = "top-1"
+_AGAINST = "lost against the thesis's recipe"
+_RECIPES = {
+    "variant": Column("variant", wraps=False),
+    "recipe": Column("recipe"),
+    "steps": Column("steps", "{:,.0f}".format),
+    "training_s": Column("hours", lambda seconds: f"{seconds / 3600:.2f}"),
+    "seeds": Column("seeds", "{:.0f}".format),
+    "held_out_top1": Column("held out", units.percent, _TOP1),
+    "top1": Column("test", units.percent, _TOP1),
+    "top1_range": Column("between seeds", None, _TOP1, wraps=False),
+    "published_top1": Column("printed", units.percent, _TOP1),
+    "against": Column("file", None, _AGAINST, wraps=False),
+    "loss": Column("points", lambda share: f"{100 * share:.2f}", _AGAINST),
+    "loss_interval": Column("95% interval", None, _AGAINST, wraps=False),
+    "p_value": Column("p", "{:.2g}".format, _AGAINST),
+    "verdict": Column("", None, _AGAINST),
+}
 
 
 def citation(records: Sequence[Record]) -> str:
@@ -70,3 +89,19 @@ def published_ops(table: pd.DataFrame) -> Styler:
     total = {"op": "sum", "time_s": table["time_s"].sum(), "requested_bytes": table["requested_bytes"].sum()}
     hidden = {"kernels", "step_share", "accelerator_s"}
     return styled(with_row(table, total), tables.OPS, hidden=hidden, closing_rows=1)
+
+
+def styled_recipes(compared: pd.DataFrame) -> Styler:
+    """Recipes against each other, from `recipes.compare`."""
+    ranges = interval_texts(compared, "top1", units.percent)
+    numbers = compared["settings"].map(lambda number: f" ({number})" if number > 1 else "")
+    shown = compared.assign(
+        recipe=compared["recipe"] + numbers,
+        top1_range=[text if seeds > 1 else "" for text, seeds in zip(ranges, compared["seeds"], strict=True)],
+        loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
+    )
+    caption = (
+        "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images; "
+        "hours are of the fastest seed, on whatever machine that was trained"
+    )
+    return styled(shown, _RECIPES, caption=caption, key="recipes")
