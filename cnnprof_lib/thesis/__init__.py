@@ -7,24 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 CITATION = (
     "S. de J. Hernández Ruiz, Perfilado temporal en redes neuronales convolucionales, "
     "Universidad de Los Andes, Mérida, 2018"
 )
 
-BATCH_SIZE = 128
-"""Images per step in all its tables."""
-QUEUE_EXAMPLES = 4384
-"""Examples in its input queue: 0.4 x 10,000 + 3 x 128, as ``cifar10_input.py`` of the TensorFlow tutorial has them."""
-OP_ABBREVIATIONS = {"QueueManyV2": "QueueDequeueManyV2"}
-"""Ops that its tables print under a name of their own."""
-FIGURE_OF_TABLE = {"4.8": "fig4.16"}
-"""Tables whose run is also shown as the profiler printed it, names and values in place; see `published_table`."""
+STRIDES = {1: "baseline", 2: "stride2", 3: "stride3", 5: "stride5"}
+"""Its variants by the stride of their convolutions."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +27,35 @@ class Published:
         table: Number of its table of operations.
         top1: Accuracy on the test images, a share.
         top1_as_printed: The same in the thesis's words.
-        misaligned: Whether the table's names slipped against its values: the names keep one order in every table,
-            the values are sorted by time. Only the first row, Conv2D, is certain by itself.
+        misaligned: Whether the table's names slipped against its values, see `errata`.
+        unshown: The op of which no row has the bytes although the shares count them; empty where rows show all.
     """
 
     table: str
     top1: float
     top1_as_printed: str
-    misaligned: bool
+    misaligned: bool = True
+    unshown: str = ""
 
 
 PUBLISHED: dict[str, Published] = {
-    "baseline": Published("4.3", 0.86, "about 86%", misaligned=False),
-    "stride2": Published("4.4", 0.796, "79.6%", misaligned=True),
-    "stride3": Published("4.5", 0.747, "74.7%", misaligned=True),
-    "stride5": Published("4.6", 0.70, "70%", misaligned=True),
-    "filters32": Published("4.7", 0.837, "83.7%", misaligned=True),
-    "pool-large": Published("4.8", 0.863, "86.3%", misaligned=True),
+    "baseline": Published("4.3", 0.86, "about 86%", misaligned=False, unshown="QueueDequeueManyV2"),
+    "stride2": Published("4.4", 0.796, "79.6%"),
+    "stride3": Published("4.5", 0.747, "74.7%"),
+    "stride5": Published("4.6", 0.70, "70%"),
+    "filters32": Published("4.7", 0.837, "83.7%"),
+    "pool-large": Published("4.8", 0.863, "86.3%"),
 }
 
 
+def printed_rows() -> pd.DataFrame:
+    """All rows of the tables of operations, as published_tables.csv has them; what is left out is an empty text."""
+    with resources.files(__name__).joinpath("published_tables.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype={"table": str}, keep_default_na=False)
+
+
 def published_table(table: str) -> pd.DataFrame:
-    """Reads one table of operations as printed.
+    """One table of operations as printed.
 
     Args:
         table: ``"4.3"`` to ``"4.8"``, or ``"fig4.16"``.
@@ -69,11 +68,8 @@ def published_table(table: str) -> pd.DataFrame:
     Raises:
         KeyError: the thesis has no such table.
     """
-    import pandas as pd
-
-    with resources.files(__name__).joinpath("published_tables.csv").open(encoding="utf-8") as file:
-        printed = pd.read_csv(file, dtype={"table": str})
-    printed = printed[printed["table"] == table]
+    printed = printed_rows()
+    printed = printed[printed["table"] == table].reset_index(drop=True)
     if printed.empty:
         raise KeyError(table)
     return pd.DataFrame(
@@ -86,4 +82,4 @@ def published_table(table: str) -> pd.DataFrame:
             "bytes_accumulated_share": printed["bytes_accumulated_pct"] / 100,
             "bytes_share": printed["bytes_pct"] / 100,
         }
-    ).reset_index(drop=True)
+    )

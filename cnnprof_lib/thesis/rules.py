@@ -17,14 +17,13 @@ from ..base import units
 from ..params.layers import Conv
 from ..params.settings import Runtime
 from ..params.variant import VariantSpec
-from . import PUBLISHED, published_table
+from . import PUBLISHED, STRIDES, published_table
 from .claims import Claim
 from .evidence import Evidence, Finding, NotTestable, Outcome, ratio_text, share_text
 
 RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]
 WholeRule = Callable[[Claim, Evidence], Finding]
 
-STRIDES = {1: "baseline", 2: "stride2", 3: "stride3", 5: "stride5"}
 _UNIT_BYTES = {"KB": 1e3, "MB": 1e6}
 
 

@@ -1,8 +1,9 @@
-"""What is shown of the thesis beside our own numbers: its tables and what it says."""
+"""What is shown of the thesis beside our own numbers: its tables, the errors in them, and recipes against its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -13,14 +14,26 @@ from ..analysis.prose import escape
 from ..base import units
 from ..page.table import Column, beside, interval_texts, styled, with_row
 from ..records.run import RunRecord
-from . import CITATION, PUBLISHED, published_table
+from . import CITATION, PUBLISHED, STRIDES, published_table
 from .claims import load_claims
-from .errata import corrected_table
-from .errata_table import styled_corrected
+from .errata import REASSIGNED, either, errata, missing_bytes, possible_shares
 
 PROFILING_CLAIM = 12
 """Number of the claim on what profiling costs."""
 
+_VALUES = {
+    "time_s": Column("time", units.seconds),
+    "own_share": Column("own", units.percent),
+    "requested_bytes": Column("bytes", units.num_bytes),
+}
+_ERRATA = {
+    "table": Column("table"),
+    "printed_op": Column("printed as"),
+    **_VALUES,
+    "candidates": Column("may be"),
+    "status": Column("status"),
+}
+_CORRECTED = {"op": Column("op"), "printed_op": Column("printed as"), **_VALUES}
 _TOP1 = "top-1"
 _AGAINST = "lost against the thesis's recipe"
 _RECIPES = {
@@ -69,12 +82,13 @@ def ops_beside_published(record: RunRecord) -> str:
 
     A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
     """
-    titled = [(f"Ops of {record.variant.name}, {record.runtime}", tables.ops(summary.op_table(record)))]
-    if record.runtime == "unfused" and (printed := PUBLISHED.get(record.variant.name)):
+    name = record.variant.name
+    titled = [(f"Ops of {name}, {record.runtime}", tables.ops(summary.op_table(record)))]
+    if record.runtime == "unfused" and (printed := PUBLISHED.get(name)):
         title = f"Table {printed.table} of the thesis"
         if printed.misaligned:
-            corrected = styled_corrected(corrected_table(record.variant))
-            titled.append((f"{title}, its rows named by their bytes: the printed names are misaligned", corrected))
+            title += ", its rows named by their bytes: the printed names are misaligned"
+            titled.append((title, styled(errata([name]), _CORRECTED)))
         else:
             titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
     return beside(*titled)
@@ -105,3 +119,81 @@ def styled_recipes(compared: pd.DataFrame) -> Styler:
         "hours are of the fastest seed, on whatever machine that was trained"
     )
     return styled(shown, _RECIPES, caption=caption, key="recipes")
+
+
+def styled_errata(rows: pd.DataFrame) -> Styler:
+    """Printed rows and the ops they may be of, from `errata.errata`."""
+    shown = rows.assign(candidates=rows["candidates"].map(either))
+    return styled(shown, _ERRATA, caption="Printed rows and the ops they may be of", key="errata")
+
+
+def errata_text(rows: pd.DataFrame) -> str:
+    """What the errata come to, as a list; ``rows`` from `errata.errata`."""
+    by_variant = dict(list(rows.groupby("variant", sort=False)))
+    strides = [by_variant[name] for name in STRIDES.values() if name in by_variant]
+    lines = [misnamed(rows), *(unshown_bytes(str(name)) for name in by_variant if PUBLISHED[str(name)].unshown)]
+    lines += [figure_agrees(of_variant) for of_variant in by_variant.values() if of_variant["figure_op"].any()]
+    lines += [reread(of_variant, "LRN") for of_variant in strides]
+    lines += [against_stride(strides, "LRN")] if len(strides) > 1 else []
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def misnamed(rows: pd.DataFrame) -> str:
+    """How many printed rows are of another op than their name says, in one sentence."""
+    wrong = sum(name not in ops for name, ops in zip(rows["printed_op"], rows["candidates"], strict=True))
+    return (
+        f"Of {len(rows)} printed rows, {wrong} cannot be of the op they are named after; "
+        f"{(rows['status'] == REASSIGNED).sum()} of these can be of one other op only."
+    )
+
+
+def unshown_bytes(variant: str) -> str:
+    """Which op's bytes a variant's table leaves out although its shares count them, in one sentence."""
+    missing, rounding = missing_bytes(variant)
+    printed = PUBLISHED[variant]
+    return (
+        f"The shares in Table {printed.table} count {units.num_bytes(missing)} (± {units.num_bytes(rounding)}) more "
+        f"than its rows show, as much as {printed.unshown} may have, of which no row has the bytes."
+    )
+
+
+def figure_agrees(rows: pd.DataFrame) -> str:
+    """Whether the figure of the same run bears out what bytes say of a table, in one sentence."""
+    agrees = pd.Series([name in ops for name, ops in zip(rows["figure_op"], rows["candidates"], strict=True)])
+    moved = (rows["status"] == REASSIGNED).to_numpy()
+    return (
+        f"Figure 4.16 shows the run of Table {rows['table'].iloc[0]} with its names in place: it agrees with "
+        f"{agrees.sum()} of {len(rows)} rows as read here and with {agrees[moved].sum()} of the {moved.sum()} "
+        "reassigned."
+    )
+
+
+def reread(rows: pd.DataFrame, op: str) -> str:
+    """What one published table says of an op that it names, once its rows are read by their bytes."""
+    row = rows[rows["printed_op"] == op].iloc[0]
+    printed = f"the row named {op} ({units.num_bytes(row['requested_bytes'])}, {units.percent(row['own_share'])})"
+    if row["candidates"] == [op]:
+        return f"Table {row['table']}: {printed} is {op}'s."
+    shares = _shares(possible_shares(rows, op))
+    return f"Table {row['table']}: {printed} is of {either(row['candidates'])}. {op} has {shares} of the time."
+
+
+def against_stride(tables_by_stride: Sequence[pd.DataFrame], op: str) -> str:
+    """What becomes of an op's share with the stride, as printed and as read by bytes; each table names the op."""
+    printed = [float(rows.loc[rows["printed_op"] == op, "own_share"].iloc[0]) for rows in tables_by_stride]
+    choices = [possible_shares(rows, op) for rows in tables_by_stride]
+    names = [rows["variant"].iloc[0] for rows in tables_by_stride]
+    read = "; ".join(f"{name} {_shares(shares)}" for name, shares in zip(names, choices, strict=True))
+    text = f"{op}'s share of the time is printed as {', '.join(map(units.percent, printed))}. By bytes: {read}."
+    if _grows(printed):
+        can_grow = any(map(_grows, product(*choices)))
+        text += f" As printed it grows at every step; read by bytes it {'may' if can_grow else 'cannot'}."
+    return text
+
+
+def _grows(shares: Iterable[float]) -> bool:
+    return all(before < after for before, after in pairwise(shares))
+
+
+def _shares(shares: Sequence[float]) -> str:
+    return either([units.percent(share) for share in shares])

@@ -10,9 +10,10 @@ import numpy as np
 from ..analysis import choice
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from ..records.training import TrainingRecord
+from . import STRIDES
 from .claims import Claim, Number, load_claims
 from .evidence import Evidence, Finding, NotTestable, Outcome, labelled, points_text, ratio_text, share_text
-from .rules import STRIDES, sized
+from .rules import sized
 
 _TRAINING_TIME = 8
 _HOUR_S = 3600
