@@ -1,58 +1,78 @@
-"""The rules of thesis/claims.yaml on time, memory and shapes, computed; those on weights are in `training_rules`.
+"""The rules of claims.yaml on time, memory and shapes, computed; those on weights are in `training_rules`.
 
-Each takes a claim and the evidence and returns a finding; one that is asked in each runtime takes that as third
-argument. What the records cannot answer raises `NotTestable`.
+Each takes a claim and the evidence, of one runtime unless it is asked once for all, and returns a finding. What the
+records cannot answer raises `NotTestable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
-from ..analysis import frames
 from ..analysis.estimates import Estimate, is_below, lies_in
 from ..analysis.summary import latency, profiled_over_plain
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
-from ..params.settings import Runtime
 from ..params.variant import VariantSpec
 from . import PUBLISHED, STRIDES, published_table
 from .claims import Claim
 from .evidence import Evidence, Finding, NotTestable, Outcome, ratio_text, share_text
 
-RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]
-WholeRule = Callable[[Claim, Evidence], Finding]
+Rule = Callable[[Claim, Evidence], Finding]
 
 _UNIT_BYTES = {"KB": 1e3, "MB": 1e6}
 
 
-def conv2d_first(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 1."""
-    return _rank_in_time(evidence, runtime, "Conv2D", 1)
+class Part(NamedTuple):
+    """One part of a claim: its name, empty where it is the whole, and its rule, asked in each runtime or once."""
+
+    name: str
+    rule: Rule
+    once: bool
 
 
-def lrn_second(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 2."""
-    return _rank_in_time(evidence, runtime, "LRN", 2)
+PARTS: dict[int, list[Part]] = {}
+"""The parts of each claim, by its number."""
 
 
-def _rank_in_time(evidence: Evidence, runtime: Runtime, op: str, rank: int) -> Finding:
+def rule(number: int, part: str = "", *, once: bool = False) -> Callable[[Rule], Rule]:
+    """Makes a function the rule of a claim, or of a part of it, asked in each runtime or once for all."""
+
+    def register(function: Rule) -> Rule:
+        PARTS.setdefault(number, []).append(Part(part, function, once))
+        return function
+
+    return register
+
+
+@rule(1)
+def _conv2d_first(claim: Claim, evidence: Evidence) -> Finding:
+    return _rank_in_time(evidence, "Conv2D", 1)
+
+
+@rule(2)
+def _lrn_second(claim: Claim, evidence: Evidence) -> Finding:
+    return _rank_in_time(evidence, "LRN", 2)
+
+
+def _rank_in_time(evidence: Evidence, op: str, rank: int) -> Finding:
     """Whether ``op`` has that rank among the baseline's ops by time, told apart from those beside it."""
-    own = evidence.own_share("baseline", runtime, op)
-    names = evidence.ops_by_time("baseline", runtime)
+    own = evidence.own_share("baseline", op)
+    names = list(evidence.ops("baseline").index)
     place = names.index(op) + 1
     rivals = [*names[max(rank - 2, 0) : rank - 1], *names[rank : rank + 1]] if place == rank else [names[rank - 1]]
-    shares = {name: evidence.own_share("baseline", runtime, name) for name in rivals}
+    shares = {name: evidence.own_share("baseline", name) for name in rivals}
     ours = f"{op} {share_text(own)}, " + ", ".join(f"{name} {share_text(share)}" for name, share in shares.items())
     if alike := [name for name, share in shares.items() if is_below(own, share) is None]:
         return Finding(ours, None, f"{op} and {' and '.join(alike)} cannot be told apart")
     return Finding(ours, Outcome.HOLDS if place == rank else Outcome.FAILS, f"{op} has place {place} by time")
 
 
-def queue_then_conv2d(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 3."""
-    sizes = evidence.op_bytes("baseline", runtime)
+@rule(3)
+def _queue_then_conv2d(claim: Claim, evidence: Evidence) -> Finding:
+    sizes = evidence.ops("baseline")["requested_bytes"].sort_values(ascending=False)
     shares = (sizes / sizes.sum())[:2]
     ours = ", ".join(f"{op} {units.percent(share, 1)}" for op, share in shares.items())
     if not sizes.get("FIFOQueueV2"):
@@ -62,17 +82,17 @@ def queue_then_conv2d(claim: Claim, evidence: Evidence, runtime: Runtime) -> Fin
     return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, why)
 
 
-def time_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 4."""
-    ratios = {name: evidence.ratio(name, runtime) for name in STRIDES.values()}
-    latencies = [latency(evidence.run(name, runtime)).value for name in ratios]
+@rule(4)
+def _time_falls_with_stride(claim: Claim, evidence: Evidence) -> Finding:
+    ratios = {name: evidence.ratio(name) for name in STRIDES.values()}
+    latencies = [latency(evidence.run(name)).value for name in ratios]
     ours = ", ".join(map(units.seconds, latencies)) + "; ratios " + ", ".join(map(ratio_text, ratios.values()))
     return _falls(ratios, ours, "latency")
 
 
-def share_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 5."""
-    shares = {name: evidence.own_share(name, runtime, "Conv2D") for name in STRIDES.values()}
+@rule(5)
+def _share_falls_with_stride(claim: Claim, evidence: Evidence) -> Finding:
+    shares = {name: evidence.own_share(name, "Conv2D") for name in STRIDES.values()}
     return _falls(shares, ", ".join(map(share_text, shares.values())), "Conv2D's share")
 
 
@@ -90,12 +110,12 @@ def _falls(values: dict[str, Estimate], ours: str, what: str) -> Finding:
     return Finding(ours, Outcome.HOLDS, f"{what} falls at every stride")
 
 
-def conv2d_bytes(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 6."""
+@rule(6)
+def _conv2d_bytes(claim: Claim, evidence: Evidence) -> Finding:
     texts, fits = [], True
     for stride in (1, 5):
         printed = claim.published[f"stride {stride}"]
-        requested = float(evidence.op_bytes(STRIDES[stride], runtime)["Conv2D"])
+        requested = float(evidence.ops(STRIDES[stride])["requested_bytes"]["Conv2D"])
         texts.append(units.num_bytes(requested))
         fits &= requested <= printed.value * _UNIT_BYTES[printed.unit] < 2 * requested
     why = "both sizes are within what the allocator rounds up" if fits else "the printed sizes are not those requested"
@@ -114,32 +134,33 @@ def sized(ratio: Estimate, span: tuple[float, float], ours: str, *, there: bool)
     return Finding(ours, Outcome.FAILS, "there is no such effect")
 
 
-def half_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 9, time."""
-    ratio = evidence.ratio("filters32", runtime)
+@rule(9, "time")
+def _half_time(claim: Claim, evidence: Evidence) -> Finding:
+    ratio = evidence.ratio("filters32")
     return sized(ratio, claim.published["time"].range, ratio_text(ratio), there=ratio.high < 1)
 
 
-def half_memory(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 9, memory: bytes follow from shapes, so another ratio contradicts."""
-    base, half = (evidence.run(name, runtime).memory.requested_bytes for name in ("baseline", "filters32"))
+@rule(9, "memory")
+def _half_memory(claim: Claim, evidence: Evidence) -> Finding:
+    """Bytes follow from shapes, so another ratio contradicts."""
+    base, half = (evidence.run(name).memory.requested_bytes for name in ("baseline", "filters32"))
     low, high = claim.published["memory"].range
     ours = f"{units.num_bytes(base)} and {units.num_bytes(half)}, ratio {half / base:.3f}"
     holds = low <= half / base <= high
     return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "requested bytes are not halved")
 
 
-def half_filters_share(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 10."""
-    base, half = (evidence.own_share(name, runtime, "Conv2D") for name in ("baseline", "filters32"))
+@rule(10)
+def _half_filters_share(claim: Claim, evidence: Evidence) -> Finding:
+    base, half = (evidence.own_share(name, "Conv2D") for name in ("baseline", "filters32"))
     lower = is_below(half, base)
     ours = f"{share_text(base)}, with half the filters {share_text(half)}"
     return Finding(ours, Outcome.FAILS if lower else Outcome.HOLDS, "Conv2D's share is lower" if lower else "")
 
 
-def pooling_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 11, time."""
-    ratio, little = evidence.ratio("pool-large", runtime), claim.criteria["little"]
+@rule(11, "time")
+def _pooling_time(claim: Claim, evidence: Evidence) -> Finding:
+    ratio, little = evidence.ratio("pool-large"), claim.criteria["little"]
     ours, change = ratio_text(ratio), f"a change of {little.plus_minus:.0%}"
     inside = lies_in(ratio, little.range)
     if inside is None:
@@ -151,11 +172,11 @@ def pooling_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
     return Finding(ours, Outcome.FAILS, why)
 
 
-def profiling_slows(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 12, of a step that is traced and handed to the profiler's ``add_step``, as slow for a short step."""
-    traced = profiled_over_plain(evidence.run("baseline", runtime))
-    runs = [run for run in frames.completed(evidence.records) if run.runtime == runtime]
-    factors = overhead(runs).set_index("variant")["with_add_step_over_plain"]
+@rule(12)
+def _profiling_slows(claim: Claim, evidence: Evidence) -> Finding:
+    """Of a step that is traced and handed to the profiler's ``add_step``, as slow for a short step."""
+    traced = profiled_over_plain(evidence.run("baseline"))
+    factors = overhead(evidence.runs).set_index("variant")["with_add_step_over_plain"]
     most, base = str(factors.idxmax()), float(factors["baseline"])
     ours = f"{base:.2f} in the baseline (traced only: {ratio_text(traced)})"
     if most != "baseline":
@@ -170,15 +191,15 @@ def profiling_slows(claim: Claim, evidence: Evidence, runtime: Runtime) -> Findi
     return Finding(ours, Outcome.FAILS, why)
 
 
-def parameters(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 13, parameters."""
+@rule(13, "parameters", once=True)
+def _parameters(claim: Claim, evidence: Evidence) -> Finding:
     count = evidence.run("baseline").parameters
     holds = count == claim.published["parameters"].value
     return Finding(f"{count:,}", Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "another number")
 
 
-def multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 13, multiply-adds."""
+@rule(13, "multiply-adds", once=True)
+def _multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
     run = evidence.run("baseline")
     low, high = claim.published["multiply-adds"].range
     if low <= run.macs_per_image / 1e6 <= high:
@@ -190,10 +211,10 @@ def multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
     return Finding(f"{run.macs_per_image:,}", Outcome.FAILS, why)
 
 
-def combination(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 14."""
-    both = evidence.ratio("stride2-filters32", runtime)
-    single = {name: evidence.ratio(name, runtime) for name in ("stride2", "filters32")}
+@rule(14)
+def _combination(claim: Claim, evidence: Evidence) -> Finding:
+    both = evidence.ratio("stride2-filters32")
+    single = {name: evidence.ratio(name) for name in ("stride2", "filters32")}
     ours = f"{ratio_text(both)}; " + ", ".join(f"{name} {ratio_text(ratio)}" for name, ratio in single.items())
     below = {name: is_below(both, ratio) for name, ratio in single.items()}
     if faster := [name for name, is_lower in below.items() if is_lower is False]:
@@ -203,11 +224,12 @@ def combination(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
     return Finding(ours, Outcome.HOLDS, "faster than either change alone")
 
 
-def whole_output(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 15: the P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
+@rule(15, once=True)
+def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
+    """The P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
     needed = {
         f"{run.variant.name} {layer.name}": ((out - 1) * layer.stride + layer.kernel - side) / 2
-        for run in frames.completed(evidence.records)
+        for run in evidence.runs
         for layer, side, out in _convolutions(run.variant)
         if layer.stride > 1
     }

@@ -15,7 +15,7 @@ from ..base import units
 from ..page.table import Column, beside, interval_texts, styled, with_row
 from ..records.run import RunRecord
 from . import CITATION, PUBLISHED, STRIDES, published_table
-from .claims import load_claims
+from .claims import published_numbers
 from .errata import REASSIGNED, either, errata, missing_bytes, possible_shares
 
 PROFILING_CLAIM = 12
@@ -64,8 +64,7 @@ def citation(records: Sequence[Record]) -> str:
 
 def slowdown() -> str:
     """What the thesis says that profiling costs."""
-    factor = next(claim for claim in load_claims() if claim.number == PROFILING_CLAIM).published["slowdown"]
-    return f"The thesis says about {factor}."
+    return f"The thesis says about {published_numbers(PROFILING_CLAIM)['slowdown']}."
 
 
 def published(variant: str) -> str:

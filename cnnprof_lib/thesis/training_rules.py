@@ -1,8 +1,8 @@
-"""The rules of thesis/claims.yaml on accuracy and training time, computed; see `claim_rules`."""
+"""The rules of claims.yaml on accuracy and training time, computed; see `rules`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,17 +11,17 @@ from ..analysis import choice
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from ..records.training import TrainingRecord
 from . import STRIDES
-from .claims import Claim, Number, load_claims
+from .claims import Claim, published_numbers
 from .evidence import Evidence, Finding, NotTestable, Outcome, labelled, points_text, ratio_text, share_text
-from .rules import sized
+from .rules import rule, sized
 
 _TRAINING_TIME = 8
 _HOUR_S = 3600
 _UNIT_S = {"h": _HOUR_S, "min": 60}
 
 
-def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 7."""
+@rule(7, once=True)
+def _accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
     ours, losses = _scores(claim, evidence, list(STRIDES.values()))
     worse = [
         f"stride {stride}"
@@ -33,8 +33,9 @@ def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
     return Finding(ours, Outcome.HOLDS, "no stride loses more points than printed")
 
 
-def training_time(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 8: wherever both were trained by one recipe on one machine, of several seeds by the least disturbed."""
+@rule(_TRAINING_TIME, once=True)
+def _training_time(claim: Claim, evidence: Evidence) -> Finding:
+    """Wherever both were trained by one recipe on one machine, of several seeds by the least disturbed."""
     base, stride5 = (evidence.trainings_of(STRIDES[stride]) for stride in (1, 5))
     others = _fastest_by_place(stride5)
     pairs = {place: (first, others[place]) for place, first in _fastest_by_place(base).items() if place in others}
@@ -98,7 +99,7 @@ def _training_time_ratio(claim: Claim, base: TrainingRecord, stride5: TrainingRe
 
 def published_step_s() -> dict[str, Estimate]:
     """The seconds per training step that claim 8 comes to, by variant, with what its rounding leaves open."""
-    published = _published_times()
+    published = published_numbers(_TRAINING_TIME)
     steps = published["training"].value
     printed = {STRIDES[stride]: published[f"stride {stride}"] for stride in (1, 5)}
     return {
@@ -109,16 +110,11 @@ def published_step_s() -> dict[str, Estimate]:
 
 def published_steps() -> float:
     """How many steps the thesis trained for."""
-    return _published_times()["training"].value
+    return published_numbers(_TRAINING_TIME)["training"].value
 
 
-def _published_times() -> Mapping[str, Number]:
-    (claim,) = (claim for claim in load_claims() if claim.number == _TRAINING_TIME)
-    return claim.published
-
-
-def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 9, accuracy."""
+@rule(9, "accuracy", once=True)
+def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     names = ["baseline", "filters32"]
     ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
@@ -127,8 +123,8 @@ def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     return Finding(ours, Outcome.FAILS, f"not as printed, {points_text(printed)}")
 
 
-def pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 11, accuracy."""
+@rule(11, "accuracy", once=True)
+def _pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
     if loss.low > 0:
         return Finding(ours, Outcome.FAILS, "accuracy is lost")
@@ -151,9 +147,8 @@ def _scores(claim: Claim, evidence: Evidence, variants: list[str]) -> tuple[str,
         NotTestable: those profiled do not answer for the thesis's, or an accuracy is missing.
     """
     base, *others = variants
-    original = evidence.original
-    if by_original := original is not None and set(variants) <= set(original):
-        right = original[variants]
+    if by_original := set(variants) <= set(evidence.original):
+        right = evidence.original[variants]
         top1 = [proportion(int(right[name].sum()), len(right)) for name in variants]
         losses = [choice.paired_loss(right[base].to_numpy(), right[name].to_numpy()) for name in others]
     else:
