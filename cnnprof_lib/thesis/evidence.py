@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,21 +22,32 @@ from ..records.run import RunRecord
 from ..records.training import TrainingRecord
 
 
-class Outcome(Enum):
-    """What one part of a claim comes to in one place."""
+class Verdict(StrEnum):
+    """What is said of a claim, of a part of it, or of that in one place, the worst first."""
 
-    HOLDS = "holds"
-    FAILS = "fails"
-    DIFFERS = "differs in size"
-    """The effect is there, of another size, which the machine decides."""
+    CONTRADICTED = "contradicted"
+    DEPENDS = "depends on machine or runtime"
+    """Places disagree, or the effect is there in another size."""
+    REPRODUCED = "reproduced"
+    NOT_TESTABLE = "not testable here"
+
+    @classmethod
+    def of(cls, holds: bool) -> Verdict:
+        """The verdict on what either holds or fails."""
+        return cls.REPRODUCED if holds else cls.CONTRADICTED
+
+    @classmethod
+    def together(cls, verdicts: Iterable[Verdict]) -> Verdict:
+        """What those places say together that could be judged."""
+        decided = set(verdicts) - {cls.NOT_TESTABLE}
+        return cls.DEPENDS if len(decided) > 1 else next(iter(decided), cls.NOT_TESTABLE)
 
 
 class Finding(NamedTuple):
-    """Our numbers on one part of a claim, and what they say of it."""
+    """Our numbers on one part of a claim in one place, and what they say of it."""
 
     ours: str
-    outcome: Outcome | None
-    """None where the numbers leave it open."""
+    verdict: Verdict
     why: str = ""
     """What decided, or what is left open."""
 
@@ -56,6 +67,8 @@ class NotTestable(Exception):
 @dataclass(frozen=True)
 class Evidence:
     """Runs, trainings and node executions to judge from; what is empty was not looked at.
+
+    What asks for more than there is raises `NotTestable`.
 
     Attributes:
         records: Runs and failures, one per variant and runtime, as from `frames.load`.
@@ -90,11 +103,7 @@ class Evidence:
         return frames.completed(self.records)
 
     def run(self, variant: str) -> RunRecord:
-        """The first run of a variant.
-
-        Raises:
-            NotTestable: there is none, or it failed.
-        """
+        """The first run of a variant."""
         for run in self.runs:
             if run.variant.name == variant:
                 return run
@@ -102,11 +111,7 @@ class Evidence:
         raise NotTestable(f"the run of {variant} failed" if failed else f"no run of {variant}")
 
     def ratio(self, variant: str) -> Estimate:
-        """Latency over that of the baseline in the same process.
-
-        Raises:
-            NotTestable: the run is missing, or too short for an interval.
-        """
+        """Latency over that of the baseline in the same process."""
         run = self.run(variant)
         ratio = ratio_to_baseline(run, self.resolutions.get(run.runtime))
         if np.isnan(ratio.low):
@@ -114,11 +119,7 @@ class Evidence:
         return ratio
 
     def ops(self, variant: str) -> pd.DataFrame:
-        """The ops of a run by their names, as from `summary.op_table`, the one that takes most time first.
-
-        Raises:
-            NotTestable: the run is missing.
-        """
+        """The ops of a run by their names, as from `summary.op_table`, the one that takes most time first."""
         self.run(variant)
         return self._ops[variant]
 
@@ -127,11 +128,7 @@ class Evidence:
         return {run.variant.name: op_table(run).set_index("op").drop(UNATTRIBUTED) for run in self.runs}
 
     def own_share(self, variant: str, op: str) -> Estimate:
-        """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions.
-
-        Raises:
-            NotTestable: the run is missing or has no such op.
-        """
+        """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions."""
         shares = self.ops(variant)["own_share"]
         if op not in shares:
             raise NotTestable(f"no {op} in {variant}")
@@ -155,11 +152,7 @@ class Evidence:
         return seconds * 1e-9
 
     def top1(self, variant: str) -> Estimate:
-        """Accuracy on the test images, from the first runtime that has it.
-
-        Raises:
-            NotTestable: no run of the variant has an accuracy.
-        """
+        """Accuracy on the test images, from the first runtime that has it."""
         self.run(variant)
         for run in self.runs:
             if run.variant.name == variant and run.accuracy:
@@ -167,11 +160,7 @@ class Evidence:
         raise NotTestable(f"no accuracy of {variant}")
 
     def loss(self, variant: str) -> Estimate:
-        """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known.
-
-        Raises:
-            NotTestable: an accuracy is missing.
-        """
+        """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known."""
         apart = difference_of_proportions(self.top1("baseline"), self.top1(variant))
         if self.lost.empty or variant not in set(self.lost["variant"]):
             return apart
@@ -179,11 +168,7 @@ class Evidence:
         return Estimate(row["loss"], row["loss_low"], row["loss_high"])
 
     def trainings_of(self, variant: str) -> list[TrainingRecord]:
-        """All trainings of a variant, in their order.
-
-        Raises:
-            NotTestable: there is none.
-        """
+        """All trainings of a variant, in their order."""
         if found := [training for training in self.trainings if training.variant.name == variant]:
             return found
         raise NotTestable(f"no training of {variant}")

@@ -6,6 +6,7 @@ records cannot answer raises `NotTestable`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from ..params.layers import Conv
 from ..params.variant import VariantSpec
 from . import PUBLISHED, STRIDES, published_table
 from .claims import Claim
-from .evidence import Evidence, Finding, NotTestable, Outcome, ratio_text, share_text
+from .evidence import Evidence, Finding, NotTestable, Verdict, ratio_text, share_text
 
 Rule = Callable[[Claim, Evidence], Finding]
 
@@ -33,7 +34,7 @@ class Part(NamedTuple):
     once: bool
 
 
-PARTS: dict[int, list[Part]] = {}
+PARTS: dict[int, list[Part]] = defaultdict(list)
 """The parts of each claim, by its number."""
 
 
@@ -41,7 +42,7 @@ def rule(number: int, part: str = "", *, once: bool = False) -> Callable[[Rule],
     """Makes a function the rule of a claim, or of a part of it, asked in each runtime or once for all."""
 
     def register(function: Rule) -> Rule:
-        PARTS.setdefault(number, []).append(Part(part, function, once))
+        PARTS[number].append(Part(part, function, once))
         return function
 
     return register
@@ -66,8 +67,8 @@ def _rank_in_time(evidence: Evidence, op: str, rank: int) -> Finding:
     shares = {name: evidence.own_share("baseline", name) for name in rivals}
     ours = f"{op} {share_text(own)}, " + ", ".join(f"{name} {share_text(share)}" for name, share in shares.items())
     if alike := [name for name, share in shares.items() if is_below(own, share) is None]:
-        return Finding(ours, None, f"{op} and {' and '.join(alike)} cannot be told apart")
-    return Finding(ours, Outcome.HOLDS if place == rank else Outcome.FAILS, f"{op} has place {place} by time")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"{op} and {' and '.join(alike)} cannot be told apart")
+    return Finding(ours, Verdict.of(place == rank), f"{op} has place {place} by time")
 
 
 @rule(3)
@@ -77,9 +78,8 @@ def _queue_then_conv2d(claim: Claim, evidence: Evidence) -> Finding:
     ours = ", ".join(f"{op} {units.percent(share, 1)}" for op, share in shares.items())
     if not sizes.get("FIFOQueueV2"):
         raise NotTestable("this runtime has no input queue", ours)
-    holds = list(shares.index) == ["FIFOQueueV2", "Conv2D"]
-    why = f"most bytes: {', then '.join(shares.index)}"
-    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, why)
+    first = list(shares.index)
+    return Finding(ours, Verdict.of(first == ["FIFOQueueV2", "Conv2D"]), f"most bytes: {', then '.join(first)}")
 
 
 @rule(4)
@@ -102,12 +102,12 @@ def _falls(values: dict[str, Estimate], ours: str, what: str) -> Finding:
     for (wider, above), (narrower, below) in pairwise(values.items()):
         falls = is_below(below, above)
         if falls is False:
-            return Finding(ours, Outcome.FAILS, f"{what} of {narrower} is larger than that of {wider}")
+            return Finding(ours, Verdict.CONTRADICTED, f"{what} of {narrower} is larger than that of {wider}")
         if falls is None:
             open_pairs.append(f"{wider} and {narrower}")
     if open_pairs:
-        return Finding(ours, None, f"{what} of {', of '.join(open_pairs)} cannot be told apart")
-    return Finding(ours, Outcome.HOLDS, f"{what} falls at every stride")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"{what} of {', of '.join(open_pairs)} cannot be told apart")
+    return Finding(ours, Verdict.REPRODUCED, f"{what} falls at every stride")
 
 
 @rule(6)
@@ -119,19 +119,19 @@ def _conv2d_bytes(claim: Claim, evidence: Evidence) -> Finding:
         texts.append(units.num_bytes(requested))
         fits &= requested <= printed.value * _UNIT_BYTES[printed.unit] < 2 * requested
     why = "both sizes are within what the allocator rounds up" if fits else "the printed sizes are not those requested"
-    return Finding(", ".join(texts), Outcome.HOLDS if fits else Outcome.FAILS, why)
+    return Finding(", ".join(texts), Verdict.of(fits), why)
 
 
 def sized(ratio: Estimate, span: tuple[float, float], ours: str, *, there: bool) -> Finding:
     """Holds where the ratio lies in the printed span; else it is another size of the effect, or it is not there."""
     inside, printed = lies_in(ratio, span), f"the printed {span[0]:.3g} to {span[1]:.3g}"
     if inside:
-        return Finding(ours, Outcome.HOLDS, f"within {printed}")
+        return Finding(ours, Verdict.REPRODUCED, f"within {printed}")
     if inside is None:
-        return Finding(ours, None, f"cannot be told from {printed}")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"cannot be told from {printed}")
     if there:
-        return Finding(ours, Outcome.DIFFERS, f"the effect is there, but outside {printed}")
-    return Finding(ours, Outcome.FAILS, "there is no such effect")
+        return Finding(ours, Verdict.DEPENDS, f"the effect is there, but outside {printed}")
+    return Finding(ours, Verdict.CONTRADICTED, "there is no such effect")
 
 
 @rule(9, "time")
@@ -147,7 +147,7 @@ def _half_memory(claim: Claim, evidence: Evidence) -> Finding:
     low, high = claim.published["memory"].range
     ours = f"{units.num_bytes(base)} and {units.num_bytes(half)}, ratio {half / base:.3f}"
     holds = low <= half / base <= high
-    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "requested bytes are not halved")
+    return Finding(ours, Verdict.of(holds), "" if holds else "requested bytes are not halved")
 
 
 @rule(10)
@@ -155,7 +155,7 @@ def _half_filters_share(claim: Claim, evidence: Evidence) -> Finding:
     base, half = (evidence.own_share(name, "Conv2D") for name in ("baseline", "filters32"))
     lower = is_below(half, base)
     ours = f"{share_text(base)}, with half the filters {share_text(half)}"
-    return Finding(ours, Outcome.FAILS if lower else Outcome.HOLDS, "Conv2D's share is lower" if lower else "")
+    return Finding(ours, Verdict.of(not lower), "Conv2D's share is lower" if lower else "")
 
 
 @rule(11, "time")
@@ -164,12 +164,12 @@ def _pooling_time(claim: Claim, evidence: Evidence) -> Finding:
     ours, change = ratio_text(ratio), f"a change of {little.plus_minus:.0%}"
     inside = lies_in(ratio, little.range)
     if inside is None:
-        return Finding(ours, None, f"cannot be told from {change}")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"cannot be told from {change}")
     if inside:
-        return Finding(ours, Outcome.HOLDS, f"less than {change}")
+        return Finding(ours, Verdict.REPRODUCED, f"less than {change}")
     printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", "baseline")]
     why = f"more than {change}, as in the printed tables, whose sums have the ratio {printed[0] / printed[1]:.3f}"
-    return Finding(ours, Outcome.FAILS, why)
+    return Finding(ours, Verdict.CONTRADICTED, why)
 
 
 @rule(12)
@@ -184,18 +184,18 @@ def _profiling_slows(claim: Claim, evidence: Evidence) -> Finding:
     low, high = claim.published["slowdown"].range
     printed = f"the printed {low:g} to {high:g} times"
     if low <= base <= high:
-        return Finding(ours, Outcome.HOLDS, f"within {printed}")
+        return Finding(ours, Verdict.REPRODUCED, f"within {printed}")
     if base < low <= factors.max():
-        return Finding(ours, Outcome.DIFFERS, f"as much as {printed} only in variants with shorter steps")
+        return Finding(ours, Verdict.DEPENDS, f"as much as {printed} only in variants with shorter steps")
     why = f"more than {printed}" if base > high else f"less than {printed} in every variant"
-    return Finding(ours, Outcome.FAILS, why)
+    return Finding(ours, Verdict.CONTRADICTED, why)
 
 
 @rule(13, "parameters", once=True)
 def _parameters(claim: Claim, evidence: Evidence) -> Finding:
     count = evidence.run("baseline").parameters
     holds = count == claim.published["parameters"].value
-    return Finding(f"{count:,}", Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "another number")
+    return Finding(f"{count:,}", Verdict.of(holds), "" if holds else "another number")
 
 
 @rule(13, "multiply-adds", once=True)
@@ -203,12 +203,12 @@ def _multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
     run = evidence.run("baseline")
     low, high = claim.published["multiply-adds"].range
     if low <= run.macs_per_image / 1e6 <= high:
-        return Finding(f"{run.macs_per_image:,}", Outcome.HOLDS)
+        return Finding(f"{run.macs_per_image:,}", Verdict.REPRODUCED)
     both = (run.macs_per_image + run.parameters) / 1e6
     why = "convolutions and dense layers need another number"
     if low <= both <= high:
         why += f"; it is the sum with the parameters, {both:.2f} million, that rounds to the printed one"
-    return Finding(f"{run.macs_per_image:,}", Outcome.FAILS, why)
+    return Finding(f"{run.macs_per_image:,}", Verdict.CONTRADICTED, why)
 
 
 @rule(14)
@@ -218,10 +218,10 @@ def _combination(claim: Claim, evidence: Evidence) -> Finding:
     ours = f"{ratio_text(both)}; " + ", ".join(f"{name} {ratio_text(ratio)}" for name, ratio in single.items())
     below = {name: is_below(both, ratio) for name, ratio in single.items()}
     if faster := [name for name, is_lower in below.items() if is_lower is False]:
-        return Finding(ours, Outcome.FAILS, f"{' and '.join(faster)} alone is faster")
+        return Finding(ours, Verdict.CONTRADICTED, f"{' and '.join(faster)} alone is faster")
     if alike := [name for name, is_lower in below.items() if is_lower is None]:
-        return Finding(ours, None, f"it cannot be told apart from {' and '.join(alike)}")
-    return Finding(ours, Outcome.HOLDS, "faster than either change alone")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"it cannot be told apart from {' and '.join(alike)}")
+    return Finding(ours, Verdict.REPRODUCED, "faster than either change alone")
 
 
 @rule(15, once=True)
@@ -238,8 +238,8 @@ def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
     ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())
     broken = [name for name, padding in needed.items() if padding < 0 or padding % 1]
     if broken:
-        return Finding(ours, Outcome.FAILS, f"no whole P for {', '.join(broken)}, which ran")
-    return Finding(ours, Outcome.HOLDS, "all convolutions that ran have a whole P")
+        return Finding(ours, Verdict.CONTRADICTED, f"no whole P for {', '.join(broken)}, which ran")
+    return Finding(ours, Verdict.REPRODUCED, "all convolutions that ran have a whole P")
 
 
 def _convolutions(variant: VariantSpec) -> Iterator[tuple[Conv, int, int]]:

@@ -12,7 +12,7 @@ from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, pr
 from ..records.training import TrainingRecord
 from . import STRIDES
 from .claims import Claim, published_numbers
-from .evidence import Evidence, Finding, NotTestable, Outcome, labelled, points_text, ratio_text, share_text
+from .evidence import Evidence, Finding, NotTestable, Verdict, labelled, points_text, ratio_text, share_text
 from .rules import rule, sized
 
 _TRAINING_TIME = 8
@@ -29,8 +29,8 @@ def _accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
         if loss.low > _published_loss(claim, "stride 1", f"stride {stride}").high
     ]
     if worse:
-        return Finding(ours, Outcome.FAILS, f"more points lost than printed at {', '.join(worse)}")
-    return Finding(ours, Outcome.HOLDS, "no stride loses more points than printed")
+        return Finding(ours, Verdict.CONTRADICTED, f"more points lost than printed at {', '.join(worse)}")
+    return Finding(ours, Verdict.REPRODUCED, "no stride loses more points than printed")
 
 
 @rule(_TRAINING_TIME, once=True)
@@ -44,10 +44,9 @@ def _training_time(claim: Claim, evidence: Evidence) -> Finding:
     found = [(place.machine, _training_time_ratio(claim, *pair)) for place, pair in pairs.items()]
     if len(found) == 1:
         return found[0][1]
-    outcomes = {finding.outcome for _, finding in found} - {None}
     return Finding(
         labelled([(machine, finding.ours) for machine, finding in found]),
-        outcomes.pop() if len(outcomes) == 1 else Outcome.DIFFERS if outcomes else None,
+        Verdict.together(finding.verdict for _, finding in found),
         labelled([(machine, finding.why) for machine, finding in found]),
     )
 
@@ -119,16 +118,16 @@ def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
     if loss.low <= printed.high and printed.low <= loss.high:
-        return Finding(ours, Outcome.HOLDS, f"as printed, {points_text(printed)}")
-    return Finding(ours, Outcome.FAILS, f"not as printed, {points_text(printed)}")
+        return Finding(ours, Verdict.REPRODUCED, f"as printed, {points_text(printed)}")
+    return Finding(ours, Verdict.CONTRADICTED, f"not as printed, {points_text(printed)}")
 
 
 @rule(11, "accuracy", once=True)
 def _pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
     if loss.low > 0:
-        return Finding(ours, Outcome.FAILS, "accuracy is lost")
-    return Finding(ours, Outcome.HOLDS, "no loss can be told")
+        return Finding(ours, Verdict.CONTRADICTED, "accuracy is lost")
+    return Finding(ours, Verdict.REPRODUCED, "no loss can be told")
 
 
 def _published_loss(claim: Claim, base: str, other: str) -> Estimate:

@@ -16,10 +16,10 @@ from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
 from cnnprof_lib.thesis.claims import load_claims
-from cnnprof_lib.thesis.evidence import Evidence
+from cnnprof_lib.thesis.evidence import Evidence, Verdict
 from cnnprof_lib.thesis.rules import PARTS
 from cnnprof_lib.thesis.training_rules import published_step_s
-from cnnprof_lib.thesis.verdicts import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
+from cnnprof_lib.thesis.verdicts import judge
 from tests.builders import (
     Node,
     make_accuracy,
@@ -31,6 +31,7 @@ from tests.builders import (
     make_training,
 )
 
+CONTRADICTED, DEPENDS, REPRODUCED, NOT_TESTABLE = Verdict
 STRIDES = ("baseline", "stride2", "stride3", "stride5")
 WEIGHTS = {name: f"{i:064d}" for i, name in enumerate((*STRIDES, "filters32", "pool-large"))}
 
