@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from . import PUBLISHED, printed_rows, published_table
+from . import PUBLISHED, printed_rows
 
 AS_PRINTED = "as printed"
 REASSIGNED = "reassigned"
@@ -21,7 +21,6 @@ AMBIGUOUS = "ambiguous"
 
 OP_ABBREVIATIONS = {"QueueManyV2": "QueueDequeueManyV2"}
 """Ops that the tables print under a name of their own."""
-_HALF_DIGIT_OF_SHARE = 0.5e-4
 
 
 def errata(variants: Iterable[str]) -> pd.DataFrame:
@@ -31,28 +30,21 @@ def errata(variants: Iterable[str]) -> pd.DataFrame:
         variants: Names; those without a published table are left out.
 
     Returns:
-        One row per printed row, by table: ``variant``; ``table``, ``printed_op``, ``time_s``, ``own_share``,
-        ``requested_bytes`` as printed; ``candidates``, the ops that the row's bytes and the other rows leave;
-        ``figure_op``, the name in the figure of the same run, empty without one; ``op``, that name or else the
-        candidates, joined by "or"; ``status`` (`AS_PRINTED`, `REASSIGNED`, `AMBIGUOUS`).
+        `printed_rows` of their tables, with ``variant``; ``printed_op``, the printed name in full; ``candidates``, the
+        ops that the row's bytes and the other rows leave; ``figure_op``, the name in the figure of the same run, empty
+        without one; ``op``, that name or else the candidates, joined by "or"; ``status`` (`AS_PRINTED`, `REASSIGNED`,
+        `AMBIGUOUS`).
     """
     by_table = {PUBLISHED[name].table: name for name in variants if name in PUBLISHED}
     rows = printed_rows()
     rows = rows[rows["table"].isin(list(by_table))].reset_index(drop=True)
-    names, candidates = rows["op_as_printed"].replace(OP_ABBREVIATIONS), rows["may_be"].str.split()
-    return pd.DataFrame(
-        {
-            "variant": rows["table"].map(by_table),
-            "table": rows["table"],
-            "printed_op": names,
-            "time_s": rows["cpu_time_us"] / 1e6,
-            "own_share": rows["time_pct"] / 100,
-            "requested_bytes": rows["bytes"],
-            "candidates": candidates,
-            "figure_op": rows["figure_op"],
-            "op": rows["figure_op"].where(rows["figure_op"] != "", candidates.map(either)),
-            "status": [_status(*pair) for pair in zip(names, candidates, strict=True)],
-        }
+    names, candidates = rows["op"].replace(OP_ABBREVIATIONS), rows["may_be"].str.split()
+    return rows.assign(
+        variant=rows["table"].map(by_table),
+        printed_op=names,
+        candidates=candidates,
+        op=rows["figure_op"].where(rows["figure_op"] != "", candidates.map(either)),
+        status=[_status(*pair) for pair in zip(names, candidates, strict=True)],
     )
 
 
@@ -66,17 +58,6 @@ def either(words: Sequence[str]) -> str:
     """``A``, ``A or B``, ``A, B or C``."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
-
-
-def missing_bytes(variant: str) -> tuple[float, float]:
-    """Bytes that the shares of a variant's table count and its rows do not show, and how far rounding may move them.
-
-    The rows' bytes over their shares give the sum that the profiler divided by.
-    """
-    printed = published_table(PUBLISHED[variant].table)
-    shown, share = float(printed["requested_bytes"].sum()), float(printed["bytes_share"].sum())
-    rounding = _HALF_DIGIT_OF_SHARE * int((printed["requested_bytes"] > 0).sum()) * shown / share
-    return shown / share - shown, rounding
 
 
 def possible_shares(rows: pd.DataFrame, op: str) -> list[float]:

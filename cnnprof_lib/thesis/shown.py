@@ -16,7 +16,7 @@ from ..page.table import Column, beside, interval_texts, styled, with_row
 from ..records.run import RunRecord
 from . import CITATION, PUBLISHED, STRIDES, published_table
 from .claims import published_numbers
-from .errata import REASSIGNED, either, errata, missing_bytes, possible_shares
+from .errata import REASSIGNED, either, errata, possible_shares
 
 PROFILING_CLAIM = 12
 """Number of the claim on what profiling costs."""
@@ -128,13 +128,13 @@ def styled_errata(rows: pd.DataFrame) -> Styler:
 
 def errata_text(rows: pd.DataFrame) -> str:
     """What the errata come to, as a list; ``rows`` from `errata.errata`."""
-    by_variant = dict(list(rows.groupby("variant", sort=False)))
+    by_variant = {str(name): of_variant for name, of_variant in rows.groupby("variant", sort=False)}
     strides = [by_variant[name] for name in STRIDES.values() if name in by_variant]
-    lines = [misnamed(rows), *(unshown_bytes(str(name)) for name in by_variant if PUBLISHED[str(name)].unshown)]
+    lines = [misnamed(rows), *map(unshown_bytes, by_variant)]
     lines += [figure_agrees(of_variant) for of_variant in by_variant.values() if of_variant["figure_op"].any()]
     lines += [reread(of_variant, "LRN") for of_variant in strides]
     lines += [against_stride(strides, "LRN")] if len(strides) > 1 else []
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {line}" for line in lines if line)
 
 
 def misnamed(rows: pd.DataFrame) -> str:
@@ -147,12 +147,14 @@ def misnamed(rows: pd.DataFrame) -> str:
 
 
 def unshown_bytes(variant: str) -> str:
-    """Which op's bytes a variant's table leaves out although its shares count them, in one sentence."""
-    missing, rounding = missing_bytes(variant)
+    """Which op's bytes a variant's table leaves out although its shares count them; empty where none are missing."""
     printed = PUBLISHED[variant]
+    if not printed.unshown:
+        return ""
+    missing, rounding, op = printed.unshown
     return (
         f"The shares in Table {printed.table} count {units.num_bytes(missing)} (± {units.num_bytes(rounding)}) more "
-        f"than its rows show, as much as {printed.unshown} may have, of which no row has the bytes."
+        f"than its rows show, as much as {op} may have, of which no row has the bytes."
     )
 
 
