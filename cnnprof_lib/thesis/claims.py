@@ -20,13 +20,13 @@ class Number(Spec):
 
     value: NonNegativeFloat
     unit: str = ""
-    plus_minus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """What a rounded number leaves open on either side, in the same unit; None where the rule does not ask."""
+    plus_minus: NonNegativeFloat = 0.0
+    """What a rounded number leaves open on either side, in the same unit; 0 where the rule does not ask."""
 
     @property
     def range(self) -> tuple[float, float]:
         """What the number may mean, its rounding considered."""
-        return self.value - (self.plus_minus or 0), self.value + (self.plus_minus or 0)
+        return self.value - self.plus_minus, self.value + self.plus_minus
 
     def __str__(self) -> str:
         """The number with its unit: ``72.02%``, ``100,000 steps``."""

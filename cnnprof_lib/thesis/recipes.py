@@ -54,8 +54,7 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
     originals = {key[0]: key for key in by_length if key[1] in (ORIGINAL, SHORTENED)}
     rows: list[dict[str, Any]] = []
     for key, records in groups.items():
-        variant, recipe, _ = key
-        steps = records[0].steps
+        (variant, recipe, _), steps = key, records[0].steps
         top1 = [record.test.top1 for record in records]
         printed = PUBLISHED[variant].top1 if recipe == ORIGINAL and variant in PUBLISHED else np.nan
         original = None if recipe in (ORIGINAL, SHORTENED) else originals.get(variant)

@@ -7,7 +7,7 @@ records cannot answer raises `NotTestable`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,7 +16,6 @@ from ..analysis.summary import latency, profiled_over_plain
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
-from ..params.variant import VariantSpec
 from . import PUBLISHED, STRIDES, published_table
 from .claims import Claim
 from .evidence import Evidence, Finding, NotTestable, Verdict, ratio_text, share_text
@@ -227,25 +226,16 @@ def _combination(claim: Claim, evidence: Evidence) -> Finding:
 @rule(15, once=True)
 def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
     """The P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
-    needed = {
-        f"{run.variant.name} {layer.name}": ((out - 1) * layer.stride + layer.kernel - side) / 2
-        for run in evidence.runs
-        for layer, side, out in _convolutions(run.variant)
-        if layer.stride > 1
-    }
+    needed = {}
+    for run in evidence.runs:
+        shapes = [run.variant.input.shape, *(cost.output_shape for cost in run.variant.costs())]
+        for layer, (before, after) in zip(run.variant.layers, pairwise(shapes), strict=True):
+            if isinstance(layer, Conv) and layer.stride > 1:
+                padding = ((after[0] - 1) * layer.stride + layer.kernel - before[0]) / 2
+                needed[f"{run.variant.name} {layer.name}"] = padding
     if not needed:
         raise NotTestable("no convolution with a stride above 1 ran")
     ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())
-    broken = [name for name, padding in needed.items() if padding < 0 or padding % 1]
-    if broken:
+    if broken := [name for name, padding in needed.items() if padding < 0 or padding % 1]:
         return Finding(ours, Verdict.CONTRADICTED, f"no whole P for {', '.join(broken)}, which ran")
     return Finding(ours, Verdict.REPRODUCED, "all convolutions that ran have a whole P")
-
-
-def _convolutions(variant: VariantSpec) -> Iterator[tuple[Conv, int, int]]:
-    """Each convolution with the side of its input and of its output, in pixels."""
-    shape = variant.input.shape
-    for layer, cost in zip(variant.layers, variant.costs(), strict=True):
-        if isinstance(layer, Conv):
-            yield layer, shape[0], cost.output_shape[0]
-        shape = cost.output_shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,9 +27,10 @@ def _accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
         for stride, loss in zip(list(STRIDES)[1:], losses, strict=True)
         if loss.low > _published_loss(claim, "stride 1", f"stride {stride}").high
     ]
-    if worse:
-        return Finding(ours, Verdict.CONTRADICTED, f"more points lost than printed at {', '.join(worse)}")
-    return Finding(ours, Verdict.REPRODUCED, "no stride loses more points than printed")
+    why = (
+        f"more points lost than printed at {', '.join(worse)}" if worse else "no stride loses more points than printed"
+    )
+    return Finding(ours, Verdict.of(not worse), why)
 
 
 @rule(_TRAINING_TIME, once=True)
@@ -41,9 +41,9 @@ def _training_time(claim: Claim, evidence: Evidence) -> Finding:
     pairs = {place: (first, others[place]) for place, first in _fastest_by_place(base).items() if place in others}
     if not pairs:
         raise NotTestable(_what_is_unlike(base[0], stride5[0]))
-    found = [(place.machine, _training_time_ratio(claim, *pair)) for place, pair in pairs.items()]
-    if len(found) == 1:
-        return found[0][1]
+    found = [
+        (machine if len(pairs) > 1 else "", _training_time_ratio(claim, *pair)) for (machine, *_), pair in pairs.items()
+    ]
     return Finding(
         labelled([(machine, finding.ours) for machine, finding in found]),
         Verdict.together(finding.verdict for _, finding in found),
@@ -51,23 +51,14 @@ def _training_time(claim: Claim, evidence: Evidence) -> Finding:
     )
 
 
-class _Place(NamedTuple):
-    """What two trainings must have in common for their times to be compared."""
+def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], TrainingRecord]:
+    """Of each machine, recipe and batch size the training with the shortest median step.
 
-    recipe: str
-    batch_size: int
-    machine: str
-
-
-def _place(training: TrainingRecord) -> _Place:
-    return _Place(training.recipe, training.batch_size, training.machine_in_words)
-
-
-def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[_Place, TrainingRecord]:
-    """Of each place the training with the shortest median step, if its history has the rows that an interval needs."""
+    Left out are those whose history has not the rows that an interval needs.
+    """
     timed = [training for training in trainings if len(training.history) >= FEWEST]
     slowest_first = sorted(timed, key=lambda training: -np.median(_step_s(training)))
-    return {_place(training): training for training in slowest_first}
+    return {(record.machine_in_words, record.recipe, record.batch_size): record for record in slowest_first}
 
 
 def _step_s(training: TrainingRecord) -> list[float]:
@@ -75,14 +66,13 @@ def _step_s(training: TrainingRecord) -> list[float]:
     return [row.step_s or training.batch_size / row.images_per_s for row in training.history]
 
 
-def _what_is_unlike(first: TrainingRecord, second: TrainingRecord) -> str:
-    one, other = _place(first), _place(second)
+def _what_is_unlike(one: TrainingRecord, other: TrainingRecord) -> str:
     if one.batch_size != other.batch_size:
         return f"trained with batches of {one.batch_size} and {other.batch_size} images"
     if one.recipe != other.recipe:
         return f"trained by recipe {one.recipe} and {other.recipe}"
-    if one.machine != other.machine:
-        return f"trained on {' and '.join(sorted((one.machine, other.machine)))}"
+    if one.machine_in_words != other.machine_in_words:
+        return f"trained on {' and '.join(sorted((one.machine_in_words, other.machine_in_words)))}"
     return f"a training's history has fewer than {FEWEST} rows"
 
 
@@ -117,17 +107,15 @@ def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     names = ["baseline", "filters32"]
     ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
-    if loss.low <= printed.high and printed.low <= loss.high:
-        return Finding(ours, Verdict.REPRODUCED, f"as printed, {points_text(printed)}")
-    return Finding(ours, Verdict.CONTRADICTED, f"not as printed, {points_text(printed)}")
+    alike = loss.low <= printed.high and printed.low <= loss.high
+    return Finding(ours, Verdict.of(alike), f"{'' if alike else 'not '}as printed, {points_text(printed)}")
 
 
 @rule(11, "accuracy", once=True)
 def _pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
     ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
-    if loss.low > 0:
-        return Finding(ours, Verdict.CONTRADICTED, "accuracy is lost")
-    return Finding(ours, Verdict.REPRODUCED, "no loss can be told")
+    lost = loss.low > 0
+    return Finding(ours, Verdict.of(not lost), "accuracy is lost" if lost else "no loss can be told")
 
 
 def _published_loss(claim: Claim, base: str, other: str) -> Estimate:
