@@ -15,8 +15,10 @@ from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
 from cnnprof_lib.thesis.claims import load_claims
+from cnnprof_lib.thesis.evidence import Evidence, Verdict
+from cnnprof_lib.thesis.rules import PARTS
 from cnnprof_lib.thesis.training_rules import published_step_s
-from cnnprof_lib.thesis.verdicts import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
+from cnnprof_lib.thesis.verdicts import judge
 from tests.builders import (
     RUNTIMES,
     Node,
@@ -29,13 +31,14 @@ from tests.builders import (
     make_training,
 )
 
+CONTRADICTED, DEPENDS, REPRODUCED, NOT_TESTABLE = Verdict
 STRIDES = ("baseline", "stride2", "stride3", "stride5")
 WEIGHTS = {name: f"{i:064d}" for i, name in enumerate((*STRIDES, "filters32", "pool-large"))}
 
 
 def judged(number: int, records: Sequence[Record], trainings: Sequence[TrainingRecord] = ()) -> dict[str, Any]:
     """One claim's row."""
-    table = judge(records, trainings)
+    table = judge(Evidence(records, trainings))
     return table.set_index("number").loc[number].to_dict()
 
 
@@ -66,6 +69,7 @@ def test_there_are_fifteen_claims_each_with_its_rule() -> None:
     claims = load_claims()
     assert [claim.number for claim in claims] == list(range(1, 16))
     assert len({claim.rule for claim in claims}) == 15
+    assert sorted(PARTS) == [claim.number for claim in claims]
 
 
 def test_what_claims_cite_of_the_tables_is_printed_there() -> None:
@@ -98,7 +102,7 @@ def test_numbers_are_written_with_their_units() -> None:
 
 
 def test_without_records_nothing_is_testable() -> None:
-    table = judge([])
+    table = judge(Evidence([]))
     assert set(table["verdict"]) == {NOT_TESTABLE}
     assert "" not in set(table["reason"])
 
@@ -146,7 +150,7 @@ def test_shares_get_an_interval_from_the_executions() -> None:
     executed = make_ops(record).assign(variant="baseline", runtime="unfused", run_id=record.run_id)
     slow = (executed["step"] % 4 < 2) & (executed["op"] == "Conv2D")  # every other block
     executed["self_ns"] = executed["self_ns"].where(~slow, executed["self_ns"] * 2)
-    row = judge([record], executed=executed).set_index("number").loc[1]
+    row = judge(Evidence([record], executed=executed)).set_index("number").loc[1]
     assert row["ours"].startswith("unfused: Conv2D 82.4% (75.8 to 86.2), LRN 8.7% (6.8 to 12.0)")
     assert row["verdict"] == REPRODUCED
 
@@ -165,7 +169,7 @@ def test_of_several_processes_these_are_what_is_resampled() -> None:
     executed = make_ops(pooled).assign(variant="baseline", runtime="unfused", run_id=record.run_id)
     steps = executed["step"] % 12 < 6  # the first three blocks of each process
     executed["self_ns"] = executed["self_ns"].where(~steps | (executed["op"] != "Conv2D"), executed["self_ns"] * 2)
-    row = judge([pooled], executed=executed).set_index("number").loc[1]
+    row = judge(Evidence([pooled], executed=executed)).set_index("number").loc[1]
     assert row["ours"].startswith("unfused: Conv2D 82.4% (82.4 to 82.4)")
 
 
@@ -342,7 +346,7 @@ def test_accuracy_is_judged_for_weights_of_a_recipe_that_is_as_good_as_the_thesi
     trainings = trained(STRIDES, 4000)
     everywhere = {(name, "short") for name in STRIDES}
     for good, expected in ((everywhere, REPRODUCED), (everywhere - {("baseline", "short")}, NOT_TESTABLE)):
-        table = judge(records, trainings, as_good=frozenset(good)).set_index("number")
+        table = judge(Evidence(records, trainings, as_good=frozenset(good))).set_index("number")
         assert table.loc[7, "verdict"] == expected
 
 
@@ -350,13 +354,13 @@ def test_weights_of_the_thesis_s_recipe_are_judged_rather_than_those_profiled() 
     records = scored({"baseline": 5000, "stride2": 5000, "stride3": 5000, "stride5": 5000})
     correct = {"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000}
     original = pd.DataFrame({name: [True] * number + [False] * (10_000 - number) for name, number in correct.items()})
-    row = judge(records, original=original).set_index("number").loc[7]
+    row = judge(Evidence(records, original=original)).set_index("number").loc[7]
     assert (row["verdict"], row["reason"]) == (CONTRADICTED, "more points lost than printed at stride 5")
     assert row["ours"] == (
         "by the thesis's recipe 86.0% (85.3 to 86.7), 79.6% (78.8 to 80.4), 74.7% (73.8 to 75.5), "
         "60.0% (59.0 to 61.0); lost: 6.4 points (5.9 to 6.9), 11.3 points (10.7 to 11.9), 26.0 points (25.1 to 26.9)"
     )
-    row = judge(records, original=original.drop(columns="stride3")).set_index("number").loc[7]
+    row = judge(Evidence(records, original=original.drop(columns="stride3"))).set_index("number").loc[7]
     assert row["reason"] == "the weights of baseline (recipe short) have no stored training"
 
 
@@ -387,7 +391,7 @@ def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
     assert judged(11, records, trainings)["reason"].endswith("accuracy: no loss can be told")
     outcomes = pd.DataFrame({"baseline": [True] * 8600 + [False] * 1400})
     outcomes["pool-large"] = [False] * 60 + [True] * 8540 + [False] * 1400
-    row = judge(records, trainings, lost=losses(outcomes)).set_index("number").loc[11]
+    row = judge(Evidence(records, trainings, lost=losses(outcomes))).set_index("number").loc[11]
     assert row["reason"].endswith("accuracy: accuracy is lost")
     assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 
@@ -465,8 +469,8 @@ def test_the_published_time_of_a_training_step() -> None:
 def test_a_verdict_follows_the_records() -> None:
     stride5 = timed("stride5", "unfused", (0.04, 0.04))
     others = [timed(n, "unfused", (r, r)) for n, r in zip(STRIDES[:3], (1.0, 0.15, 0.07), strict=True)]
-    before = judge([*others, stride5])
-    after = judge([*others, timed("stride5", "unfused", (0.2, 0.2))])
+    before = judge(Evidence([*others, stride5]))
+    after = judge(Evidence([*others, timed("stride5", "unfused", (0.2, 0.2))]))
     changed = pd.Series(before["verdict"] != after["verdict"])
     assert list(before.loc[changed, "number"]) == [4]
     assert (before["verdict"][3], after["verdict"][3]) == (REPRODUCED, CONTRADICTED)
@@ -479,7 +483,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
     records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 7000})
-    table = judge(records, [make_training(dataset=HOSTILE, weights_sha256=WEIGHTS["baseline"])])
+    table = judge(Evidence(records, [make_training(dataset=HOSTILE, weights_sha256=WEIGHTS["baseline"])]))
     assert HOSTILE in table["reason"][6]
     html = claims_table.styled_claims(table).to_html()
     assert "<script>" not in html
@@ -490,7 +494,7 @@ def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
 
 
 def test_the_text_names_claim_verdict_numbers_and_rule() -> None:
-    text = claims_table.plain_text(judge([make_record(), make_record("filters32")]))
+    text = claims_table.plain_text(judge(Evidence([make_record(), make_record("filters32")])))
     assert text.splitlines()[0] == "not testable here 8, contradicted 4, reproduced 3"
     start = text.index("10. Half the filters")
     assert text[start:].split("\n\n")[0] == (
