@@ -11,15 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..base.errors import StoreError
-from ..params.settings import RUNTIMES
+from ..base.errors import MeasureError, StoreError
 from ..records.run import FailureRecord, RunRecord
 from ..records.store import Store
 from .pool import pooled
 
 Record = RunRecord | FailureRecord
 
-BASELINE = "baseline"
 UNATTRIBUTED = "unattributed"
 """Row for the time of a step in which no kernel ran."""
 NO_LAYER = "(no layer)"
@@ -63,13 +61,18 @@ def pooled_by_place(records: Sequence[Record]) -> list[Record]:
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Sorts as every table and figure does: the baseline, then by falling MACs, each in the order of the runtimes."""
+    """Sorts as every table and figure does: the baseline, then by falling MACs, each in the order of the runtimes.
+
+    Runtimes come in the order in which `records` has them first.
+    """
     records = list(records)
-    macs = {record.variant.name: record.macs_per_image for record in completed(records)}
+    macs = {record.name: record.network.macs_per_image for record in completed(records)}
+    runtimes = list(dict.fromkeys(record.runtime for record in records))
+    baseline = baseline_of(records)
 
     def key(record: Record) -> tuple[bool, int, str, int, str]:
         name = variant_name(record)
-        return name != "baseline", -macs.get(name, 0), name, RUNTIMES.index(record.runtime), record.run_id
+        return name != baseline, -macs.get(name, 0), name, runtimes.index(record.runtime), record.run_id
 
     return sorted(records, key=key)
 
@@ -79,9 +82,15 @@ def completed(records: Iterable[Record]) -> list[RunRecord]:
     return [record for record in records if isinstance(record, RunRecord)]
 
 
+def baseline_of(records: Iterable[Record]) -> str | None:
+    """What the newest of the runs was compared with: the baseline of a study; None where there is none."""
+    newest = max(completed(records), key=lambda run: run.run_id, default=None)
+    return newest.baseline if newest else None
+
+
 def variant_name(record: Record) -> str:
     """Name of the variant that a run or failure is of."""
-    return record.variant.name if isinstance(record, RunRecord) else record.variant
+    return record.name if isinstance(record, RunRecord) else record.variant
 
 
 def runs(records: Sequence[Record]) -> pd.DataFrame:
@@ -98,14 +107,14 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
     accuracy = record.accuracy
     return {
         **_run_key(record),
-        "title": record.variant.title,
+        "title": record.network.title,
         "created": record.created,
         "status": "ok",
         "error": "",
         "preset": record.preset,
         "batch_size": record.batch_size,
-        "parameters": record.parameters,
-        "macs_per_image": record.macs_per_image,
+        "parameters": record.network.parameters,
+        "macs_per_image": record.network.macs_per_image,
         "requested_bytes": record.memory.requested_bytes,
         "live_peak_bytes": record.memory.live_peak_bytes,
         "rss_bytes": record.memory.rss_bytes,
@@ -143,10 +152,12 @@ def steps(records: Sequence[Record]) -> pd.DataFrame:
 def ops(records: Sequence[Record]) -> pd.DataFrame:
     """One row per executed kernel and one `UNATTRIBUTED` row per run; ``time_s`` adds up to the profiled step.
 
-    Times and bytes are means per profiled step of one batch.
+    Times and bytes are means per profiled step of one batch. A run that was not traced has no rows.
     """
     rows: list[dict[str, Any]] = []
     for record in completed(records):
+        if not record.is_traced:
+            continue
         key = _run_key(record)
         rows += [{**key, **op.model_dump()} for op in record.ops]
         rows.append(
@@ -182,7 +193,11 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
     Returns:
         ``layer``, ``op``, ``kernel``, ``time_s``, ``requested_bytes``, ``occurrences``: means per profiled step.
         Rows of `NO_LAYER` and one `UNATTRIBUTED` row come last; ``time_s`` adds up to the profiled step.
+
+    Raises:
+        MeasureError: the run was not traced.
     """
+    require_traced(record)
     profiled_steps = sum(len(block) for block in record.latency.profiled_s)
     keys = ["layer", "op", "kernel", *(["node"] if by_node else [])]
     sums = (
@@ -204,12 +219,25 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
         }
     )
     rows = pd.concat([means, rest], ignore_index=True).assign(**_run_key(record))
-    names = [layer.name for layer in record.variant.layers]
+    names = [layer.name for layer in record.network.layers]
     position = {name: i for i, name in enumerate([*names, NO_LAYER, UNATTRIBUTED])}
     # A layer that the variant does not name is shown behind its own layers rather than dropped.
     order = rows["layer"].map(position).fillna(len(names) - 0.5)
     rows = rows.assign(_order=order).sort_values("_order", kind="stable")
     return rows[[*_RUN, *keys, *_PROFILE_MEANS]].reset_index(drop=True)
+
+
+def require_traced(record: RunRecord) -> None:
+    """Refuses a run of which it is not known what its steps are spent on.
+
+    Raises:
+        MeasureError: it was not traced.
+    """
+    if not record.is_traced:
+        raise MeasureError(
+            f"{record.name} ({record.run_id}): runtime {record.runtime} cannot trace, so it is not known what its "
+            "layers take. Name another --runtime."
+        )
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:

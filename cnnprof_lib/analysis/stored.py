@@ -56,11 +56,11 @@ class StoredRuns:
     @property
     def variants(self) -> list[str]:
         """All variants that were run."""
-        return list(dict.fromkeys(record.variant.name for record in self.records))
+        return list(dict.fromkeys(record.name for record in self.records))
 
     def runtimes(self, variant: str) -> list[str]:
         """All runtimes in which a variant was run."""
-        return list(dict.fromkeys(record.runtime for record in self.records if record.variant.name == variant))
+        return list(dict.fromkeys(record.runtime for record in self.records if record.name == variant))
 
     def run_ids(self, variant: str, runtime: str) -> list[str]:
         """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first."""
@@ -157,7 +157,7 @@ class StoredRuns:
 
 def run_key_of(record: RunRecord) -> RunKey:
     """What names a run."""
-    return RunKey(record.variant.name, record.runtime, record.run_id)
+    return RunKey(record.name, record.runtime, record.run_id)
 
 
 def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:

@@ -50,9 +50,10 @@ CAPTIONS = {
 """By key; braces stand for a runtime."""
 
 
-def report_caption(figure: Figure, key: str, runtime: str = "") -> None:
+def report_caption(figure: Figure, key: str, runtime: str = "") -> Figure:
     """Gives a figure its caption and key, which is followed by the runtime where there is one: ``ops-stock``."""
     hover.caption(figure, CAPTIONS[key].format(runtime), key=f"{key}-{runtime}" if runtime else key)
+    return figure
 
 
 _HASH_DIGITS = 12
@@ -73,7 +74,7 @@ def provenance_table(records: Sequence[Record]) -> Styler:
     """Of every run its ids, commit, weights and images: what the numbers beside its variant and runtime rest on."""
     rows = [
         {
-            "variant": run.variant.name,
+            "variant": run.name,
             "runtime": run.runtime,
             "runs": ", ".join(run.pooled or (run.run_id,)),
             "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
@@ -149,15 +150,15 @@ def data_text(records: Sequence[Record]) -> str:
     return "\n\n".join(lines)
 
 
-def claims_drawn_text(overview: pd.DataFrame, *, steps_trained: bool) -> str:
+def claims_drawn_text(*, strides_drawn: bool, steps_trained: bool) -> str:
     """Where the figures are that the claims are about.
 
     Args:
-        overview: From `variants.numbers.overview`, with a run that did not fail.
+        strides_drawn: Whether the series of strides is.
         steps_trained: Whether the time of a training step is known of any training.
     """
     places = ["accuracy against latency in [Figure](#F_accuracy)", "what profiling costs in [Figure](#F_overhead)"]
-    if "baseline" in set(overview.loc[overview["status"] == "ok", "variant"]):
+    if strides_drawn:
         places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
     if steps_trained:
         places.append("the time of training in [Figure](#F_training-time)")
@@ -178,6 +179,4 @@ def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:
     """The subject of a sentence: all runs, or which."""
     if len(some) == len(every):
         return "All runs were"
-    return (
-        f"{listed(f'{code(run.variant.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"
-    )
+    return f"{listed(f'{code(run.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"

@@ -176,7 +176,7 @@ class Report:
         memory_shown.memory_figure(answers[answers["runtime"] == first], ax=ax)
         yield report_caption(figure, "memory", first)
         yield memory_shown.memory_table(answers)
-        yield memory_shown.memory_text(answers, self._study.baseline)
+        yield memory_shown.memory_text(answers)
 
     @section
     def roofline(self) -> Parts:
@@ -241,11 +241,14 @@ class Report:
         yield HTML(folded_table("Each training", training_shown.trainings_table(trained)))
         figure, ax = plt.subplots(figsize=(8, 4))
         training_shown.training_curves_figure(training.training_history(records), ax=ax)
+        ax.set_title("How accuracy grows with training")
         yield report_caption(figure, "training")
         published_s = self._thesis.published_step_s() if self._thesis else {}
-        times = training.step_times(trained, published_s, self._study.baseline)
-        if not times.empty:
-            rows = times["source"].nunique() * times["variant"].nunique()
+        baseline = self._study.baseline
+        timed = training.comparable_trainings(trained, baseline)
+        if not timed.empty:
+            times = training.training_step_times(timed, published_s, baseline)
+            rows = times["source"].nunique() * timed["variant"].nunique()
             figure, ax = plt.subplots(figsize=(9, 2 + 0.2 * rows))
             training_shown.step_times_figure(times, ax=ax)
             yield report_caption(figure, "training-time")

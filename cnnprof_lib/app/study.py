@@ -1,11 +1,11 @@
 """The front door: what is stored, each thing read once, as data frames.
 
-    from cnnprof_lib import Study
+from cnnprof_lib import Study
 
-    study = Study.open("outputs")
-    study.overview()
-    study.layers("stride2", "stock")
-    study.diff("baseline", "stride2")
+study = Study.open("outputs")
+study.overview()
+study.layers("stride2", "stock")
+study.diff("baseline", "stride2")
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -36,6 +36,8 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from ..records.run import RunRecord
 from ..records.store import Store
+
+_Kept = TypeVar("_Kept")
 
 
 class RunKey(NamedTuple):
@@ -102,7 +104,7 @@ class Study:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._kept: dict[Any, Any] = {}
 
     @classmethod
     def open(cls, outputs: str | Path = "") -> Study:
@@ -146,6 +148,10 @@ class Study:
                 f"{getattr(self._stored[-1], 'error', '')}. Measure again: cnnprof run"
             )
         return frames.completed(frames.in_order([*single, *_pooled(single)]))
+
+    @cached_property
+    def _by_key(self) -> dict[RunKey, RunRecord]:
+        return {RunKey(record.name, record.runtime, record.run_id): record for record in self.every}
 
     @property
     def baseline(self) -> str | None:
@@ -203,9 +209,8 @@ class Study:
         runtime = runtime or self._usual_runtime(variant)
         ids = self.run_ids(variant, runtime)
         key = RunKey(variant, runtime, run_id or next(iter(ids), ""))
-        for record in self.every:
-            if (record.name, record.runtime, record.run_id) == key:
-                return self._keep(key, lambda: self.of_record(record))
+        if key in self._by_key:
+            return self._keep(key, lambda: self.of_record(self._by_key[key]))
         which = f"run {run_id}" if run_id else "run"
         others = ids if ids else self.variants
         raise StoreError(
@@ -261,9 +266,7 @@ class Study:
         Raises:
             MeasureError: the runs were not made alike.
         """
-        old, new = (
-            self.run(name, runtime) if isinstance(name, str) else self.run(*name) for name in (before, after)
-        )
+        old, new = (self.run(name, runtime) if isinstance(name, str) else self.run(*name) for name in (before, after))
         return self._once(("diff", *old.key, *new.key), lambda: self.between(old, new))
 
     def between(self, old: Run, new: Run) -> pd.DataFrame:
@@ -277,20 +280,20 @@ class Study:
         return REFERENCE_RUNTIME if REFERENCE_RUNTIME in runtimes else next(iter(runtimes), "")
 
     def _resolution(self, record: RunRecord) -> Resolution | None:
-        return self._keep(
-            ("resolution", record.runtime, record.machine), lambda: resolutions(self.store, [record])
-        ).get(record.runtime)  # type: ignore[no-any-return]
+        key = "resolution", record.runtime, record.machine
+        return self._keep(key, lambda: resolutions(self.store, [record]).get(record.runtime))
 
     def _once(self, key: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        return self._keep(key, make).copy()  # type: ignore[no-any-return]
+        return self._keep(key, make).copy()
 
-    def _keep(self, key: Any, make: Callable[[], Any]) -> Any:
+    def _keep(self, key: Any, make: Callable[[], _Kept]) -> _Kept:
         if key not in self._kept:
             self._kept[key] = make()
-        return self._kept[key]
+        kept: _Kept = self._kept[key]
+        return kept
 
     def _repr_html_(self) -> str:
-        return brief_table(self.overview()).to_html()
+        return str(brief_table(self.overview()).to_html())
 
 
 def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:

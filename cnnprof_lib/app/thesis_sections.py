@@ -12,7 +12,7 @@ from ..analysis.estimates import Estimate
 from ..page.table import folded_table
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
-from ..thesis import errata, recipes, shown, strides, training_rules, verdicts
+from ..thesis import claims_table, errata, recipes, shown, strides, training_rules, verdicts
 from .report_text import claims_drawn_text, report_caption
 from .study import Study
 
@@ -66,8 +66,9 @@ class ThesisSections:
         if self._study.runs:
             timed = any(record.step_s for record in self._study.store.trainings())
             yield verdicts.EXPLANATION
-            yield claims_drawn_text(self._study.overview(), steps_trained=timed)
-            yield shown.claims_table(self._study.verdicts())
+            drawn = not strides.stride_table(self._study.records).empty
+            yield claims_drawn_text(strides_drawn=drawn, steps_trained=timed)
+            yield claims_table.styled_claims(self._study.verdicts())
 
     def errata(self) -> Iterator[object]:
         """The published tables, corrected."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -128,10 +128,14 @@ class Store(TrainedStore, MachineStore):
         found = (self.outputs / root).joinpath(*place).glob("*" if place else "*/*/*")
         return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
 
-    def latest(self) -> list[RunRecord | FailureRecord]:
-        """Of every variant and runtime the runs and failures of the newest series."""
+    def latest(self, runs: Sequence[RunRecord | FailureRecord] | None = None) -> list[RunRecord | FailureRecord]:
+        """Of every variant and runtime the runs and failures of the newest series, those measured first first.
+
+        Args:
+            runs: All `runs`, where they have been read.
+        """
         by_place: dict[Path, list[RunRecord | FailureRecord]] = {}
-        for run in self.runs():
+        for run in self.runs() if runs is None else runs:
             by_place.setdefault(self.run_dir(run).parent, []).append(run)
         return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
 

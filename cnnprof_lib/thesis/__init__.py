@@ -15,7 +15,11 @@ CITATION = (
     "Universidad de Los Andes, Mérida, 2018"
 )
 
-STRIDES = {1: "baseline", 2: "stride2", 3: "stride3", 5: "stride5"}
+RUNTIME = "unfused"
+"""The runtime whose ops are the rows of its tables."""
+BASELINE = "baseline"
+"""Its network before any change, as a variant of ``params/``."""
+STRIDES = {1: BASELINE, 2: "stride2", 3: "stride3", 5: "stride5"}
 """Its variants by the stride of their convolutions."""
 
 
@@ -40,7 +44,7 @@ class Published:
 
 
 PUBLISHED: dict[str, Published] = {
-    "baseline": Published("4.3", 0.86, "about 86%", misaligned=False, unshown=(973_590, 36_400, "QueueDequeueManyV2")),
+    BASELINE: Published("4.3", 0.86, "about 86%", misaligned=False, unshown=(973_590, 36_400, "QueueDequeueManyV2")),
     "stride2": Published("4.4", 0.796, "79.6%"),
     "stride3": Published("4.5", 0.747, "74.7%"),
     "stride5": Published("4.6", 0.70, "70%"),

@@ -17,9 +17,9 @@ from ..analysis.frames import UNATTRIBUTED, Record
 from ..analysis.profile.numbers import by_op
 from ..analysis.resolution import Resolution, ratio_to_baseline
 from ..base import units
-from ..params.settings import Runtime
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
+from . import BASELINE
 
 
 class Verdict(StrEnum):
@@ -87,10 +87,10 @@ class Evidence:
     lost: pd.DataFrame = field(default_factory=pd.DataFrame)
     as_good: frozenset[tuple[str, str]] = frozenset()
     original: pd.DataFrame = field(default_factory=pd.DataFrame)
-    resolutions: Mapping[Runtime, Resolution] = field(default_factory=dict)
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
 
     @cached_property
-    def by_runtime(self) -> dict[Runtime, Evidence]:
+    def by_runtime(self) -> dict[str, Evidence]:
         """The same with the records of one runtime only, for each, in their order."""
         return {
             runtime: replace(self, records=[record for record in self.records if record.runtime == runtime])
@@ -105,7 +105,7 @@ class Evidence:
     def run(self, variant: str) -> RunRecord:
         """The first run of a variant."""
         for run in self.runs:
-            if run.variant.name == variant:
+            if run.name == variant:
                 return run
         failed = variant in map(frames.variant_name, self.records)
         raise NotTestable(f"the run of {variant} failed" if failed else f"no run of {variant}")
@@ -118,14 +118,21 @@ class Evidence:
             raise NotTestable(f"{variant} was timed in too few blocks for an interval", f"{ratio.value:.3f}")
         return ratio
 
+    def requested_bytes(self, variant: str) -> int:
+        """What a step asks for."""
+        if (requested := self.run(variant).memory.requested_bytes) is None:
+            raise NotTestable("the runtime does not tell what a step asks for")
+        return requested
+
     def ops(self, variant: str) -> pd.DataFrame:
         """The ops of a run by their names, as from `profile.numbers.by_op`, the one that takes most time first."""
-        self.run(variant)
+        if not self.run(variant).is_traced:
+            raise NotTestable("the runtime does not tell what a step is spent on")
         return self._ops[variant]
 
     @cached_property
     def _ops(self) -> dict[str, pd.DataFrame]:
-        return {run.variant.name: by_op(run).set_index("op").drop(UNATTRIBUTED) for run in self.runs}
+        return {run.name: by_op(run).set_index("op").drop(UNATTRIBUTED) for run in self.runs if run.is_traced}
 
     def own_share(self, variant: str, op: str) -> Estimate:
         """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions."""
@@ -141,7 +148,7 @@ class Evidence:
         """Seconds of each op (column) in each profiled block or, where there were several, each process (row)."""
         rows = self.executed
         if not rows.empty:
-            rows = rows[(rows["variant"] == run.variant.name) & (rows["runtime"] == run.runtime)]
+            rows = rows[(rows["variant"] == run.name) & (rows["runtime"] == run.runtime)]
             rows = rows[rows["run_id"] == run.run_id]
         if rows.empty:
             return None
@@ -155,13 +162,13 @@ class Evidence:
         """Accuracy on the test images, from the first runtime that has it."""
         self.run(variant)
         for run in self.runs:
-            if run.variant.name == variant and run.accuracy:
+            if run.name == variant and run.accuracy:
                 return proportion(run.accuracy.correct, run.accuracy.images)
         raise NotTestable(f"no accuracy of {variant}")
 
     def loss(self, variant: str) -> Estimate:
         """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known."""
-        apart = difference_of_proportions(self.top1("baseline"), self.top1(variant))
+        apart = difference_of_proportions(self.top1(BASELINE), self.top1(variant))
         if self.lost.empty or variant not in set(self.lost["variant"]):
             return apart
         row = self.lost[self.lost["variant"] == variant].iloc[0]

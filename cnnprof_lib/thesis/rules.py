@@ -15,7 +15,7 @@ from ..analysis.estimates import Estimate, is_below, latency, lies_in, profiled_
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
-from . import PUBLISHED, STRIDES, published_table
+from . import BASELINE, PUBLISHED, STRIDES, published_table
 from .claims import Claim
 from .evidence import Evidence, Finding, NotTestable, Verdict, ratio_text, share_text
 
@@ -58,11 +58,11 @@ def _lrn_second(claim: Claim, evidence: Evidence) -> Finding:
 
 def _rank_in_time(evidence: Evidence, op: str, rank: int) -> Finding:
     """Whether ``op`` has that rank among the baseline's ops by time, told apart from those beside it."""
-    own = evidence.own_share("baseline", op)
-    names = list(evidence.ops("baseline").index)
+    own = evidence.own_share(BASELINE, op)
+    names = list(evidence.ops(BASELINE).index)
     place = names.index(op) + 1
     rivals = [*names[max(rank - 2, 0) : rank - 1], *names[rank : rank + 1]] if place == rank else [names[rank - 1]]
-    shares = {name: evidence.own_share("baseline", name) for name in rivals}
+    shares = {name: evidence.own_share(BASELINE, name) for name in rivals}
     ours = f"{op} {share_text(own)}, " + ", ".join(f"{name} {share_text(share)}" for name, share in shares.items())
     if alike := [name for name, share in shares.items() if is_below(own, share) is None]:
         return Finding(ours, Verdict.NOT_TESTABLE, f"{op} and {' and '.join(alike)} cannot be told apart")
@@ -71,7 +71,7 @@ def _rank_in_time(evidence: Evidence, op: str, rank: int) -> Finding:
 
 @rule(3)
 def _queue_then_conv2d(claim: Claim, evidence: Evidence) -> Finding:
-    sizes = evidence.ops("baseline")["requested_bytes"].sort_values(ascending=False)
+    sizes = evidence.ops(BASELINE)["requested_bytes"].sort_values(ascending=False)
     shares = (sizes / sizes.sum())[:2]
     ours = ", ".join(f"{op} {units.percent(share, 1)}" for op, share in shares.items())
     if not sizes.get("FIFOQueueV2"):
@@ -141,7 +141,7 @@ def _half_time(claim: Claim, evidence: Evidence) -> Finding:
 @rule(9, "memory")
 def _half_memory(claim: Claim, evidence: Evidence) -> Finding:
     """Bytes follow from shapes, so another ratio contradicts."""
-    base, half = (evidence.run(name).memory.requested_bytes for name in ("baseline", "filters32"))
+    base, half = (evidence.requested_bytes(name) for name in (BASELINE, "filters32"))
     low, high = claim.published["memory"].range
     ours = f"{units.num_bytes(base)} and {units.num_bytes(half)}, ratio {half / base:.3f}"
     holds = low <= half / base <= high
@@ -150,7 +150,7 @@ def _half_memory(claim: Claim, evidence: Evidence) -> Finding:
 
 @rule(10)
 def _half_filters_share(claim: Claim, evidence: Evidence) -> Finding:
-    base, half = (evidence.own_share(name, "Conv2D") for name in ("baseline", "filters32"))
+    base, half = (evidence.own_share(name, "Conv2D") for name in (BASELINE, "filters32"))
     lower = is_below(half, base)
     ours = f"{share_text(base)}, with half the filters {share_text(half)}"
     return Finding(ours, Verdict.of(not lower), "Conv2D's share is lower" if lower else "")
@@ -165,7 +165,7 @@ def _pooling_time(claim: Claim, evidence: Evidence) -> Finding:
         return Finding(ours, Verdict.NOT_TESTABLE, f"cannot be told from {change}")
     if inside:
         return Finding(ours, Verdict.REPRODUCED, f"less than {change}")
-    printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", "baseline")]
+    printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", BASELINE)]
     why = f"more than {change}, as in the printed tables, whose sums have the ratio {printed[0] / printed[1]:.3f}"
     return Finding(ours, Verdict.CONTRADICTED, why)
 
@@ -173,11 +173,11 @@ def _pooling_time(claim: Claim, evidence: Evidence) -> Finding:
 @rule(12)
 def _profiling_slows(claim: Claim, evidence: Evidence) -> Finding:
     """Of a step that is traced and handed to the profiler's ``add_step``, as slow for a short step."""
-    traced = profiled_over_plain(evidence.run("baseline"))
+    traced = profiled_over_plain(evidence.run(BASELINE))
     factors = overhead(evidence.runs).set_index("variant")["with_add_step_over_plain"]
-    most, base = str(factors.idxmax()), float(factors["baseline"])
+    most, base = str(factors.idxmax()), float(factors[BASELINE])
     ours = f"{base:.2f} in the baseline (traced only: {ratio_text(traced)})"
-    if most != "baseline":
+    if most != BASELINE:
         ours += f", {factors.max():.2f} in {most}"
     low, high = claim.published["slowdown"].range
     printed = f"the printed {low:g} to {high:g} times"
@@ -191,22 +191,22 @@ def _profiling_slows(claim: Claim, evidence: Evidence) -> Finding:
 
 @rule(13, "parameters", once=True)
 def _parameters(claim: Claim, evidence: Evidence) -> Finding:
-    count = evidence.run("baseline").parameters
+    count = evidence.run(BASELINE).network.parameters
     holds = count == claim.published["parameters"].value
     return Finding(f"{count:,}", Verdict.of(holds), "" if holds else "another number")
 
 
 @rule(13, "multiply-adds", once=True)
 def _multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
-    run = evidence.run("baseline")
+    run = evidence.run(BASELINE)
     low, high = claim.published["multiply-adds"].range
-    if low <= run.macs_per_image / 1e6 <= high:
-        return Finding(f"{run.macs_per_image:,}", Verdict.REPRODUCED)
-    both = (run.macs_per_image + run.parameters) / 1e6
+    if low <= run.network.macs_per_image / 1e6 <= high:
+        return Finding(f"{run.network.macs_per_image:,}", Verdict.REPRODUCED)
+    both = (run.network.macs_per_image + run.network.parameters) / 1e6
     why = "convolutions and dense layers need another number"
     if low <= both <= high:
         why += f"; it is the sum with the parameters, {both:.2f} million, that rounds to the printed one"
-    return Finding(f"{run.macs_per_image:,}", Verdict.CONTRADICTED, why)
+    return Finding(f"{run.network.macs_per_image:,}", Verdict.CONTRADICTED, why)
 
 
 @rule(14)
@@ -227,11 +227,13 @@ def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
     """The P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
     needed = {}
     for run in evidence.runs:
-        shapes = [run.variant.input.shape, *(cost.output_shape for cost in run.variant.costs())]
+        if run.variant is None:
+            continue
+        shapes = [run.variant.input.shape, *(layer.output_shape for layer in run.network.layers)]
         for layer, (before, after) in zip(run.variant.layers, pairwise(shapes), strict=True):
             if isinstance(layer, Conv) and layer.stride > 1:
                 padding = ((after[0] - 1) * layer.stride + layer.kernel - before[0]) / 2
-                needed[f"{run.variant.name} {layer.name}"] = padding
+                needed[f"{run.name} {layer.name}"] = padding
     if not needed:
         raise NotTestable("no convolution with a stride above 1 ran")
     ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())

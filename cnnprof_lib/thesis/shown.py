@@ -10,12 +10,12 @@ from pandas.io.formats.style import Styler
 
 from ..analysis import frames
 from ..analysis.frames import Record
-from ..analysis.profile import numbers as profile
 from ..analysis.profile import shown_tables as profile_tables
 from ..base import units
-from ..page.table import Column, beside, interval_texts, styled, with_row
+from ..page.table import Column, interval_texts, styled, with_row
+from ..page.text import escape
 from ..records.run import RunRecord
-from . import CITATION, PUBLISHED, STRIDES, published_table
+from . import CITATION, PUBLISHED, RUNTIME, STRIDES, published_table
 from .claims import published_numbers
 from .errata import REASSIGNED, either, errata, possible_shares
 
@@ -77,21 +77,24 @@ def published(variant: str) -> str:
     return f"**In the thesis** the times of its ops add up to {total}, and its accuracy is {printed.top1_as_printed}."
 
 
-def ops_beside_published(record: RunRecord) -> str:
-    """HTML of a run's ops and, in the runtime that has the thesis's ops, the published table of its variant.
+def tables_printed(runs: Iterable[RunRecord]) -> list[str]:
+    """The variants of which there is a published table and a run with its ops."""
+    return [run.name for run in runs if run.runtime == RUNTIME and run.name in PUBLISHED]
+
+
+def published_beside(record: RunRecord) -> list[tuple[str, Styler]]:
+    """The published table of a run's variant with its title, to stand beside its ops where they are the thesis's own.
 
     A table whose names are misaligned is shown with its rows named by their bytes, see `errata`.
     """
-    name = record.variant.name
-    titled = [(f"Ops of {name}, {record.runtime}", profile_tables.ops_table(profile.by_op(record)))]
-    if record.runtime == "unfused" and (printed := PUBLISHED.get(name)):
-        title = f"Table {printed.table} of the thesis"
-        if printed.misaligned:
-            title += ", its rows named by their bytes: the printed names are misaligned"
-            titled.append((title, styled(errata([name]), _CORRECTED)))
-        else:
-            titled.append((f"{title}, as printed", published_ops(published_table(printed.table))))
-    return beside(*titled)
+    if not tables_printed([record]):
+        return []
+    printed = PUBLISHED[record.name]
+    title = f"Table {printed.table} of the thesis"
+    if printed.misaligned:
+        title += ", its rows named by their bytes: the printed names are misaligned"
+        return [(title, styled(errata([record.name]), _CORRECTED))]
+    return [(f"{title}, as printed", published_ops(published_table(printed.table)))]
 
 
 def published_ops(table: pd.DataFrame) -> Styler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -9,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..analysis import estimates, frames
-from ..analysis.colours import SOURCE_STYLES, THESIS
+from ..analysis.colours import THESIS, source_style
 from ..analysis.frames import Record
 from ..analysis.profile.numbers import by_op
 from ..page.style import legend_below, log_ticks
 from ..params.layers import Conv
 from ..params.variant import VariantSpec
-from . import PUBLISHED, published_table
+from . import BASELINE, PUBLISHED, published_table
 
 _MS = 1e3
 
@@ -29,13 +30,13 @@ def stride_table(records: Sequence[Record]) -> pd.DataFrame:
         the printed op times. Empty without a baseline.
     """
     runs = frames.completed(records)
-    baseline = next((run.variant for run in runs if run.variant.name == "baseline"), None)
+    baseline = next((run.variant for run in runs if run.name == BASELINE), None)
     rows: list[tuple[str, str, int, float, float]] = []
     for run in runs:
-        stride = _only_stride(run.variant, baseline) if baseline else None
+        stride = _only_stride(run.variant, baseline) if run.variant and baseline else None
         if stride is not None:
-            latency = estimates.latency(run).value
-            rows.append((run.runtime, run.variant.name, stride, latency, _conv2d_share(by_op(run))))
+            share = _conv2d_share(by_op(run)) if run.is_traced else math.nan
+            rows.append((run.runtime, run.name, stride, estimates.latency(run).value, share))
     strides = {variant: stride for _, variant, stride, _, _ in rows if variant in PUBLISHED}
     for variant, stride in strides.items():
         printed = published_table(PUBLISHED[variant].table)
@@ -78,7 +79,7 @@ def _against_stride(data: pd.DataFrame, values: pd.Series[float], ax: Axes | Non
     ax = ax or plt.gca()
     for source, rows in data.groupby("source", sort=False):
         line, label = ("none", "thesis (published)") if source == THESIS else ("-", str(source))
-        ax.plot(rows["stride"], values[rows.index], linestyle=line, label=label, **SOURCE_STYLES[str(source)])
+        ax.plot(rows["stride"], values[rows.index], linestyle=line, label=label, **source_style(str(source)))
     ax.set(xticks=sorted(data["stride"].unique()), xlabel="stride of both convolutions [pixels]")
     legend_below(ax)
     return ax

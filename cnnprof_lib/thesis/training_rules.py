@@ -9,7 +9,7 @@ import numpy as np
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from ..records.training import TrainingRecord
-from . import STRIDES
+from . import BASELINE, STRIDES
 from .claims import Claim, published_numbers
 from .evidence import Evidence, Finding, NotTestable, Verdict, labelled, points_text, ratio_text, share_text
 from .rules import rule, sized
@@ -104,7 +104,7 @@ def published_steps() -> float:
 
 @rule(9, "accuracy", once=True)
 def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    names = ["baseline", "filters32"]
+    names = [BASELINE, "filters32"]
     ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
     alike = loss.low <= printed.high and printed.low <= loss.high
@@ -113,7 +113,7 @@ def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
 
 @rule(11, "accuracy", once=True)
 def _pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
+    ours, (loss,) = _scores(claim, evidence, [BASELINE, "pool-large"])
     lost = loss.low > 0
     return Finding(ours, Verdict.of(not lost), "accuracy is lost" if lost else "no loss can be told")
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from ..analysis import check, choice, frames
+from ..analysis import frames
+from ..analysis.accuracy import numbers as accuracy
 from ..analysis.frames import Record
+from ..analysis.resolution import resolutions
 from ..records.store import Store
-from . import recipes, rules, training_rules
+from . import BASELINE, recipes, rules, training_rules
 from .claims import Claim, load_claims
 from .evidence import Evidence, Finding, NotTestable, Verdict, labelled
 
@@ -48,10 +50,10 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
             records,
             trainings,
             executed=frames.executions(records, store),
-            lost=choice.losses(choice.outcomes(store, runs)),
+            lost=accuracy.losses(accuracy.outcomes(store, runs), BASELINE),
             as_good=recipes.as_good(recipes.compare(store, trainings)),
             original=recipes.original_outcomes(store, trainings, training_rules.published_steps()),
-            resolutions=check.resolutions(store, runs),
+            resolutions=resolutions(store, runs),
         )
     )
 

@@ -35,8 +35,8 @@ from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.store import Store, TracedFiles
 from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
-    RUNTIMES,
     RUN_ID,
+    RUNTIMES,
     Node,
     make_accuracy,
     make_check,

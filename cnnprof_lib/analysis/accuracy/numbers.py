@@ -19,7 +19,6 @@ from ...base.errors import StoreError
 from ...records.run import RunRecord
 from ...records.store import Store
 from ..estimates import CONFIDENCE, Estimate
-from ..frames import BASELINE
 
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Losses of accuracy that a reader may be willing to bear, in percentage points."""
@@ -29,7 +28,7 @@ _LOSS_COLUMNS = (
 )  # fmt: skip
 
 _CHOICE_COLUMNS = (
-    "limit_points", "variant", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",
+    "limit_points", "variant", "is_baseline", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",
 )  # fmt: skip
 
 
@@ -40,7 +39,7 @@ def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
     left out. Empty where there are none.
     """
     scored = {}
-    for name, run in {run.variant.name: run for run in runs}.items():
+    for name, run in {run.name: run for run in runs}.items():
         try:
             training = store.read_training(name)
             if training is not None and training.weights_sha256 == run.weights.sha256:
@@ -63,11 +62,12 @@ def right_on_the_same_images(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame
     return pd.DataFrame({name: outcomes["predicted"] == outcomes["label"] for name, outcomes in alike.items()})
 
 
-def losses(outcomes: pd.DataFrame) -> pd.DataFrame:
+def losses(outcomes: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """How much accuracy each variant loses against the baseline, image by image.
 
     Args:
         outcomes: A row per test image and a column per variant: whether it was classified correctly (bool).
+        baseline: Its name.
 
     Returns:
         One row per variant but the baseline: ``variant``, ``images``, ``top1``; ``only_baseline`` and
@@ -75,11 +75,11 @@ def losses(outcomes: pd.DataFrame) -> pd.DataFrame:
         its 95% interval ``loss_low`` and ``loss_high``; ``p_value`` of McNemar's exact test that the two are equally
         accurate. Each variant is judged for itself; nothing is corrected for their number. Empty without a baseline.
     """
-    if BASELINE not in outcomes:
+    if baseline is None or baseline not in outcomes:
         return pd.DataFrame(columns=list(_LOSS_COLUMNS))
-    base = outcomes[BASELINE].to_numpy(dtype=bool)
+    base = outcomes[baseline].to_numpy(dtype=bool)
     rows = []
-    for name in outcomes.columns.drop(BASELINE):
+    for name in outcomes.columns.drop(baseline):
         variant = outcomes[name].to_numpy(dtype=bool)
         only_base, only_variant = _discordant(base, variant)
         loss = paired_loss(base, variant)
@@ -127,12 +127,12 @@ def cheapest(
         limits_points: Losses to bear, in percentage points.
 
     Returns:
-        One row per limit: ``limit_points``, ``variant`` (the baseline where no faster one qualifies), its ``ratio`` to
+        One row per limit: ``limit_points``, ``variant`` (the baseline where no faster one qualifies, which ``is_baseline`` tells), its ``ratio`` to
         the baseline's latency with ``ratio_low`` and ``ratio_high``, its ``loss`` and ``loss_high``; ``undecided``,
         the names of faster variants whose interval has the limit inside; ``images``. Empty without losses or latencies.
     """
-    timed = overview.dropna(subset=["ratio"])[["variant", "ratio", "ratio_low", "ratio_high"]]
-    base = timed[timed["variant"] == BASELINE].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
+    timed = overview.dropna(subset=["ratio"])[["variant", "is_baseline", "ratio", "ratio_low", "ratio_high"]]
+    base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
     both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
     if lost.empty or base.empty:
         return pd.DataFrame(columns=list(_CHOICE_COLUMNS))
@@ -162,7 +162,7 @@ def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
         A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
         run of the baseline.
     """
-    baselines = overview[overview["variant"] == BASELINE].groupby("runtime")["latency_s"].first()
+    baselines = overview[overview["is_baseline"]].groupby("runtime")["latency_s"].first()
     scale_s = overview["runtime"].map(baselines)
     ends = {
         end: (scale_s * overview[f"ratio{end}"]).fillna(overview[f"latency_s{end}"]) for end in ("", "_low", "_high")

@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.text import code
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from ..estimates import Estimate, difference_of_proportions, is_below
-from ..frames import BASELINE
 from .numbers import dominated, in_one_scale, paired_loss
 
 NO_CHOICE = (
@@ -47,7 +46,7 @@ def choice_text(choices: pd.DataFrame, runtime: str) -> str:
 def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
     points = "point" if list(limits_points) == [1] else "points"
     start = f"For a loss of at most {' or '.join(f'{limit:g}' for limit in limits_points)} {points} "
-    if row["variant"] == BASELINE:
+    if row["is_baseline"]:
         text = "no faster variant is sure"
     else:
         text = (
@@ -84,7 +83,7 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
             yerr=interval_lengths(of, "loss", 100),
             linestyle="none",
             label=runtime,
-            **SOURCE_STYLES[runtime],
+            **source_style(runtime),
         )
     ax.axhline(0, color="#555555", linewidth=1, linestyle=":")
     ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
@@ -142,7 +141,7 @@ def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, 
         linestyle="none",
         markerfacecolor=None if filled else "white",
         label=label,
-        **SOURCE_STYLES[rows["runtime"].iloc[0]],
+        **source_style(rows["runtime"].iloc[0]),
     )
     for lines in drawn[2]:
         lines.set_linestyle(bars)

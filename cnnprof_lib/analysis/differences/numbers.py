@@ -22,7 +22,7 @@ from ...base.errors import MeasureError
 from ...records.run import RunRecord
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
-from ..frames import NO_LAYER, UNATTRIBUTED
+from ..frames import NO_LAYER, UNATTRIBUTED, require_traced
 from ..resolution import Resolution, is_beyond
 from .levels import Floats, Level, Units, timed
 
@@ -42,7 +42,6 @@ LEAST_CHANGE_SHARE = 1e-3
 ops by microseconds, whatever share of their own time that is."""
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
-_BASELINE = "baseline"
 _SUM_TOLERANCE_S = 1e-9
 
 
@@ -80,14 +79,18 @@ def waterfall(
         where a run has too few of either.
 
     Raises:
-        MeasureError: the runs were not made alike, or ops and record do not belong together.
+        MeasureError: the runs were not made alike or not traced, or ops and record do not belong together.
     """
     _refuse_unlike(before, after)
+    for run in (before, after):
+        require_traced(run)
     layers = _layers(before, before_ops, after, after_ops)
-    own_s = before.latency.plain_s if before.variant.name == _BASELINE else before.latency.baseline_s
+    own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
     old, new = timed(before, before_ops, layers, own_s), timed(after, after_ops, layers, after.latency.baseline_s)
-    counts = [record.variant.costs(with_padding=record.machine.multiplies_padding) for record in (before, after)]
-    costs = [{cost.name: cost.macs for cost in layers_of_one} for layers_of_one in counts]
+    costs = [
+        {layer.name: layer.products(with_padding=run.machine.multiplies_padding) for layer in run.network.layers}
+        for run in (before, after)
+    ]
     macs = np.array([[float(by_name.get(layer, 0)) for layer in layers] for by_name in costs])
 
     def rows(old_units: Units, new_units: Units, axis: int = -1) -> Floats:
@@ -104,13 +107,13 @@ def waterfall(
         change_s=change_s,
         change_s_low=low_s,
         change_s_high=high_s,
-        before=before.variant.name,
+        before=before.name,
         before_run_id=before.run_id,
-        after=after.variant.name,
+        after=after.name,
         after_run_id=after.run_id,
         runtime=after.runtime,
         batch_size=after.batch_size,
-        drift=np.median(new.baseline_s) / np.median(old.baseline_s),
+        drift=np.median(new.baseline_s) / np.median(old.baseline_s) if after.baseline else np.nan,
         smallest_ratio=resolution.smallest_ratio if resolution else np.nan,
     )
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
@@ -158,7 +161,7 @@ def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
         "after": {"variant": last["after"], "run_id": last["after_run_id"], "latency_s": _shown(last, "median")},
         "runtime": first["runtime"],
         "batch_size": first["batch_size"],
-        "drift": first["drift"],
+        "drift": None if np.isnan(first["drift"]) else first["drift"],
         "difference_s": _shown(difference, "value"),
         "distinguishable": is_distinct(table),
         "steps": [{"layer": row["layer"], "cause": row["cause"], **_shown(row, "change_s")} for row in between],
@@ -171,18 +174,18 @@ def _shown(row: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
     if found := unlike(before, after):
-        names = " ".join(dict.fromkeys([before.variant.name, after.variant.name]))
+        names = " ".join(dict.fromkeys([before.name, after.name]))
         raise MeasureError(
-            f"{before.variant.name} ({before.run_id}) and {after.variant.name} ({after.run_id}) were not run alike: "
+            f"{before.name} ({before.run_id}) and {after.name} ({after.run_id}) were not run alike: "
             f"{', '.join(found)}. Measure both anew under the same conditions: cnnprof run {names}"
         )
 
 
 def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> list[str]:
     """Layers of both networks: those of ``before``, and behind its predecessor each that only ``after`` has."""
-    names = [layer.name for layer in before.variant.layers]
+    names = [layer.name for layer in before.network.layers]
     place = 0
-    for layer in after.variant.layers:
+    for layer in after.network.layers:
         if layer.name not in names:
             names.insert(place, layer.name)
         place = names.index(layer.name) + 1
@@ -238,6 +241,6 @@ def _labels(
         for layer, *work, aside in zip(layers, *macs.tolist(), side_s.tolist(), strict=True)
         for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE_OPS, aside > 0))
     ]
-    ends = [(after.variant.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
+    ends = [(after.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
     rest = [(UNATTRIBUTED, UNATTRIBUTED, True), (TRACING, TRACING, True)]
-    return [(before.variant.name, LATENCY, True), *by_layer, *rest, *ends]
+    return [(before.name, LATENCY, True), *by_layer, *rest, *ends]

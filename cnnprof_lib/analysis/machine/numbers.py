@@ -75,8 +75,8 @@ def under_roofline(record: RunRecord, executed: pd.DataFrame, roofline: Roofline
     """
     roof = roofs(roofline)[0 if record.threads == 1 else 1]
     times = by_layer(record, executed).set_index("layer")["time_s"]
-    key = {"variant": record.variant.name, "runtime": record.runtime}
-    layers = layer_traffic(record.variant, record.batch_size, with_padding=record.machine.multiplies_padding)
+    key = {"variant": record.name, "runtime": record.runtime}
+    layers = layer_traffic(record.network, record.batch_size, with_padding=record.machine.multiplies_padding)
     rows = [{**key, **_against(roof, layer, times[layer.name])} for layer in layers]
     table = pd.DataFrame(rows, columns=list(_ROOFLINE))
     above = table["share_of_attainable"] > 1
@@ -126,16 +126,16 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
         where one thread was not measured; ``macs_per_s`` of the whole step by the convention, with padding; and
         ``share_of_peak``, the rate of products that were computed over what so many threads reach at most.
     """
-    newest = {(run.variant.name, run.runtime, run.batch_size, run.threads): run for run in runs}
+    newest = {(run.name, run.runtime, run.batch_size, run.threads): run for run in runs}
     rows = []
     for run in newest.values():
         step = latency(run)
-        single = newest.get((run.variant.name, run.runtime, run.batch_size, 1))
+        single = newest.get((run.name, run.runtime, run.batch_size, 1))
         images_per_s = run.batch_size / step.value
-        computed = sum(cost.macs for cost in run.variant.costs(with_padding=run.machine.multiplies_padding))
+        computed = run.network.products(with_padding=run.machine.multiplies_padding)
         rows.append(
             {
-                "variant": run.variant.name,
+                "variant": run.name,
                 "runtime": run.runtime,
                 "batch_size": run.batch_size,
                 "threads": run.threads,
@@ -144,11 +144,11 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
                 "latency_s_high": step.high,
                 "images_per_s": images_per_s,
                 "speedup": latency(single).value / step.value if single else None,
-                "macs_per_s": run.macs_per_image * images_per_s,
+                "macs_per_s": run.network.macs_per_image * images_per_s,
                 "share_of_peak": computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
             }
         )
-    order = list(dict.fromkeys(run.variant.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
+    order = list(dict.fromkeys(run.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
     table = pd.DataFrame(rows, columns=list(_SCALING)).astype({"threads": "Int64", "speedup": float})
     table = table.assign(_place=table["variant"].map(order.index) if rows else [])
     return table.sort_values(["_place", "runtime", "batch_size", "threads"], ignore_index=True).drop(columns="_place")

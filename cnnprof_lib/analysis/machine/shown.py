@@ -16,7 +16,7 @@ from ...base import units
 from ...page.style import legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...records.machine import RooflineRecord
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from .numbers import disturbance, roofs
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
@@ -77,7 +77,7 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     ax.set(xscale="log", yscale="log")
     _draw_roofs(ax, roof, drawn["macs_per_byte"])
     for runtime, rows in drawn.groupby("runtime", sort=False):
-        style = SOURCE_STYLES[str(runtime)]
+        style = source_style(str(runtime))
         ax.plot(rows["macs_per_byte"], rows["gmacs_per_s"], linestyle="none", label=str(runtime), **style)
     ax.margins(x=0.02, y=0.1)
     ax.autoscale_view()

@@ -10,7 +10,7 @@ from ...params.costs import FLOAT32_BYTES
 from ...records.run import RunRecord
 from ..trust.numbers import own_bytes
 
-_KEY = ("variant", "runtime")
+_KEY = ("variant", "is_baseline", "runtime")
 
 _MEMORY = (
     *_KEY, "requested_bytes", "persistent_bytes", "step_bytes", "live_peak_bytes", "live_peak_layer",
@@ -29,11 +29,12 @@ def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
     """
     rows = [
         {
-            "variant": run.variant.name,
+            "variant": run.name,
+            "is_baseline": run.is_baseline,
             "runtime": run.runtime,
             **run.memory.model_dump(),
             "step_bytes": own_bytes(run),
-            "parameter_bytes": run.parameters * FLOAT32_BYTES,
+            "parameter_bytes": run.network.parameters * FLOAT32_BYTES,
             "model_bytes": run.memory.rss_loaded_bytes - run.memory.rss_start_bytes,
             "stepping_bytes": run.memory.rss_bytes - run.memory.rss_loaded_bytes,
         }

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ...params.costs import FLOAT32_BYTES
-from ...params.variant import LayerCost, VariantSpec
+from ...params.network import Network, NetworkLayer
 from ...records.run import RunRecord
 from .. import frames
 from ..frames import UNATTRIBUTED
@@ -28,7 +28,7 @@ def by_op(record: RunRecord) -> pd.DataFrame:
         ``accumulated_share`` (of this row and all below it, as the profiler prints it), ``own_share``,
         ``step_share``, ``accelerator_s``, ``requested_bytes``, ``bytes_accumulated_share`` (in the same order of rows;
         0 where the row has no bytes), ``bytes_share``.
-        ``time_s`` adds up to the profiled step.
+        ``time_s`` adds up to the profiled step. Empty where nothing was traced.
     """
     by_kernel = frames.ops([record])
     by_kernel["executed"] = [_executed(*pair) for pair in zip(by_kernel["kernel"], by_kernel["fuses"], strict=True)]
@@ -59,8 +59,8 @@ def by_op(record: RunRecord) -> pd.DataFrame:
         }
     )
     table = pd.concat([table, unattributed], ignore_index=True)
-    table["step_share"] = table["time_s"] / record.latency.profiled_mean_s
-    return table
+    table["step_share"] = table["time_s"] / (record.latency.profiled_mean_s or math.nan)
+    return table if record.is_traced else table.iloc[:0]
 
 
 def _executed(kernel: str, fuses: Sequence[str]) -> str:
@@ -88,15 +88,19 @@ def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
         ``layer``, ``type``, ``output_shape`` (without the batch), ``time_s``, ``time_share`` (of the profiled step),
         ``fused_into`` (the layer whose kernel computes this one; empty where it has its own), ``macs`` (of one
         image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one batch). Type, shape,
-        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step.
+        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step. Where nothing was
+        traced there are the layers alone, without times.
     """
-    times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
-    costs = {cost.name: cost for cost in record.variant.costs()}
+    step_s = record.latency.profiled_mean_s or math.nan
+    times = pd.Series(dtype=float)
+    if record.is_traced:
+        times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
+    costs = {cost.name: cost for cost in record.network.layers}
     # A layer that ran no node of its own (flatten, dropout) took no time, but is there.
     rows: list[dict[str, Any]] = []
     for name in [*costs, *(name for name in times.index if name not in costs)]:
-        time_s = float(times.get(name, 0.0))
-        row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / record.latency.profiled_mean_s}
+        time_s = float(times.get(name, 0.0)) if record.is_traced else math.nan
+        row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / step_s}
         row["fused_into"] = record.fused_into.get(name, "")
         if name in costs:
             row |= _work(costs[name], record.batch_size, time_s)
@@ -105,27 +109,27 @@ def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "macs", "gmacs_per_s", "output_bytes"])
 
 
-def _work(cost: LayerCost, batch_size: int, time_s: float) -> dict[str, Any]:
+def _work(cost: NetworkLayer, batch_size: int, time_s: float) -> dict[str, Any]:
     """What a layer does, and how fast."""
     return {
         "type": cost.type,
         "output_shape": cost.output_shape,
         "macs": cost.macs,
-        "gmacs_per_s": cost.macs * batch_size / time_s / 1e9 if cost.macs and time_s else None,
+        "gmacs_per_s": cost.macs * batch_size / time_s / 1e9 if cost.macs and time_s > 0 else None,
         "output_bytes": batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
     }
 
 
-def architecture(variant: VariantSpec) -> pd.DataFrame:
+def architecture(network: Network) -> pd.DataFrame:
     """Layers of a network: ``layer``, ``type``, ``output_shape``, ``parameters``, ``macs`` (of one image)."""
-    rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in variant.costs()]
+    rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in network.layers]
     return pd.DataFrame(rows, columns=["layer", "type", "output_shape", "parameters", "macs"])
 
 
-def shapes(variants: Sequence[VariantSpec]) -> pd.DataFrame:
+def shapes(networks: Sequence[Network]) -> pd.DataFrame:
     """Output shapes of several networks: ``layer`` and a column per variant, missing where it has no such layer."""
     columns = [
-        pd.Series({cost.name: cost.output_shape for cost in variant.costs()}, name=variant.name, dtype=object)
-        for variant in variants
+        pd.Series({layer.name: layer.output_shape for layer in network.layers}, name=network.name, dtype=object)
+        for network in networks
     ]
     return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()

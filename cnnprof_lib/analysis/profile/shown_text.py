@@ -30,29 +30,33 @@ def heading_text(records: Sequence[Record]) -> str:
     runs = frames.completed(records)
     if not runs:
         return f"### {code(name)}"
-    spec = runs[0].variant
-    lines = [f"### {code(name)}: {escape(spec.title)}"]
-    if spec.extends:
+    network, spec = runs[0].network, runs[0].variant
+    lines = [f"### {code(name)}: {escape(network.title)}"]
+    if spec and spec.extends:
         changes = [f"{layer} {key} {value}" for layer, keys in spec.change.items() for key, value in keys.items()]
         changed = f", with {escape(', '.join(changes))}" if changes else ""
         lines.append(f"Like {code(spec.extends)}{changed}.")
     lines.append(
-        f"{spec.parameters:,} parameters, {spec.macs_per_image:,} multiply-adds (MACs) of convolutions and "
+        f"{network.parameters:,} parameters, {network.macs_per_image:,} multiply-adds (MACs) of convolutions and "
         "dense layers per image."
     )
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
 
 def run_text(record: RunRecord) -> str:
-    """One run in two sentences: how long a step takes, and what most of it goes to."""
+    """One run in two sentences: how long a step takes, and what most of it goes to, as far as it was traced."""
     latency, profiling = estimates.latency(record), estimates.profiled_over_plain(record)
+    takes = (
+        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} "
+        f"({interval_text(latency.low, latency.high, units.seconds)}) unprofiled"
+    )
+    if not record.is_traced:
+        return f"{takes}. This runtime does not tell what it goes to."
     ops = profile.by_op(record)
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} "
-        f"({interval_text(latency.low, latency.high, units.seconds)}) unprofiled, "
-        f"{profiling.value:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
+        f"{takes}, {profiling.value:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
         f"{units.percent(estimates.unattributed_share(record), 1)} is unattributed."
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
-from ...params.settings import Runtime
 from ...records.machine import ComparisonRecord
 from ...records.run import RunRecord
 from ..conditions import of_machine
@@ -26,7 +26,7 @@ _OVERHEAD = (*_KEY, "plain_s", "traced_s", "added_s", "add_step_s", "profiled_ov
 
 def books(
     runs: Sequence[RunRecord],
-    resolutions: Mapping[Runtime, Resolution],
+    resolutions: Mapping[str, Resolution],
     comparisons: Sequence[ComparisonRecord],
 ) -> pd.DataFrame:
     """One row per run: how far its numbers can be trusted.
@@ -55,13 +55,13 @@ def books(
             "unattributed_share": unattributed_share(run),
             "requested_bytes": run.memory.requested_bytes,
             "live_peak_bytes": run.memory.live_peak_bytes,
-            "live_peak_share": run.memory.live_peak_bytes / own_bytes(run) if own_bytes(run) else None,
+            "live_peak_share": _share(run.memory.live_peak_bytes, own_bytes(run)),
         }
         if resolution := resolutions.get(run.runtime):
             row |= {"aa_low": 1 / resolution.smallest_ratio, "aa_high": resolution.smallest_ratio}
-        elif run.variant.name == "baseline":
+        elif run.is_baseline:
             _, row["aa_low"], row["aa_high"] = ratio_to_baseline(run, resolution)
-        opinion = seconds.get((run.variant.name, run.runtime))
+        opinion = seconds.get((run.name, run.runtime))
         if opinion and of_machine(opinion.machine) == of_machine(run.machine):
             row["xprof_pp"] = opinion.largest_difference_pp
         rows.append(row)
@@ -69,7 +69,7 @@ def books(
 
 
 def unattributed_times(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row per run: the mean profiled step and the part of it in which no kernel ran, by when; seconds."""
+    """One row per run that was traced: the mean profiled step and the part in which no kernel ran, by when; seconds."""
     rows = [
         {
             **_key(run),
@@ -78,12 +78,13 @@ def unattributed_times(runs: Sequence[RunRecord]) -> pd.DataFrame:
             **run.unattributed.model_dump(),
         }
         for run in runs
+        if run.unattributed
     ]
     return pd.DataFrame(rows, columns=list(_UNATTRIBUTED))
 
 
 def overhead(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row per run: what tracing adds to a step, and what TensorFlow's profiler adds if it reads each step at once.
+    """One row per run that was traced: what tracing adds to a step, and what the profiler adds that reads each at once.
 
     Returns:
         ``plain_s``, the median unprofiled step; ``traced_s``, that times the ratio of the paired blocks, and
@@ -92,17 +93,18 @@ def overhead(runs: Sequence[RunRecord]) -> pd.DataFrame:
         to ``add_step``.
     """
     rows = []
-    for run in runs:
+    for run in (run for run in runs if run.is_traced):
         plain_s, cost = latency(run).value, profiled_over_plain(run).value
+        add_step_s = math.nan if run.add_step_s is None else run.add_step_s
         rows.append(
             {
                 **_key(run),
                 "plain_s": plain_s,
                 "traced_s": plain_s * cost,
                 "added_s": plain_s * (cost - 1),
-                "add_step_s": run.add_step_s,
+                "add_step_s": add_step_s,
                 "profiled_over_plain": cost,
-                "with_add_step_over_plain": cost + run.add_step_s / plain_s,
+                "with_add_step_over_plain": cost + add_step_s / plain_s,
             }
         )
     return pd.DataFrame(rows, columns=list(_OVERHEAD))
@@ -126,10 +128,15 @@ def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
 
 
-def own_bytes(run: RunRecord) -> int:
-    """What a step asks for itself, without what stays from step to step."""
-    return run.memory.requested_bytes - run.memory.persistent_bytes
+def own_bytes(run: RunRecord) -> int | None:
+    """What a step asks for itself, without what stays from step to step; None where the runtime does not tell."""
+    requested, persistent = run.memory.requested_bytes, run.memory.persistent_bytes
+    return None if requested is None or persistent is None else requested - persistent
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return part / whole if part is not None and whole else None
 
 
 def _key(run: RunRecord) -> dict[str, str]:
-    return {"variant": run.variant.name, "runtime": run.runtime}
+    return {"variant": run.name, "runtime": run.runtime}

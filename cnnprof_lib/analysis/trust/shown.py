@@ -13,10 +13,9 @@ from ...base import units
 from ...page.style import factor_rows, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
-from ...params.settings import Runtime
 from ...records.run import RunRecord
 from ..cautions import cautions
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from ..resolution import INDISTINCT, Resolution
 
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
@@ -90,7 +89,7 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         rows = data[data["runtime"] == runtime]
         y = row_heights(rows["variant"], variants, place, len(runtimes), room=0.3)
         both = rows["with_add_step_over_plain"]
-        look = {"linestyle": "none", **SOURCE_STYLES[runtime]}
+        look = {"linestyle": "none", **source_style(runtime)}
         ax.plot(rows["profiled_over_plain"], y, label=f"{runtime}, traced", **look)
         ax.plot(both, y, label=f"{runtime}, with add_step in the loop", markerfacecolor="white", **look)
         for factor, height in zip(both, y, strict=True):
@@ -101,7 +100,7 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def checked_text(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:
+def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str]) -> str:
     """What the baseline timed against itself says of each runtime; a list."""
     lines = []
     for runtime in runtimes:
@@ -157,7 +156,7 @@ def all_cautions_text(records: Sequence[RunRecord]) -> str:
     found: dict[str, list[str]] = {}
     for record in records:
         for line in cautions(record):
-            found.setdefault(line, []).append(f"{code(record.variant.name)} ({record.runtime})")
+            found.setdefault(line, []).append(f"{code(record.name)} ({record.runtime})")
     return "\n".join(
         f"- **Warning**, {'all runs' if len(runs) == len(records) else listed(runs)}: {escape(line)}."
         for line, runs in found.items()
