@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from ...params.costs import FLOAT32_BYTES
 from ...records.run import RunRecord
+from ..frames import frame_of
 from ..trust.numbers import own_bytes
 
-_KEY = ("variant", "runtime")
 
-_MEMORY = (
-    *_KEY, "requested_bytes", "persistent_bytes", "step_bytes", "live_peak_bytes", "live_peak_layer",
-    "parameter_bytes", "rss_start_bytes", "model_bytes", "stepping_bytes", "rss_bytes",
-)  # fmt: skip
+class MemoryRow(NamedTuple):
+    """Three answers to how much memory of a run, and what lies between them; bytes."""
+
+    variant: str
+    runtime: str
+    requested_bytes: int
+    """In a step."""
+    persistent_bytes: int
+    """Part of it that stays from step to step."""
+    step_bytes: int
+    """The rest, the step's own."""
+    live_peak_bytes: int
+    """The most of the step's own at one moment."""
+    live_peak_layer: str
+    """Where that is."""
+    parameter_bytes: int
+    """The weights."""
+    rss_start_bytes: int
+    """Of the process before the model."""
+    model_bytes: int
+    """What it holds more with the model and its session."""
+    stepping_bytes: int
+    """And more at its peak while stepping."""
+    rss_bytes: int
+    """That peak."""
 
 
 def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row per run: three answers to how much memory, and what lies between them; bytes.
+    """A `MemoryRow` per run."""
+    return frame_of(MemoryRow, map(_memory, runs))
 
-    Returns:
-        ``requested_bytes`` in a step, of which ``persistent_bytes`` stay from step to step and ``step_bytes`` do not;
-        ``live_peak_bytes``, the most of the latter at one moment, at ``live_peak_layer``; ``parameter_bytes``,
-        the weights; and of the process ``rss_start_bytes`` before the model, ``model_bytes`` more with the model and
-        its session, ``stepping_bytes`` more at the peak, which is ``rss_bytes``.
-    """
-    rows = [
-        {
-            "variant": run.variant.name,
-            "runtime": run.runtime,
-            **run.memory.model_dump(),
-            "step_bytes": own_bytes(run),
-            "parameter_bytes": run.parameters * FLOAT32_BYTES,
-            "model_bytes": run.memory.rss_loaded_bytes - run.memory.rss_start_bytes,
-            "stepping_bytes": run.memory.rss_bytes - run.memory.rss_loaded_bytes,
-        }
-        for run in runs
-    ]
-    return pd.DataFrame(rows, columns=list(_MEMORY))
+
+def _memory(run: RunRecord) -> MemoryRow:
+    held = run.memory
+    return MemoryRow(
+        run.variant.name,
+        run.runtime,
+        requested_bytes=held.requested_bytes,
+        persistent_bytes=held.persistent_bytes,
+        step_bytes=own_bytes(run),
+        live_peak_bytes=held.live_peak_bytes,
+        live_peak_layer=held.live_peak_layer,
+        parameter_bytes=run.parameters * FLOAT32_BYTES,
+        rss_start_bytes=held.rss_start_bytes,
+        model_bytes=held.rss_loaded_bytes - held.rss_start_bytes,
+        stepping_bytes=held.rss_bytes - held.rss_loaded_bytes,
+        rss_bytes=held.rss_bytes,
+    )
