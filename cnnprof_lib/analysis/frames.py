@@ -133,6 +133,11 @@ def _run_key(record: Record) -> dict[str, str]:
     return {"variant": variant_name(record), "runtime": record.runtime, "run_id": record.run_id}
 
 
+def frame_of(kind: type[tuple[Any, ...]], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of one NamedTuple as a frame whose columns are its fields, also where there are no rows."""
+    return pd.DataFrame(list(rows), columns=list(kind._fields))  # type: ignore[attr-defined]
+
+
 def steps(records: Sequence[Record]) -> pd.DataFrame:
     """One row per timed step: ``kind`` (plain, profiled or baseline), ``block``, ``step`` in it, ``seconds``."""
     rows = [

@@ -90,7 +90,7 @@ def test_unattributed_time_is_told_apart() -> None:
         {
             "variant": "baseline",
             "runtime": "unfused",
-            "profiled_s": 0.01,
+            "profiled_mean_s": 0.01,
             "unattributed_s": 2e-3,
             "before_s": 5e-4,
             "between_s": 1e-3,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,45 @@ from ...base.errors import StoreError
 from ...records.run import RunRecord
 from ...records.store import Store
 from ..estimates import CONFIDENCE, Estimate
+from ..frames import frame_of
 
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Losses of accuracy that a reader may be willing to bear, in percentage points."""
 
-_LOSS_COLUMNS = (
-    "variant", "images", "top1", "only_baseline", "only_variant", "loss", "loss_low", "loss_high", "p_value",
-)  # fmt: skip
 
-_CHOICE_COLUMNS = (
-    "limit_points", "variant", "is_baseline", "ratio", "ratio_low", "ratio_high", "loss", "loss_high", "undecided", "images",
-)  # fmt: skip
+class LossRow(NamedTuple):
+    """How much accuracy a variant loses against the baseline, image by image."""
+
+    variant: str
+    images: int
+    top1: float
+    only_baseline: int
+    """Images that only the baseline gets right."""
+    only_variant: int
+    loss: float
+    """A share, negative for a gain, with its 95% interval."""
+    loss_low: float
+    loss_high: float
+    p_value: float
+    """Of McNemar's exact test that the two are equally accurate. Nothing is corrected for the number of variants."""
+
+
+class ChoiceRow(NamedTuple):
+    """The fastest variant that stays within a limit, with 95%: its loss interval ends below it."""
+
+    limit_points: float
+    variant: str
+    """The baseline where no faster one qualifies."""
+    is_baseline: bool
+    ratio: float
+    """To the baseline's latency."""
+    ratio_low: float
+    ratio_high: float
+    loss: float
+    loss_high: float
+    undecided: list[str]
+    """Faster variants whose interval has the limit inside."""
+    images: int
 
 
 def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
@@ -70,13 +98,10 @@ def losses(outcomes: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
         baseline: Its name.
 
     Returns:
-        One row per variant but the baseline: ``variant``, ``images``, ``top1``; ``only_baseline`` and
-        ``only_variant``, the images that only one of the two got right; ``loss`` (a share, negative for a gain) with
-        its 95% interval ``loss_low`` and ``loss_high``; ``p_value`` of McNemar's exact test that the two are equally
-        accurate. Each variant is judged for itself; nothing is corrected for their number. Empty without a baseline.
+        A `LossRow` per variant but the baseline. Empty without a baseline.
     """
     if baseline is None or baseline not in outcomes:
-        return pd.DataFrame(columns=list(_LOSS_COLUMNS))
+        return frame_of(LossRow, [])
     base = outcomes[baseline].to_numpy(dtype=bool)
     rows = []
     for name in outcomes.columns.drop(baseline):
@@ -84,8 +109,8 @@ def losses(outcomes: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
         only_base, only_variant = _discordant(base, variant)
         loss = paired_loss(base, variant)
         p_value = mcnemar_exact(only_base, only_variant)
-        rows.append((name, len(base), float(variant.mean()), only_base, only_variant, *loss, p_value))
-    return pd.DataFrame(rows, columns=list(_LOSS_COLUMNS))
+        rows.append(LossRow(name, len(base), float(variant.mean()), only_base, only_variant, *loss, p_value))
+    return frame_of(LossRow, rows)
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
@@ -119,34 +144,40 @@ def _discordant(base: NDArray[np.bool_], variant: NDArray[np.bool_]) -> tuple[in
 def cheapest(
     lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[float] = LIMITS_POINTS
 ) -> pd.DataFrame:
-    """The fastest variant that stays within each limit, with 95%: its loss interval ends below it.
+    """A `ChoiceRow` per limit; empty without losses or latencies.
 
     Args:
         lost: From `losses`.
         overview: Rows of `variants.numbers.overview` of one runtime; variants without a latency are left out.
         limits_points: Losses to bear, in percentage points.
-
-    Returns:
-        One row per limit: ``limit_points``, ``variant`` (the baseline where no faster one qualifies, which ``is_baseline`` tells), its ``ratio`` to
-        the baseline's latency with ``ratio_low`` and ``ratio_high``, its ``loss`` and ``loss_high``; ``undecided``,
-        the names of faster variants whose interval has the limit inside; ``images``. Empty without losses or latencies.
     """
     timed = overview.dropna(subset=["ratio"])[["variant", "is_baseline", "ratio", "ratio_low", "ratio_high"]]
     base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
     both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
     if lost.empty or base.empty:
-        return pd.DataFrame(columns=list(_CHOICE_COLUMNS))
-    rows = [_within(both, limit) | {"images": int(lost["images"].iloc[0])} for limit in limits_points]
-    return pd.DataFrame(rows, columns=list(_CHOICE_COLUMNS))
+        return frame_of(ChoiceRow, [])
+    images = int(lost["images"].iloc[0])
+    return frame_of(ChoiceRow, [_within(both, limit, images) for limit in limits_points])
 
 
-def _within(both: pd.DataFrame, limit_points: float) -> dict[str, Any]:
+def _within(both: pd.DataFrame, limit_points: float, images: int) -> ChoiceRow:
     limit = limit_points / 100
     sure = both[both["loss_high"] <= limit]
     chosen = sure.loc[sure["ratio"] == sure["ratio"].min()].iloc[0]
     faster = both[both["ratio"] < chosen["ratio"]]
     undecided = faster[(faster["loss_low"] <= limit) & (limit < faster["loss_high"])]
-    return {"limit_points": limit_points, **chosen, "undecided": list(undecided["variant"])}
+    return ChoiceRow(
+        limit_points,
+        variant=chosen["variant"],
+        is_baseline=chosen["is_baseline"],
+        ratio=chosen["ratio"],
+        ratio_low=chosen["ratio_low"],
+        ratio_high=chosen["ratio_high"],
+        loss=chosen["loss"],
+        loss_high=chosen["loss_high"],
+        undecided=list(undecided["variant"]),
+        images=images,
+    )
 
 
 def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
@@ -164,10 +195,11 @@ def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
     """
     baselines = overview[overview["is_baseline"]].groupby("runtime")["latency_s"].first()
     scale_s = overview["runtime"].map(baselines)
-    ends = {
-        end: (scale_s * overview[f"ratio{end}"]).fillna(overview[f"latency_s{end}"]) for end in ("", "_low", "_high")
-    }
-    return overview.assign(**{f"latency_s{end}": seconds for end, seconds in ends.items()})
+    return overview.assign(
+        latency_s=(scale_s * overview["ratio"]).fillna(overview["latency_s"]),
+        latency_s_low=(scale_s * overview["ratio_low"]).fillna(overview["latency_s_low"]),
+        latency_s_high=(scale_s * overview["ratio_high"]).fillna(overview["latency_s_high"]),
+    )
 
 
 def dominated(data: pd.DataFrame) -> pd.Series[bool]:

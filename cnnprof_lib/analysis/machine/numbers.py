@@ -6,8 +6,9 @@ Architectures", CACM 52(4), 2009, with multiply-adds (MAC) for their floating-po
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from ...params.costs import LayerTraffic, layer_traffic
 from ...records.machine import RooflineRecord
 from ...records.run import RunRecord
 from ..estimates import latency
-from ..frames import in_order
+from ..frames import frame_of, in_order
 from ..profile.numbers import by_layer
 
 COMPUTE, MEMORY = "compute", "memory"
@@ -24,14 +25,56 @@ _ABOVE = {
     COMPUTE: "its kernel needs fewer products, or the processor was slower when the roof was measured",
 }
 """What lets a layer go above an undisturbed roof, by what bounds it."""
-_ROOFLINE = (
-    "variant", "runtime", "layer", "type", "time_s", "step_macs", "step_bytes", "macs_per_byte",
-    "attainable_macs_per_s", "macs_per_s", "least_s", "share_of_attainable", "bound", "caution",
-)  # fmt: skip
-_SCALING = (
-    "variant", "runtime", "batch_size", "threads", "latency_s", "latency_s_low", "latency_s_high", "images_per_s",
-    "speedup", "macs_per_s", "share_of_peak",
-)  # fmt: skip
+
+
+class RooflineRow(NamedTuple):
+    """A layer of a run against the roof of its machine; missing where it took no time or has nothing to do."""
+
+    variant: str
+    runtime: str
+    layer: str
+    type: str
+    time_s: float
+    """Per profiled step."""
+    step_macs: int
+    """Products that the run's kernels computed of the batch (`MachineRecord.multiplies_padding`)."""
+    step_bytes: int
+    """Compulsory traffic of the batch, see `costs`."""
+    macs_per_byte: float
+    attainable_macs_per_s: float
+    """The smaller of the peak and ``macs_per_byte`` times the bandwidth."""
+    least_s: float
+    """The time the roof allows, the larger of ``step_macs`` over the peak and ``step_bytes`` over the bandwidth."""
+    macs_per_s: float = math.nan
+    """Achieved."""
+    share_of_attainable: float = math.nan
+    """``least_s / time_s``: also ``macs_per_s / attainable_macs_per_s`` where there are MACs, and the share of the
+    bandwidth where there are none."""
+    bound: str | None = None
+    """`COMPUTE` or `MEMORY`."""
+    caution: str | None = None
+    """Where a share above 1 may come from; elsewhere it is missing."""
+
+
+class ScalingRow(NamedTuple):
+    """How fast a run of one batch size and number of threads is."""
+
+    variant: str
+    runtime: str
+    batch_size: int
+    threads: int | None
+    """Missing where TensorFlow chose."""
+    latency_s: float
+    """Of a step."""
+    latency_s_low: float
+    latency_s_high: float
+    images_per_s: float
+    speedup: float | None
+    """The latency with one thread over this one; missing where one thread was not measured."""
+    macs_per_s: float
+    """Of the whole step by the convention, with padding."""
+    share_of_peak: float | None
+    """The rate of products that were computed over what so many threads reach at most."""
 
 
 class Roof(NamedTuple):
@@ -64,21 +107,12 @@ def under_roofline(record: RunRecord, executed: pd.DataFrame, roofline: Roofline
         roofline: What the machine can do. The roof is that of one thread for a run held to one, else that of all.
 
     Returns:
-        ``variant``, ``runtime``, ``layer``, ``type``; ``time_s`` per profiled step; ``step_macs``, the products that
-        the run's kernels computed (`MachineRecord.multiplies_padding`), and ``step_bytes`` (compulsory traffic, see
-        `traffic`) of the batch; their ratio ``macs_per_byte``; ``attainable_macs_per_s``, min(peak, macs_per_byte *
-        bandwidth); ``macs_per_s`` achieved; ``least_s``, the time the roof allows, max(step_macs / peak, step_bytes /
-        bandwidth); ``share_of_attainable``, ``least_s / time_s``, which is also ``macs_per_s / attainable_macs_per_s``
-        where there are MACs, and the share of the bandwidth where there are none; ``bound``, `COMPUTE` or `MEMORY`.
-        Missing where a layer took no time or has nothing to do. ``caution`` says of a share above 1 where it may come
-        from; elsewhere it is missing.
+        A `RooflineRow` per layer.
     """
     roof = roofs(roofline)[0 if record.threads == 1 else 1]
     times = by_layer(record, executed).set_index("layer")["time_s"]
-    key = {"variant": record.name, "runtime": record.runtime}
     layers = layer_traffic(record.network, record.batch_size, with_padding=record.machine.multiplies_padding)
-    rows = [{**key, **_against(roof, layer, times[layer.name])} for layer in layers]
-    table = pd.DataFrame(rows, columns=list(_ROOFLINE))
+    table = frame_of(RooflineRow, [_against(roof, record, layer, times[layer.name]) for layer in layers])
     above = table["share_of_attainable"] > 1
     disturbed = disturbance(roofline)
     return table.assign(caution=table["bound"].map(lambda bound: disturbed or _ABOVE.get(bound)).where(above, None))
@@ -93,23 +127,24 @@ def disturbance(roofline: RooflineRecord) -> str:
     return f"the roof was measured while other programs used {roofline.busy_percent:.0f}% of the processors"
 
 
-def _against(roof: Roof, layer: LayerTraffic, time_s: float) -> dict[str, Any]:
+def _against(roof: Roof, record: RunRecord, layer: LayerTraffic, time_s: float) -> RooflineRow:
     intensity = layer.macs_per_byte
-    least_s = max(layer.macs / roof.macs_per_s, layer.bytes / roof.bytes_per_s)
-    row: dict[str, Any] = {
-        "layer": layer.name,
-        "type": layer.type,
-        "time_s": time_s,
-        "step_macs": layer.macs,
-        "step_bytes": layer.bytes,
-        "macs_per_byte": intensity,
-        "attainable_macs_per_s": min(roof.macs_per_s, intensity * roof.bytes_per_s),
-        "least_s": least_s,
-    }
-    if least_s:
-        row["bound"] = COMPUTE if intensity >= roof.ridge else MEMORY
-    if least_s and time_s:
-        row |= {"macs_per_s": layer.macs / time_s, "share_of_attainable": least_s / time_s}
+    row = RooflineRow(
+        record.name,
+        record.runtime,
+        layer=layer.name,
+        type=layer.type,
+        time_s=time_s,
+        step_macs=layer.macs,
+        step_bytes=layer.bytes,
+        macs_per_byte=intensity,
+        attainable_macs_per_s=min(roof.macs_per_s, intensity * roof.bytes_per_s),
+        least_s=max(layer.macs / roof.macs_per_s, layer.bytes / roof.bytes_per_s),
+    )
+    if row.least_s:
+        row = row._replace(bound=COMPUTE if intensity >= roof.ridge else MEMORY)
+    if row.least_s and time_s:
+        row = row._replace(macs_per_s=layer.macs / time_s, share_of_attainable=row.least_s / time_s)
     return row
 
 
@@ -121,10 +156,7 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
         roofline: What the machine can do; None where it was not measured.
 
     Returns:
-        ``variant``, ``runtime``, ``batch_size``, ``threads`` (missing where TensorFlow chose); ``latency_s`` of a step
-        with ``_low`` and ``_high``; ``images_per_s``; ``speedup``, the latency with one thread over this one, missing
-        where one thread was not measured; ``macs_per_s`` of the whole step by the convention, with padding; and
-        ``share_of_peak``, the rate of products that were computed over what so many threads reach at most.
+        A `ScalingRow` per run.
     """
     newest = {(run.name, run.runtime, run.batch_size, run.threads): run for run in runs}
     rows = []
@@ -134,22 +166,22 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
         images_per_s = run.batch_size / step.value
         computed = run.network.products(with_padding=run.machine.multiplies_padding)
         rows.append(
-            {
-                "variant": run.name,
-                "runtime": run.runtime,
-                "batch_size": run.batch_size,
-                "threads": run.threads,
-                "latency_s": step.value,
-                "latency_s_low": step.low,
-                "latency_s_high": step.high,
-                "images_per_s": images_per_s,
-                "speedup": latency(single).value / step.value if single else None,
-                "macs_per_s": run.network.macs_per_image * images_per_s,
-                "share_of_peak": computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
-            }
+            ScalingRow(
+                run.name,
+                run.runtime,
+                batch_size=run.batch_size,
+                threads=run.threads,
+                latency_s=step.value,
+                latency_s_low=step.low,
+                latency_s_high=step.high,
+                images_per_s=images_per_s,
+                speedup=latency(single).value / step.value if single else None,
+                macs_per_s=run.network.macs_per_image * images_per_s,
+                share_of_peak=computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
+            )
         )
     order = list(dict.fromkeys(run.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
-    table = pd.DataFrame(rows, columns=list(_SCALING)).astype({"threads": "Int64", "speedup": float})
+    table = frame_of(ScalingRow, rows).astype({"threads": "Int64", "speedup": float})
     table = table.assign(_place=table["variant"].map(order.index) if rows else [])
     return table.sort_values(["_place", "runtime", "batch_size", "threads"], ignore_index=True).drop(columns="_place")
 

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from ...params.costs import FLOAT32_BYTES
 from ...records.run import RunRecord
+from ..frames import frame_of
 from ..trust.numbers import own_bytes
 
-_KEY = ("variant", "is_baseline", "runtime")
 
-_MEMORY = (
-    *_KEY, "requested_bytes", "persistent_bytes", "step_bytes", "live_peak_bytes", "live_peak_layer",
-    "parameter_bytes", "rss_start_bytes", "model_bytes", "stepping_bytes", "rss_bytes",
-)  # fmt: skip
+class MemoryRow(NamedTuple):
+    """Three answers to how much memory of a run, and what lies between them; bytes, missing where they are not told."""
+
+    variant: str
+    is_baseline: bool
+    runtime: str
+    requested_bytes: int | None
+    """In a step."""
+    persistent_bytes: int | None
+    """Part of it that stays from step to step."""
+    step_bytes: int | None
+    """The rest, the step's own."""
+    live_peak_bytes: int | None
+    """The most of the step's own at one moment."""
+    live_peak_layer: str | None
+    """Where that is."""
+    parameter_bytes: int
+    """The weights."""
+    rss_start_bytes: int
+    """Of the process before the model."""
+    model_bytes: int
+    """What it holds more with the model and its session."""
+    stepping_bytes: int
+    """And more at its peak while stepping."""
+    rss_bytes: int
+    """That peak."""
 
 
 def memory(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row per run: three answers to how much memory, and what lies between them; bytes.
+    """A `MemoryRow` per run."""
+    return frame_of(MemoryRow, map(_memory, runs))
 
-    Returns:
-        ``requested_bytes`` in a step, of which ``persistent_bytes`` stay from step to step and ``step_bytes`` do not;
-        ``live_peak_bytes``, the most of the latter at one moment, at ``live_peak_layer``; ``parameter_bytes``,
-        the weights; and of the process ``rss_start_bytes`` before the model, ``model_bytes`` more with the model and
-        its session, ``stepping_bytes`` more at the peak, which is ``rss_bytes``.
-    """
-    rows = [
-        {
-            "variant": run.name,
-            "is_baseline": run.is_baseline,
-            "runtime": run.runtime,
-            **run.memory.model_dump(),
-            "step_bytes": own_bytes(run),
-            "parameter_bytes": run.network.parameters * FLOAT32_BYTES,
-            "model_bytes": run.memory.rss_loaded_bytes - run.memory.rss_start_bytes,
-            "stepping_bytes": run.memory.rss_bytes - run.memory.rss_loaded_bytes,
-        }
-        for run in runs
-    ]
-    return pd.DataFrame(rows, columns=list(_MEMORY))
+
+def _memory(run: RunRecord) -> MemoryRow:
+    held = run.memory
+    return MemoryRow(
+        run.name,
+        run.is_baseline,
+        run.runtime,
+        requested_bytes=held.requested_bytes,
+        persistent_bytes=held.persistent_bytes,
+        step_bytes=own_bytes(run),
+        live_peak_bytes=held.live_peak_bytes,
+        live_peak_layer=held.live_peak_layer,
+        parameter_bytes=run.network.parameters * FLOAT32_BYTES,
+        rss_start_bytes=held.rss_start_bytes,
+        model_bytes=held.rss_loaded_bytes - held.rss_start_bytes,
+        stepping_bytes=held.rss_bytes - held.rss_loaded_bytes,
+        rss_bytes=held.rss_bytes,
+    )

@@ -6,46 +6,63 @@ Accuracies are of the test images, which were read once, unless a name says held
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ...records.training import TrainingRecord
 from ..estimates import Estimate, proportion
+from ..frames import frame_of
 
 PUBLISHED_SOURCE = "thesis (published)"
 
 
-def trainings(records: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row per training.
+class TrainingRow(NamedTuple):
+    """One training."""
 
-    Returns:
-        ``variant``, ``recipe``, ``seed``, ``steps``, ``machine`` (`TrainingRecord.machine_in_words`),
-        ``seconds`` (as measured, pauses included), ``step_s`` (median; NaN in older records), ``training_s`` (steps
-        times the median step: what an undisturbed training takes), ``held_out_top1``, and ``top1`` with ``top1_low``
-        and ``top1_high``, its 95% interval.
-    """
+    variant: str
+    recipe: str
+    seed: int
+    steps: int
+    machine: str
+    """`TrainingRecord.machine_in_words`."""
+    seconds: float
+    """As measured, pauses included."""
+    step_s: float
+    """Median; missing in older records."""
+    training_s: float
+    """Steps times the median step: what an undisturbed training takes."""
+    held_out_top1: float
+    top1: float
+    top1_low: float
+    """With the next, its 95% interval."""
+    top1_high: float
+
+
+def trainings(records: Sequence[TrainingRecord]) -> pd.DataFrame:
+    """A `TrainingRow` per training."""
     rows = []
     for record in records:
         top1 = proportion(record.test.correct, record.test.images)
         step_s = np.nan if record.step_s is None else record.step_s
         rows.append(
-            {
-                "variant": record.variant.name,
-                "recipe": record.recipe,
-                "seed": record.seed,
-                "machine": record.machine_in_words,
-                "steps": record.steps,
-                "seconds": record.seconds,
-                "step_s": step_s,
-                "training_s": record.steps * step_s,
-                "held_out_top1": record.held_out.top1 if record.held_out else np.nan,
-                "top1": top1.value,
-                "top1_low": top1.low,
-                "top1_high": top1.high,
-            }
+            TrainingRow(
+                record.variant.name,
+                record.recipe,
+                record.seed,
+                record.steps,
+                machine=record.machine_in_words,
+                seconds=record.seconds,
+                step_s=step_s,
+                training_s=record.steps * step_s,
+                held_out_top1=record.held_out.top1 if record.held_out else np.nan,
+                top1=top1.value,
+                top1_low=top1.low,
+                top1_high=top1.high,
+            )
         )
-    return pd.DataFrame(rows)
+    return frame_of(TrainingRow, rows)
 
 
 def comparable_trainings(data: pd.DataFrame, baseline: str | None) -> pd.DataFrame:

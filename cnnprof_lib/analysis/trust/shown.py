@@ -40,7 +40,7 @@ _BOOKS = {
 _OVERHEAD = {
     **_RUN,
     "plain_s": Column("unprofiled", units.seconds, "step"),
-    "traced_s": Column("profiled", units.seconds, "step"),
+    "traced_s": Column("unprofiled × ratio", units.seconds, "step"),
     "added_s": Column("tracing adds", units.seconds, "step"),
     "profiled_over_plain": Column("ratio", "{:.3f}".format, "step"),
     "add_step_s": Column("add_step takes", units.seconds, "with TensorFlow's profiler in the loop"),
@@ -48,7 +48,7 @@ _OVERHEAD = {
 }
 _UNATTRIBUTED = {
     **_RUN,
-    "profiled_s": Column("profiled step", units.seconds),
+    "profiled_mean_s": Column("mean profiled step", units.seconds),
     "unattributed_s": Column("unattributed", units.seconds),
     "before_s": Column("before the first kernel", units.seconds),
     "between_s": Column("between kernels", units.seconds),
