@@ -154,7 +154,7 @@ def run(
     outputs: OutputsOption = "",
 ) -> None:
     """Profile variants (none named: all of the preset), each in a process of its own."""
-    from . import report as driver
+    from . import runs as driver
 
     project = find_project(outputs=outputs)
     preset = params.load_preset(preset_name, project.params)
