@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,6 @@ from ..params import reading as params
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from ..records.run import FailureRecord
 from . import cli_stored, terminal
 from .cli_options import OutputsOption, RuntimeOption, console
 
@@ -93,12 +93,13 @@ def train(
     runtimes.set_up("training")
     runtimes.load_tensorflow()
     from ..measure.training.tensorboard import EventsFile
+    from ..measure.training.train import OnRow
     from ..measure.training.train import train as train_variant
 
     for variant in wanted:
         try:
-            with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-                on_row = [progress.update]
+            with terminal.LiveBar(console, recipe.steps) as bar:
+                on_row: list[OnRow] = [partial(terminal.show_training, bar, variant.name, recipe)]
                 if logs:
                     on_row.append(EventsFile(logs / variant.name / recipe.key).add)
                 record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
@@ -171,13 +172,7 @@ def run(
         batch_sizes=batch_sizes or (),
         threads=threads or (),
     )
-    failures = 0
-    with terminal.RunProgress(console, len(requests)) as progress:
-        for request in requests:
-            progress.start(request.describe())
-            result = driver.run_notebook(request, project, progress.stage)
-            progress.finish(result)
-            failures += isinstance(result, FailureRecord)
+    failures = terminal.run_each(requests, lambda request, tell: driver.run_notebook(request, project, tell), console)
     if render:
         driver.measure_machine(project, rounds=preset.check_rounds, source=images)
         cli_stored.write_report(project)
@@ -204,8 +199,9 @@ def check(
     from ..analysis.check import resolution
     from ..measure.check import check as check_machine
 
-    with terminal.CheckProgress(console, runtime, rounds) as progress:
-        record = check_machine(runtime, rounds, project, images, progress.update)
+    with terminal.LiveBar(console, rounds) as bar:
+        on_round = partial(terminal.show_check, bar, runtime, rounds)
+        record = check_machine(runtime, rounds, project, images, on_round)
     found = resolution(record)
     text = terminal.check_text(runtime, found) if found else "The check's preset has too few blocks for intervals."
     console.print(text, highlight=False, soft_wrap=True)
