@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import stats
 
+from ..base import units
 from ..base.errors import StoreError
 from ..records.run import RunRecord
 from ..records.store import Store
@@ -169,8 +170,8 @@ def answer(choices: pd.DataFrame, runtime: str) -> str:
 
 
 def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
-    points = "point" if list(limits_points) == [1] else "points"
-    start = f"For a loss of at most {' or '.join(f'{limit:g}' for limit in limits_points)} {points} "
+    points = " or ".join(f"{limit:g}" for limit in limits_points)
+    start = f"For a loss of at most {points} {units.plural(limits_points[-1], 'point')} "
     if row["variant"] == BASELINE:
         text = "no faster variant is sure"
     else:
@@ -179,7 +180,7 @@ def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
             f"{100 * row['loss']:.1f} points lost (at most {100 * row['loss_high']:.1f} with 95%)"
         )
     if them := " or ".join(row["undecided"]):
-        text += f"; with {row['images']:,} images it cannot be told whether {them} stays within it"
+        text += f"; with {units.counted(row['images'], 'image')} it cannot be told whether {them} stays within it"
     return f"{start}{text}."
 
 

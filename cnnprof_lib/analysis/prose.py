@@ -45,12 +45,13 @@ def introduction(records: Sequence[Record]) -> str:
     runtimes = list(dict.fromkeys(record.runtime for record in records))
     batches = sorted({run.batch_size for run in runs})
     lines = [
-        f"Profiled here: {_counted(len(names), 'variant')} of a small convolutional network, "
-        f"in {_counted(len(runtimes), 'runtime')} ({_listed(runtimes)})."
+        f"Profiled here: {units.counted(len(names), 'variant')} of a small convolutional network, "
+        f"in {units.counted(len(runtimes), 'runtime')} ({_listed(runtimes)})."
     ]
     if batches:
+        images = f"{_listed(map(str, batches))} {units.plural(batches[-1], 'image')}"
         lines.append(
-            f"A step classifies one batch of {_listed(map(str, batches))} images; times and bytes are per step. "
+            f"A step classifies one batch of {images}; times and bytes are per step. "
             "[Table](#T_overview) compares all variants."
         )
     return " ".join(lines)
@@ -72,7 +73,9 @@ def data(records: Sequence[Record]) -> str:
     for measured in dict.fromkeys(
         (run.accuracy.dataset, run.accuracy.images) for run in runs if run.accuracy and run.accuracy.measured
     ):
-        lines.append(f"Accuracy was measured on the {measured[1]:,} test images of {escape(measured[0])}.")
+        lines.append(
+            f"Accuracy was measured on the {units.counted(measured[1], 'test image')} of {escape(measured[0])}."
+        )
     if unlike := differences(records):
         lines.append(
             "**These runs were not made alike, so compare across them with care**: " + escape("; ".join(unlike)) + "."
@@ -208,10 +211,6 @@ def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:
     return (
         f"{_listed(f'{code(run.variant.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..base.errors import StoreError
+from ..base.units import counted
 from ..params.variant import VariantSpec
 from ..records.run import RunRecord
 from ..records.store import Store
@@ -41,7 +42,7 @@ class StoredRuns:
         single = frames.completed(stored)
         if not single:
             raise StoreError(
-                f"{store.outputs / 'runs'}: none of {len(stored)} runs succeeded, the last for: "
+                f"{store.outputs / 'runs'}: none of {counted(len(stored), 'run')} succeeded, the last for: "
                 f"{getattr(stored[-1], 'error', '')}. Measure again: cnnprof run"
             )
         self._store = store

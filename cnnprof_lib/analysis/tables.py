@@ -233,12 +233,13 @@ def _distinct(values: Iterable[str]) -> str:
 def _facts(run: RunRecord) -> dict[str, str]:
     weights = run.weights
     recipe = f", recipe {weights.recipe}" if weights.recipe else ""
+    blocks = run.latency.plain_s
     return {
         **conditions(run),
         "memory": units.num_bytes(run.machine.memory_bytes),
         "system": run.machine.system,
         "Python": run.machine.python,
-        "unprofiled steps": f"{sum(map(len, run.latency.plain_s))} in {len(run.latency.plain_s)} blocks",
+        "unprofiled steps": f"{sum(map(len, blocks))} in {units.counted(len(blocks), 'block')}",
         "images while timed": run.images.name,
         "weights": f"{weights.origin}{recipe}",
         "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),

@@ -13,6 +13,7 @@ import typer
 from ..base.errors import CnnprofError, VariantError
 from ..base.files import try_writing
 from ..base.spec import LARGEST
+from ..base.units import counted
 from ..params import reading as params
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
 from ..params.variant import VariantSpec
@@ -177,7 +178,9 @@ def run(
         driver.measure_machine(project, rounds=preset.check_rounds, source=images)
         cli_stored.write_report(project)
     if failures:
-        raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
+        raise CnnprofError(
+            f"{failures} of {counted(len(requests), 'run')} failed; the notebooks are in {project.outputs}/runs."
+        )
 
 
 @app.command()

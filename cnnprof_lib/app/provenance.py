@@ -12,6 +12,7 @@ from ..base.errors import CnnprofError, ReportError
 from ..base.files import read_spec, write_atomically
 from ..base.spec import Spec
 from ..base.stamps import utc_now
+from ..base.units import counted
 from ..records.project import Project
 from ..records.run import RunRecord
 from ..records.store import Store
@@ -39,7 +40,7 @@ class ReportRecord(Spec):
 
     def __str__(self) -> str:
         """One clause: ``167 files, rendered 2026-11-24T09:25:23+00:00``."""
-        return f"{len(self.inputs)} files, rendered {self.created}"
+        return f"{counted(len(self.inputs), 'file')}, rendered {self.created}"
 
 
 def lock_sha256(project: Project) -> str | None:

@@ -78,14 +78,15 @@ def training_text(record: TrainingRecord) -> str:
     held_out = f", held out {units.percent(record.held_out.top1)}" if record.held_out else ""
     step = f" of {units.seconds(record.step_s)}" if record.step_s else ""
     return (
-        f"{record.variant.name}: {record.steps} steps{step} in {record.seconds / 60:.1f} min{held_out}, "
-        f"test {units.percent(record.test.top1)} on {record.dataset}"
+        f"{record.variant.name}: {units.counted(record.steps, 'step')}{step} in {record.seconds / 60:.1f} min"
+        f"{held_out}, test {units.percent(record.test.top1)} on {record.dataset}"
     )
 
 
 def accuracy_text(record: AccuracyRecord) -> str:
     """An accuracy in a line."""
-    return f"top-1 {units.percent(record.top1)}: {record.correct:,} of {record.images:,} images of {record.dataset}"
+    images = f"{record.correct:,} of {units.counted(record.images, 'image')}"
+    return f"top-1 {units.percent(record.top1)}: {images} of {record.dataset}"
 
 
 def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
@@ -94,14 +95,14 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"{shown['variant']}, runtime {shown['runtime']}, run {shown['run_id']}", style="bold")
     held = f", threads: {shown['threads']}" if shown["threads"] else ""
     yield (
-        f"latency {_interval(latency, units.seconds)} per step of {shown['batch_size']} images "
-        f"({latency['steps']} steps{held}); ratio to baseline {_interval(ratio, '{:.3f}'.format)}"
+        f"latency {_interval(latency, units.seconds)} per step of {units.counted(shown['batch_size'], 'image')} "
+        f"({units.counted(latency['steps'], 'step')}{held}); ratio to baseline {_interval(ratio, units.ratio)}"
     )
     yield (
-        f"profiled steps take {shown['profiled_over_plain']:.3f} times as long; "
+        f"profiled steps take {units.ratio(shown['profiled_over_plain'])} times as long; "
         f"{units.percent(shown['unattributed_share'])} of their time is no kernel's"
     )
-    yield f"{shown['parameters']:,} parameters, {units.count(shown['macs_per_image'])} MACs per image"
+    yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
     yield _accuracy_line(shown["accuracy"])
     memory = {key: units.num_bytes(value) for key, value in shown["memory"].items()}
     yield (
@@ -148,7 +149,7 @@ def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     how = "measured here" if accuracy["measured"] else "recorded, not measured here"
     return (
         f"top-1 {units.percent(accuracy['top1'])} (95%: {units.percent(low)} to {units.percent(high)}) "
-        f"on {accuracy['images']:,} images of {accuracy['dataset']}, {how}"
+        f"on {units.counted(accuracy['images'], 'image')} of {accuracy['dataset']}, {how}"
     )
 
 
@@ -173,8 +174,9 @@ def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column
 
 def check_text(runtime: str, found: Resolution) -> str:
     """What the baseline against itself says, in a line."""
+    intervals = units.counted(len(found.rounds), "interval")
     return (
-        f"{runtime}: {found.excluding} of {len(found.rounds)} intervals of the baseline against itself exclude 1 "
+        f"{runtime}: 1 lies outside {found.excluding} of {intervals} of the baseline against itself "
         f"(median width {found.width:.3f}); ratios below {found.smallest_ratio:.3f} are not distinguishable here, "
         f"in one layer below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (all else)"
     )
@@ -184,9 +186,10 @@ def roofline_text(record: RooflineRecord) -> str:
     """What a machine can do at most, in a line."""
     one, every = record.peak_macs_per_s_1_thread / 1e9, record.peak_macs_per_s_all_threads / 1e9
     slow, fast = record.bandwidth_bytes_per_s_1_thread / 1e9, record.bandwidth_bytes_per_s_all_threads / 1e9
+    threads = units.counted(record.threads, "thread")
     busy = "" if record.is_undisturbed else ", so the limits may be too low; they will be measured again"
     return (
-        f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {record.threads} threads: {every:.1f} GMAC/s, {fast:.1f} GB/s "
+        f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {threads}: {every:.1f} GMAC/s, {fast:.1f} GB/s "
         f"(others used {record.busy_percent:.0f}% of the processors meanwhile{busy})"
     )
 
@@ -203,9 +206,10 @@ def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
             "difference": ("pp", "{:+.2f}".format),
         },
     )
+    steps = units.counted(found.steps, "step")
     yield (
         f"largest difference {found.largest_difference_pp:.2f} percentage points ({found.largest.op}); "
-        f"between cnnprof's own odd and even blocks {found.own_difference_pp:.2f}; {found.steps} steps on each side"
+        f"between cnnprof's own odd and even blocks {found.own_difference_pp:.2f}; {steps} on each side"
     )
     yield f"left out: {', '.join(found.left_out) or 'none'}, {units.percent(found.left_out_share)} of the kernels' time"
 

@@ -199,7 +199,7 @@ def labelled(texts: Sequence[tuple[str, str]]) -> str:
 
 def ratio_text(ratio: Estimate) -> str:
     """``0.250 (0.240 to 0.260)``."""
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+    return f"{units.ratio(ratio.value)} ({units.ratio(ratio.low)} to {units.ratio(ratio.high)})"
 
 
 def share_text(share: Estimate) -> str:

@@ -38,6 +38,7 @@ from tests.builders import (
     Node,
     make_accuracy,
     make_check,
+    make_failure,
     make_machine,
     make_ops,
     make_record,
@@ -573,6 +574,14 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     write_run(Store(Path("outputs")), record)
     assert command(monkeypatch, "show", "smoke") == 0
     assert f"latency {units.seconds(summary.latency(record).value)} " in capsys.readouterr().out
+
+
+def test_how_many_runs_failed_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "run_notebook", lambda request, *_: make_failure(request.variant, request.runtime))
+    assert command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated") == 1
+    assert capsys.readouterr().err == "1 of 1 run failed; the notebooks are in outputs/runs.\n"
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
