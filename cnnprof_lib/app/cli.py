@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -85,14 +85,12 @@ def train(
 
     from ..measure.images import cache as images
     from ..measure.images import fit
-    from ..measure.runtimes import environment as runtimes
 
     dataset = images.load(source, progress=terminal.say)
     for variant in wanted:  # all of them before the first one's hour
         fit.check_images(dataset, variant, project.params)
         fit.in_order_of_weights(dataset, variant, project.store)
-    runtimes.set_up("training")
-    runtimes.load_tensorflow()
+    _load_tensorflow("training")
     from ..measure.training.tensorboard import EventsFile
     from ..measure.training.train import OnRow
     from ..measure.training.train import train as train_variant
@@ -156,15 +154,15 @@ def run(
     outputs: OutputsOption = "",
 ) -> None:
     """Profile variants (none named: all of the preset), each in a process of its own."""
-    from . import runs as driver
+    from . import runs
 
     project = find_project(outputs=outputs)
     preset = params.load_preset(preset_name, project.params)
     wanted = names or list(preset.variants)
     for name in wanted:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         params.file_of(name, project.params)
-    images = GENERATED if generated else _source(source)
-    requests = driver.requests(
+    images = _source(source, generated)
+    requests = runs.requests(
         wanted,
         [runtime] if runtime else preset.runtimes,
         preset,
@@ -173,9 +171,9 @@ def run(
         batch_sizes=batch_sizes or (),
         threads=threads or (),
     )
-    failures = terminal.run_each(requests, lambda request, tell: driver.run_notebook(request, project, tell), console)
+    failures = terminal.run_each(requests, lambda request, tell: runs.run_notebook(request, project, tell), console)
     if render:
-        driver.measure_machine(project, rounds=preset.check_rounds, source=images)
+        runs.measure_machine(project, rounds=preset.check_rounds, source=images)
         cli_stored.write_report(project)
     if failures:
         raise CnnprofError(
@@ -192,13 +190,9 @@ def check(
     outputs: OutputsOption = "",
 ) -> None:
     """Time the baseline against itself: the smallest ratio this machine can tell apart."""
-    project = find_project(outputs=outputs)
-    images = GENERATED if generated else _source(source)
+    project, images = find_project(outputs=outputs), _source(source, generated)
+    _load_tensorflow(runtime)
 
-    from ..measure.runtimes import environment as runtimes
-
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
     from ..analysis.check import resolution
     from ..measure.check import check as check_machine
 
@@ -238,13 +232,9 @@ def compare_xprof(
     outputs: OutputsOption = "",
 ) -> None:
     """Compare the ops' shares with XProf's, on the same graph (needs the extra cnnprof[xprof])."""
-    project = find_project(outputs=outputs)
-    images = GENERATED if generated else _source(source)
+    project, images = find_project(outputs=outputs), _source(source, generated)
+    _load_tensorflow(runtime)
 
-    from ..measure.runtimes import environment as runtimes
-
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
     from ..measure.xprof import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
@@ -265,8 +255,19 @@ def _end(failed: Sequence[CnnprofError]) -> None:
         raise typer.Exit(1)
 
 
-def _source(given: Path | None) -> str:
-    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had."""
+def _load_tensorflow(purpose: Runtime | Literal["training"]) -> None:
+    """With what the purpose needs of its environment, which TensorFlow reads once."""
+    from ..measure.runtimes import environment
+
+    environment.set_up(purpose)
+    environment.load_tensorflow()
+
+
+def _source(given: Path | None, generated: bool) -> str:
+    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had or are wanted."""
+    if generated:
+        return GENERATED
+
     from ..measure.images import cache as images
 
     try:

@@ -106,9 +106,9 @@ def report(
 def write_report(project: Project) -> None:
     """Writes the report and says where it is."""
     from ..page import pdf
-    from . import report as driver
+    from .report import render
 
-    for path in driver.render(project):
+    for path in render(project):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
     if not pdf.is_available():
         terminal.say(pdf.HOW_TO_GET)
