@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..base.errors import MeasureError, StoreError
+from ..base.errors import MeasureError
 from ..records.run import FailureRecord, RunRecord
 from ..records.store import Store
 from .pool import pooled
@@ -32,24 +32,6 @@ _STEPS_COLUMNS = (*_RUN, "kind", "block", "step", "seconds")
 _OPS_COLUMNS = (*_RUN, "op", "kernel", "time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences", "fuses")
 _PROFILE_MEANS = ("time_s", "requested_bytes", "occurrences")
 _PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", *_PROFILE_MEANS)
-
-
-def load_records(store: Store, *, every: bool = False) -> list[Record]:
-    """Reads the newest run or failure of every variant and runtime, the baseline first, then by falling MACs.
-
-    Args:
-        store: Where the runs are.
-        every: Read all runs instead.
-
-    Raises:
-        StoreError: nothing that can be read has been measured yet. There are no records where all runs are of
-            other batch sizes or numbers of threads.
-    """
-    stored = store.runs() if every else store.latest()
-    records = stored if every else pooled_by_place(stored)
-    if not records and not store.scaling_runs():
-        raise StoreError(f"{store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
-    return in_order(records)
 
 
 def pooled_by_place(records: Sequence[Record]) -> list[Record]:

@@ -19,7 +19,7 @@ from ..analysis.variants.shown import RECORDED
 from ..base import units
 from ..page import hover
 from ..page.table import Column, styled
-from ..page.text import code, counted, escape, listed
+from ..page.text import code, escape, listed
 from ..records.run import RunRecord
 
 CAPTIONS = {
@@ -94,12 +94,13 @@ def _distinct(values: Iterable[str]) -> str:
 def _facts(run: RunRecord) -> dict[str, str]:
     weights = run.weights
     recipe = f", recipe {weights.recipe}" if weights.recipe else ""
+    blocks = run.latency.plain_s
     return {
         **conditions(run),
         "memory": units.num_bytes(run.machine.memory_bytes),
         "system": run.machine.system,
         "Python": run.machine.python,
-        "unprofiled steps": f"{sum(map(len, run.latency.plain_s))} in {len(run.latency.plain_s)} blocks",
+        "unprofiled steps": f"{sum(map(len, blocks))} in {units.counted(len(blocks), 'block')}",
         "images while timed": run.images.name,
         "weights": f"{weights.origin}{recipe}",
         "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
@@ -115,12 +116,13 @@ def introduction_text(records: Sequence[Record]) -> str:
     runtimes = list(dict.fromkeys(record.runtime for record in records))
     batches = sorted({run.batch_size for run in runs})
     lines = [
-        f"Profiled here: {counted(len(names), 'variant')} of a small convolutional network, "
-        f"in {counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
+        f"Profiled here: {units.counted(len(names), 'variant')} of a small convolutional network, "
+        f"in {units.counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
     ]
     if batches:
+        images = f"{listed(map(str, batches))} {units.plural(batches[-1], 'image')}"
         lines.append(
-            f"A step classifies one batch of {listed(map(str, batches))} images; times and bytes are per step. "
+            f"A step classifies one batch of {images}; times and bytes are per step. "
             "[Table](#T_overview) compares all variants."
         )
     return " ".join(lines)
@@ -142,7 +144,9 @@ def data_text(records: Sequence[Record]) -> str:
     for measured in dict.fromkeys(
         (run.accuracy.dataset, run.accuracy.images) for run in runs if run.accuracy and run.accuracy.measured
     ):
-        lines.append(f"Accuracy was measured on the {measured[1]:,} test images of {escape(measured[0])}.")
+        lines.append(
+            f"Accuracy was measured on the {units.counted(measured[1], 'test image')} of {escape(measured[0])}."
+        )
     if unlike := differences(records):
         lines.append(
             "**These runs were not made alike, so compare across them with care**: " + escape("; ".join(unlike)) + "."

@@ -30,8 +30,10 @@ from ..analysis.resolution import Resolution, resolutions
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
 from ..base.errors import StoreError
+from ..base.units import counted
 from ..page.table import beside
 from ..page.text import code
+from ..params.network import Network
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from ..records.run import RunRecord
@@ -144,7 +146,7 @@ class Study:
         single = frames.completed(self._stored)
         if not single and self.records:
             raise StoreError(
-                f"{self.store.outputs / 'runs'}: none of {len(self._stored)} runs succeeded, the last for: "
+                f"{self.store.outputs / 'runs'}: none of {counted(len(self._stored), 'run')} succeeded, the last for: "
                 f"{getattr(self._stored[-1], 'error', '')}. Measure again: cnnprof run"
             )
         return frames.completed(frames.in_order([*single, *_pooled(single)]))
@@ -164,6 +166,10 @@ class Study:
         return resolutions(self.store, self.runs)
 
     # Frames of the whole study
+
+    def all_runs(self) -> pd.DataFrame:
+        """A row per run of `every`, see `frames.runs`."""
+        return frames.runs(self.every)
 
     def overview(self) -> pd.DataFrame:
         """A row per variant and runtime, see `variants.numbers.overview`."""
@@ -250,6 +256,10 @@ class Study:
                 f"Received: {', '.join(names) or 'no variant'}. Take some of: {', '.join(self.variants)}"
             )
         return pd.concat(found, ignore_index=True)
+
+    def network(self, variant: str, runtime: str = "", run_id: str = "") -> Network:
+        """The network of a run, as it was then."""
+        return self.run(variant, runtime, run_id).record.network
 
     def steps(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
         """The timed steps of a run, see `frames.steps`."""

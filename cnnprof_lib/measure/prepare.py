@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.errors import MeasureError
+from ..base.units import plural
 from ..params.settings import GENERATED
 from ..params.variant import InputSpec, VariantSpec
 from ..records.run import ImagesRecord
@@ -95,10 +96,10 @@ def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
     batch_size, *image_shape = input_shape
     image_bytes = 4 * math.prod(image_shape) + 4  # float32 values, and an int32 label
     if batch_size * image_bytes >= _COUNTABLE_BYTES:
-        shape = "x".join(map(str, image_shape))
+        images = f"{batch_size} {plural(batch_size, 'image')} of {'x'.join(map(str, image_shape))}"
         raise MeasureError(
             f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
-            f"those of a queue. Received: {batch_size * image_bytes:,}, {batch_size} images of {shape}. "
+            f"those of a queue. Received: {batch_size * image_bytes:,}, {images}. "
             f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
         )
     return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))

@@ -23,6 +23,7 @@ from ..base.errors import MeasureError, StoreError
 from ..base.files import write_atomically
 from ..base.processes import in_new_process
 from ..base.stamps import utc_now
+from ..base.units import counted
 from ..records.machine import RooflineRecord
 from ..records.run import MachineRecord
 from . import machine
@@ -95,7 +96,7 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    what = f"measures the peak rate with {threads} threads"
+    what = f"measures the peak rate with {counted(threads, 'thread')}"
     return float(in_new_process(what, _set_up_and_measure, threads, clock))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..base import units
 from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
 from .runtimes import runtime_names
 
@@ -173,7 +174,7 @@ class RunRequest(Spec):
     def describe(self) -> str:
         """What is run and under which conditions of its own: ``stride2 stock, batch of 64, 2 threads``."""
         batch = f", batch of {self.batch_size}" if self.batch_size else ""
-        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
+        threads = f", {units.counted(self.threads, 'thread')}" if self.threads else ""
         return f"{self.variant} {self.runtime}{batch}{threads}"
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from ..base import units
 from ..base.spec import Spec
 from ..params.network import Network
 from ..params.settings import Purpose
@@ -116,7 +117,9 @@ class LatencyRecord(Spec):
             if len(blocks) != len(self.plain_s) or not all(blocks):
                 raise ValueError("plain, profiled and baseline need the same number of blocks, none empty")
         if self.processes and sum(self.processes) != len(self.plain_s):
-            raise ValueError(f"the processes have {sum(self.processes)} blocks, not {len(self.plain_s)}")
+            raise ValueError(
+                f"the processes have {units.counted(sum(self.processes), 'block')}, not {len(self.plain_s)}"
+            )
         return self
 
     @property

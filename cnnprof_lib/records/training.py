@@ -87,5 +87,5 @@ class TrainingRecord(Spec):
         """
         if self.machine is None:
             return ""
-        cores = "1 core" if self.machine.logical_cores == 1 else f"{self.machine.logical_cores} cores"
+        cores = units.counted(self.machine.logical_cores, "core")
         return f"{self.machine.cpu}, {cores}{'' if self.machine.onednn else ', oneDNN off'}"

@@ -71,7 +71,7 @@ class Evidence:
     What asks for more than there is raises `NotTestable`.
 
     Attributes:
-        records: Runs and failures, one per variant and runtime, as from `frames.load_records`.
+        records: Runs and failures, one per variant and runtime, as from `Study.records`.
         trainings: How weights came about: those that were profiled, and others.
         executed: Node executions from `frames.executions`, which give shares of time their intervals.
         lost: Losses from `accuracy.numbers.losses`, image by image, which are known better than accuracies apart.
@@ -196,7 +196,7 @@ def labelled(texts: Sequence[tuple[str, str]]) -> str:
 
 def ratio_text(ratio: Estimate) -> str:
     """``0.250 (0.240 to 0.260)``."""
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+    return f"{units.ratio(ratio.value)} ({units.ratio(ratio.low)} to {units.ratio(ratio.high)})"
 
 
 def share_text(share: Estimate) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
+from ..base.units import counted
 from ..records.training import TrainingRecord
 from . import BASELINE, STRIDES
 from .claims import Claim, published_numbers
@@ -68,7 +69,7 @@ def _step_s(training: TrainingRecord) -> list[float]:
 
 def _what_is_unlike(one: TrainingRecord, other: TrainingRecord) -> str:
     if one.batch_size != other.batch_size:
-        return f"trained with batches of {one.batch_size} and {other.batch_size} images"
+        return f"trained with batches of {one.batch_size} and {counted(other.batch_size, 'image')}"
     if one.recipe != other.recipe:
         return f"trained by recipe {one.recipe} and {other.recipe}"
     if one.machine_in_words != other.machine_in_words:
@@ -80,7 +81,7 @@ def _training_time_ratio(claim: Claim, base: TrainingRecord, stride5: TrainingRe
     step_s = [_step_s(base), _step_s(stride5)]
     ratio = ratio_of_medians(*step_s)
     steps = claim.published["training"]
-    whole = [f"{np.median(seconds) * steps.value / _HOUR_S:.1f} h" for seconds in step_s]
+    whole = [f"{np.median(seconds) * steps.value / _HOUR_S:.2f} h" for seconds in step_s]
     ours = f"{whole[0]} and {whole[1]} for {steps} by recipe {base.recipe}, ratio {ratio_text(ratio)}"
     first, second = published_step_s().values()
     return sized(ratio, (first.low / second.high, first.high / second.low), ours, there=ratio.low > 1)

@@ -38,7 +38,7 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """Judges every claim by the records and by all that is stored of them: trainings, executions, outcomes of images.
 
     Args:
-        records: As from `frames.load_records`.
+        records: As from `Study.records`.
         store: Where they are from.
 
     Raises:

@@ -71,7 +71,7 @@ def test_run_report_and_show_with_one_variant_that_fails(project: Path) -> None:
     (project / "params/broken.yaml").write_text("title: Broken\nextends: smoke\nchange: {conv1: {stride: -1}}\n")
     status, out, err = run(project, "run", "smoke", "broken", "--preset", "smoke", "--generated", "--report")
     assert status == 1
-    assert err.strip() == "2 of 4 runs failed; their notebooks are in outputs/runs."
+    assert err.strip() == "2 of 4 runs failed; the notebooks are in outputs/runs."
     assert "[2/4] smoke stock: " in out
     reason = "broken.yaml: `conv1.stride` must be greater than 0. Received: -1."
     assert "[3/4] broken unfused failed: " in out

@@ -412,7 +412,7 @@ def test_training_time(step_s: float, expected: str) -> None:
 def test_training_time_in_hours_and_without_trainings() -> None:
     trainings = [make_training(), make_training("stride5", step_s=(0.02,) * 6)]
     assert judged(8, [], trainings)["ours"] == (
-        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000)"
+        "8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0 (15.0 to 15.0)"
     )
     assert judged(8, [], trainings[:1])["reason"] == "no training of stride5"
     trainings[1] = make_training("stride5", batch_size=64)
@@ -441,9 +441,9 @@ def test_training_time_is_told_of_every_machine_by_the_seed_that_was_least_distu
     row = judged(8, [], trainings)
     assert row["ours"] == (
         "Made-up CPU, 2 cores, oneDNN off: "
-        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000); "
+        "8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0 (15.0 to 15.0); "
         "Another, 1 core, oneDNN off: "
-        "8.3 h and 2.8 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
+        "8.33 h and 2.78 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
     )
     assert row["verdict"] == DEPENDS
     del trainings[2]
@@ -455,7 +455,7 @@ def test_training_time_leaves_pauses_out_where_the_steps_were_timed() -> None:
     paused = [row.model_copy(update={"step_s": 0.02, "images_per_s": 1.0}) for row in trainings[1].history]
     trainings[1] = trainings[1].model_copy(update={"history": tuple(paused), "seconds": 1e6})
     row = judged(8, [], trainings)
-    assert row["ours"].startswith("8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000")
+    assert row["ours"].startswith("8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0")
     assert row["verdict"] == REPRODUCED
 
 

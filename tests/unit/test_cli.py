@@ -19,7 +19,7 @@ from PIL import Image
 
 from cnnprof_lib.analysis import estimates, frames
 from cnnprof_lib.analysis.variants import numbers as variants
-from cnnprof_lib.app import cli, report
+from cnnprof_lib.app import cli, notebook, report, runs
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
 from cnnprof_lib.measure.images import cache as data
@@ -40,6 +40,7 @@ from tests.builders import (
     Node,
     make_accuracy,
     make_check,
+    make_failure,
     make_machine,
     make_ops,
     make_record,
@@ -131,7 +132,7 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
 def test_names_are_checked_before_anything_runs(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report, "run_notebook", lambda *_: pytest.fail("something was run"))
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: pytest.fail("something was run"))
     for arguments in (("run", "smoke"), ("train",), ("evaluate",)):
         for name in ("presets/quick", "../params/smoke", "", "smoke.yaml"):
             assert command(monkeypatch, *arguments, name) == 1
@@ -396,7 +397,7 @@ def test_the_conditions_of_a_run_are_repeatable_options(
         asked.append(request)
         return make_record(request.variant, request.runtime)
 
-    monkeypatch.setattr(report, "run_notebook", run_notebook)
+    monkeypatch.setattr(runs, "run_notebook", run_notebook)
     options = ["--batch-size", "1", "--batch-size", "64", "--threads", "1", "--threads", "2"]
     command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", *options)
     assert [(r.batch_size, r.threads, r.purpose) for r in asked] == [
@@ -437,7 +438,7 @@ def test_a_report_is_written_again_only_if_another_would_come_of_it(
         path.with_suffix(".html").write_text("<p>the report")
         return [path.with_suffix(".html")]
 
-    monkeypatch.setattr(report, "_execute", execute)
+    monkeypatch.setattr(notebook, "execute", execute)
     monkeypatch.setattr(report, "export", export)
     write_run(Store(Path("outputs")), make_record("baseline"))
     options = ("report", "--if-changed")
@@ -478,7 +479,7 @@ def damage(record: Path) -> str:
 def test_what_is_damaged_is_passed_over_in_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(report, "_execute", lambda *_: ("{}", None))
+    monkeypatch.setattr(notebook, "execute", lambda *_: ("{}", None))
     monkeypatch.setattr(report, "export", lambda _: [])
     store = Store(Path("outputs"))
     write_run(store, make_record("baseline", run_id="20261101T000000Z-0000"))
@@ -534,7 +535,7 @@ def test_outputs_that_cannot_be_written_are_one_line_before_anything_is_measured
 ) -> None:
     monkeypatch.setattr(runtimes, "load_tensorflow", lambda: None)
     monkeypatch.setattr(runtimes, "set_up", lambda _: None)
-    monkeypatch.setattr(report, "_execute", lambda *_: pytest.fail("executed"))
+    monkeypatch.setattr(notebook, "execute", lambda *_: pytest.fail("executed"))
     folder = WRITERS[arguments]
     if reason == "File exists":
         place = project / "outputs" / folder
@@ -568,7 +569,7 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = make_record("smoke", "stock", plain_s=((1e-3, 1e-3, 9e-3), (1e-3, 1e-3, 9e-3), (8e-3, 8e-3, 8e-3)))
-    monkeypatch.setattr(report, "run_notebook", lambda *_: record)
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: record)
     command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", "--batch-size", "64", "--threads", "1")
     assert capsys.readouterr().out.splitlines() == [
         "[1/1] smoke stock, batch of 64, 1 thread ...",
@@ -577,6 +578,14 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     write_run(Store(Path("outputs")), record)
     assert command(monkeypatch, "show", "smoke") == 0
     assert f"latency {units.seconds(estimates.latency(record).value)} " in capsys.readouterr().out
+
+
+def test_how_many_runs_failed_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "run_notebook", lambda request, *_: make_failure(request.variant, request.runtime))
+    assert command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated") == 1
+    assert capsys.readouterr().err == "1 of 1 run failed; the notebooks are in outputs/runs.\n"
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -592,7 +601,7 @@ def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monk
 
     monkeypatch.setattr(subprocess, "Popen", Process)
     monkeypatch.setattr(Project, "commit", lambda _: None)  # asks Git, which is a process, too
-    monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
+    monkeypatch.setattr(runs, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
     monkeypatch.setattr(report, "render", lambda project: [project.outputs / "report.html"])
     store = Store(Path("outputs"))
     for name in RUNTIMES:

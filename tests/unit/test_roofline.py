@@ -91,6 +91,13 @@ def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_one_thread_is_told_of_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(roofline, "in_new_process", lambda what, *_: told.append(what) or 1.0)
+    roofline.peak_in_new_process(1, ticking_clock())
+    assert told == ["measures the peak rate with 1 thread"]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_bandwidth_counts_bytes_read_and_written(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[int] = []

@@ -96,5 +96,5 @@ def test_failures_alone_are_no_runs(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         StoredRuns(store)
     assert str(caught.value) == (
-        f"{store.outputs / 'runs'}: none of 1 runs succeeded, the last for: out of memory. Measure again: cnnprof run"
+        f"{store.outputs / 'runs'}: none of 1 run succeeded, the last for: out of memory. Measure again: cnnprof run"
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ...base import units
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.text import code
 from ..colours import source_style
@@ -44,8 +45,8 @@ def choice_text(choices: pd.DataFrame, runtime: str) -> str:
 
 
 def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
-    points = "point" if list(limits_points) == [1] else "points"
-    start = f"For a loss of at most {' or '.join(f'{limit:g}' for limit in limits_points)} {points} "
+    points = " or ".join(f"{limit:g}" for limit in limits_points)
+    start = f"For a loss of at most {points} {units.plural(limits_points[-1], 'point')} "
     if row["is_baseline"]:
         text = "no faster variant is sure"
     else:
@@ -54,7 +55,7 @@ def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
             f"{100 * row['loss']:.1f} points lost (at most {100 * row['loss_high']:.1f} with 95%)"
         )
     if them := " or ".join(row["undecided"]):
-        text += f"; with {row['images']:,} images it cannot be told whether {them} stays within it"
+        text += f"; with {units.counted(row['images'], 'image')} it cannot be told whether {them} stays within it"
     return f"{start}{text}."
 
 

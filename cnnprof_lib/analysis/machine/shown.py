@@ -96,7 +96,7 @@ def _draw_roofs(ax: Axes, roof: RooflineRecord, intensities: pd.Series[float]) -
     for limits, line in ((every, "-"), (one, "--")) if every.threads > 1 else ((one, "-"),):
         x = np.array([left, limits.ridge, right])
         y = np.minimum(limits.macs_per_s, x * limits.bytes_per_s) / _GIGA
-        threads = "1 thread" if limits.threads == 1 else f"{limits.threads} threads"
+        threads = units.counted(limits.threads, "thread")
         label = f"{threads}: {limits.macs_per_s / _GIGA:.0f} GMAC/s, {limits.bytes_per_s / _GIGA:.0f} GB/s"
         ax.plot(x, y, color=_ROOF_COLOUR, linestyle=line, label=label)
 

@@ -74,7 +74,7 @@ def _write(ax: Axes, row: int, name: str, facts: list[str], *, colour: str, shar
 def _facts(cost: NetworkLayer, fused_into: str) -> list[str]:
     facts = [units.shape(cost.output_shape)]
     if cost.parameters:
-        facts.append(f"{cost.parameters:,} parameters")
+        facts.append(units.counted(cost.parameters, "parameter"))
     if cost.macs:
         facts.append(f"{units.count(cost.macs)} MACs")
     if fused_into:

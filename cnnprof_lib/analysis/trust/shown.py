@@ -110,12 +110,14 @@ def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str])
                 f"{INDISTINCT}. `cnnprof check --runtime {runtime}` does it, and `make render` then uses it."
             )
             continue
+        rounds = len(found.rounds)
+        times = units.counted(rounds, "time")
         lines.append(
-            f"- `{runtime}`: the baseline was timed against itself {len(found.rounds)} times, each time in two new "
+            f"- `{runtime}`: the baseline was timed against itself {times}, each time in two new "
             f"sessions. 95% of the ratios lie within {found.smallest_ratio:.3f} and its inverse. A ratio nearer to 1 "
             f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
             f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
-            f"(median), and {found.excluding} of {len(found.rounds)} leave out 1. They know the noise between blocks "
+            f"(median), and 1 lies outside {found.excluding} of {rounds}. They know the noise between blocks "
             f"but not that of a new session. So they are widened by a ratio of {found.unseen_ratio:.3f}, with which "
             "95% of them hold 1."
         )
