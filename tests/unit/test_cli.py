@@ -269,7 +269,7 @@ def test_one_measurement_in_several_processes_has_one_answer_everywhere(
     write_processes("stride2", [1.003, 1.002, 1.001, 1.0, 0.998, 0.997, 0.99])
     shown = answer(monkeypatch, capsys, "show", "stride2")
     (row,) = (
-        variants.overview(frames.load_records(Store(Path("outputs")))).query("variant == 'stride2'").to_dict("records")
+        variants.overview(Study(Store(Path("outputs"))).records).query("variant == 'stride2'").to_dict("records")
     )
     assert shown["ratio_to_baseline"]["median"] == row["ratio"] == pytest.approx(1.0)
     assert shown["ratio_to_baseline"]["ci95"] == [row["ratio_low"], row["ratio_high"]] == pytest.approx([0.99, 1.003])

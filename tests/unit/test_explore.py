@@ -14,7 +14,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cnnprof_lib.analysis.stored import StoredRuns
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.app import explore
 from cnnprof_lib.app.calls import Call
 from cnnprof_lib.base.errors import ReportError
@@ -36,7 +36,7 @@ def explorer(store: Store) -> explore.Explorer:
         for variant in ("baseline", "stride2"):
             write_run(store, make_record(variant, runtime))
     write_run(store, make_record("stride5", "stock"))
-    return explore.Explorer(StoredRuns(store))
+    return explore.Explorer(Study(store))
 
 
 def opened(explorer: explore.Explorer, title: str) -> explore.View:
@@ -90,7 +90,7 @@ def test_a_runtime_that_the_variant_was_not_run_in_gives_way(explorer: explore.E
 def test_the_run_of_a_command_is_offered_with_those_of_its_processes(store: Store) -> None:
     for number in (0, 1):
         write_run(store, make_record("baseline", run_id=f"{RUN_ID}-0{number}", series=RUN_ID))
-    run = explore.Explorer(StoredRuns(store)).first.run
+    run = explore.Explorer(Study(store)).first.run
     assert run.options == (
         (f"{RUN_ID} (2 processes)", RUN_ID),
         (f"{RUN_ID}-01", f"{RUN_ID}-01"),
@@ -155,7 +155,7 @@ def test_the_nodes_are_a_table_to_filter_that_needs_no_network(explorer: explore
 
 def test_one_run_alone_is_explored_too(store: Store) -> None:
     write_run(store, make_record("stride2", "stock", machine=make_machine("stock")))
-    explorer = explore.Explorer(StoredRuns(store))
+    explorer = explore.Explorer(Study(store))
     for view in explorer.views:
         opened(explorer, view.title)
         assert view.text.value

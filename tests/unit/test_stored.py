@@ -9,7 +9,7 @@ import pytest
 
 from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.profile.numbers import by_layer
-from cnnprof_lib.analysis.stored import RunKey, StoredRuns
+from cnnprof_lib.app.study import RunKey, Study
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_ops, make_record, write_run
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> None:
-    runs = StoredRuns(store)
+    runs = Study(store)
     assert runs.variants == ["baseline", "stride2"]
     assert runs.runtimes("baseline") == ["unfused", "stock"]
     assert runs.runtimes("stride2") == ["stock"]
@@ -42,7 +42,7 @@ def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> Non
 
 
 def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
-    runs = StoredRuns(store)
+    runs = Study(store)
     key = runs.newest("stride2")
     record = runs.run(*key)
     profile = runs.profile(*key)
@@ -58,7 +58,7 @@ def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
 
 
 def test_a_frame_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs, read = StoredRuns(store), []
+    runs, read = Study(store), []
     usual = store.read_ops
     monkeypatch.setattr(store, "read_ops", lambda record: (read.append(record.run_id), usual(record))[1])
     for _ in range(2):
@@ -68,7 +68,7 @@ def test_a_frame_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_newest_of_several_variants(store: Store) -> None:
-    runs = StoredRuns(store)
+    runs = Study(store)
     both = runs.newest_profiles("stock", ["baseline", "stride2"])
     assert list(both["variant"].unique()) == ["baseline", "stride2"]
     assert set(runs.newest_profiles("unfused", ["baseline", "stride2"])["run_id"]) == {NEW}
@@ -81,7 +81,7 @@ def test_the_newest_of_several_variants(store: Store) -> None:
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(store: Store) -> None:
-    runs, folder = StoredRuns(store), store.outputs / "runs"
+    runs, folder = Study(store), store.outputs / "runs"
     with pytest.raises(StoreError) as caught:
         runs.profile("stride2", "stock", "yesterday")
     assert str(caught.value) == (f"{folder}: holds no run yesterday of stride2 in runtime stock. Take one of: {NEW}-03")
@@ -94,7 +94,7 @@ def test_failures_alone_are_no_runs(tmp_path: Path) -> None:
     store = Store(tmp_path / "outputs")
     store.write_failure(make_failure("stride3", error="out of memory"))
     with pytest.raises(StoreError) as caught:
-        StoredRuns(store)
+        Study(store)
     assert str(caught.value) == (
         f"{store.outputs / 'runs'}: none of 1 run succeeded, the last for: out of memory. Measure again: cnnprof run"
     )
