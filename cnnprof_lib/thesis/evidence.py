@@ -169,10 +169,10 @@ class Evidence:
     def loss(self, variant: str) -> Estimate:
         """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known."""
         apart = difference_of_proportions(self.top1(BASELINE), self.top1(variant))
-        if self.lost.empty or variant not in set(self.lost["variant"]):
-            return apart
-        row = self.lost[self.lost["variant"] == variant].iloc[0]
-        return Estimate(row["loss"], row["loss_low"], row["loss_high"])
+        for row in self.lost.to_dict("records"):
+            if row["variant"] == variant:
+                return Estimate(row["loss"], row["loss_low"], row["loss_high"])
+        return apart
 
     def trainings_of(self, variant: str) -> list[TrainingRecord]:
         """All trainings of a variant, in their order."""
@@ -180,12 +180,8 @@ class Evidence:
             return found
         raise NotTestable(f"no training of {variant}")
 
-    def training_of(self, weights_sha256: str) -> TrainingRecord | None:
-        """The training that gave these weights; None where it is not stored."""
-        return next((t for t in self.trainings if t.weights_sha256 == weights_sha256), None)
 
-
-def labelled(texts: Sequence[tuple[str, str]]) -> str:
+def labelled(texts: Iterable[tuple[str, str]]) -> str:
     """Texts after their labels; equal ones once, after all labels they belong to."""
     labels: dict[str, list[str]] = {}
     for label, text in texts:

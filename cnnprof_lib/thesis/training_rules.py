@@ -28,10 +28,9 @@ def _accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
         for stride, loss in zip(list(STRIDES)[1:], losses, strict=True)
         if loss.low > _published_loss(claim, "stride 1", f"stride {stride}").high
     ]
-    why = (
-        f"more points lost than printed at {', '.join(worse)}" if worse else "no stride loses more points than printed"
-    )
-    return Finding(ours, Verdict.of(not worse), why)
+    if worse:
+        return Finding(ours, Verdict.CONTRADICTED, f"more points lost than printed at {', '.join(worse)}")
+    return Finding(ours, Verdict.REPRODUCED, "no stride loses more points than printed")
 
 
 @rule(_TRAINING_TIME, once=True)
@@ -42,13 +41,10 @@ def _training_time(claim: Claim, evidence: Evidence) -> Finding:
     pairs = {place: (first, others[place]) for place, first in _fastest_by_place(base).items() if place in others}
     if not pairs:
         raise NotTestable(_what_is_unlike(base[0], stride5[0]))
-    found = [
-        (machine if len(pairs) > 1 else "", _training_time_ratio(claim, *pair)) for (machine, *_), pair in pairs.items()
-    ]
+    labels = [machine if len(pairs) > 1 else "" for machine, *_ in pairs]
+    ours, verdicts, why = zip(*(_training_time_ratio(claim, *pair) for pair in pairs.values()), strict=True)
     return Finding(
-        labelled([(machine, finding.ours) for machine, finding in found]),
-        Verdict.together(finding.verdict for _, finding in found),
-        labelled([(machine, finding.why) for machine, finding in found]),
+        labelled(zip(labels, ours, strict=True)), Verdict.together(verdicts), labelled(zip(labels, why, strict=True))
     )
 
 
@@ -155,7 +151,7 @@ def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str],
     for name in variants:
         weights = evidence.run(name).weights
         recipe = f"recipe {weights.recipe}" if weights.recipe else f"{weights.origin} weights"
-        training = evidence.training_of(weights.sha256)
+        training = next((t for t in evidence.trainings if t.weights_sha256 == weights.sha256), None)
         if training is None:
             raise NotTestable(f"the weights of {name} ({recipe}) have no stored training", ours)
         if training.steps < wanted and (name, training.recipe) not in evidence.as_good:

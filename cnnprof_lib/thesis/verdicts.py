@@ -60,15 +60,15 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
 
 def _judged(claim: Claim, evidence: Evidence) -> dict[str, object]:
     parts = [list(_findings(part, claim, evidence)) for part in rules.PARTS[claim.number]]
-    verdicts = {Verdict.together(found.verdict for _, found in findings) for findings in parts}
+    verdicts = {Verdict.together(finding.verdict for _, finding in findings) for findings in parts}
     return {
         "number": claim.number,
         "claim": claim.claim,
         "source": claim.source,
         "published": "; ".join(f"{what} {number}" for what, number in claim.published.items()),
-        "ours": labelled([(label, found.ours) for findings in parts for label, found in findings]),
+        "ours": labelled((label, finding.ours) for findings in parts for label, finding in findings),
         "verdict": next(verdict for verdict in Verdict if verdict in verdicts),
-        "reason": labelled([(label, found.why) for findings in parts for label, found in findings]),
+        "reason": labelled((label, finding.why) for findings in parts for label, finding in findings),
         "rule": claim.rule,
     }
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib.analysis import estimates, frames
+from cnnprof_lib.analysis import estimates
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.app import cli, notebook, report, runs
 from cnnprof_lib.base import units
@@ -268,9 +268,7 @@ def test_one_measurement_in_several_processes_has_one_answer_everywhere(
     write_processes("baseline", [1.0] * 7)
     write_processes("stride2", [1.003, 1.002, 1.001, 1.0, 0.998, 0.997, 0.99])
     shown = answer(monkeypatch, capsys, "show", "stride2")
-    (row,) = (
-        variants.overview(Study(Store(Path("outputs"))).records).query("variant == 'stride2'").to_dict("records")
-    )
+    (row,) = variants.overview(Study(Store(Path("outputs"))).records).query("variant == 'stride2'").to_dict("records")
     assert shown["ratio_to_baseline"]["median"] == row["ratio"] == pytest.approx(1.0)
     assert shown["ratio_to_baseline"]["ci95"] == [row["ratio_low"], row["ratio_high"]] == pytest.approx([0.99, 1.003])
     assert (shown["run_id"], shown["latency_s"]["steps"]) == (RUN_ID, 84)

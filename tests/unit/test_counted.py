@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cnnprof_lib.analysis import choice, network, prose, tables
+from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
 from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.profile import shown_network
 from cnnprof_lib.analysis.trust.shown import checked_text
-from cnnprof_lib.app import terminal, terminal_diff
+from cnnprof_lib.app import report_text, terminal, terminal_diff
 from cnnprof_lib.app.provenance import ReportRecord
 from cnnprof_lib.base import units
 from cnnprof_lib.page import pdf
@@ -88,10 +89,12 @@ TEXTS: dict[str, Callable[[], str]] = {
     "at most 0.5 or 1 point no faster": lambda: chosen(0.5, 1.0),
     "at most 0.5 points no faster": lambda: chosen(0.5),
     "with 1 image it cannot": lambda: chosen(0.5, undecided=["wide"]),
-    "1 parameter": lambda: "\n".join(network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")),  # type: ignore[arg-type]
-    "one batch of 1 image; ": lambda: prose.introduction([single()]),
-    "on the 1 test image of CIFAR": lambda: prose.data([single()]),
-    ">1 in 1 block<": lambda: tables.environment([single()]).to_html(),
+    "1 parameter": lambda: "\n".join(
+        shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
+    ),  # type: ignore[arg-type]
+    "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
+    "on the 1 test image of CIFAR": lambda: report_text.data_text([single()]),
+    ">1 in 1 block<": lambda: report_text.environment_table([single()]).to_html(),
     "against itself 1 time, each": lambda: checked_text({"stock": CHECKED}, ["stock"]),
     "and 1 lies outside 1 of 1.": lambda: checked_text({"stock": CHECKED}, ["stock"]),
     "U+0041 and 1 other": lambda: pdf._code_points("A" * 21),
@@ -113,7 +116,9 @@ def rendered() -> ReportRecord:
 
 
 def chosen(*limits: float, undecided: list[str] = []) -> str:  # noqa: B006
-    return choice._sentence({"variant": "baseline", "undecided": undecided, "images": 1}, limits)
+    return accuracy_shown._sentence(
+        {"variant": "baseline", "is_baseline": True, "undecided": undecided, "images": 1}, limits
+    )
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -14,9 +14,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cnnprof_lib.app.study import Study
 from cnnprof_lib.app import explore
 from cnnprof_lib.app.calls import Call
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import style
 from cnnprof_lib.records.store import Store
