@@ -130,6 +130,22 @@ def make_record(
     return records.RunRecord(**{**fields, **changes})
 
 
+def make_untraced(
+    variant: str | VariantSpec = "baseline", runtime: str = "unfused", **changes: Any
+) -> records.RunRecord:
+    """A run in a runtime that neither traces nor tells its memory."""
+    record = make_record(variant, runtime, **changes)
+    memory = ("requested_bytes", "persistent_bytes", "live_peak_bytes", "live_peak_layer")
+    untold = {
+        "latency": record.latency.model_copy(update={"profiled_s": ()}),
+        "ops": (),
+        "unattributed": None,
+        "add_step_s": None,
+        "memory": record.memory.model_copy(update=dict.fromkeys(memory)),
+    }
+    return records.RunRecord.model_validate(dict(record) | untold)
+
+
 def make_load(**changes: Any) -> records.LoadRecord:
     """A quiet machine of a steady frequency that does not count page faults."""
     fields = {

@@ -11,6 +11,7 @@ import pytest
 
 from cnnprof_lib.analysis.accuracy.numbers import losses
 from cnnprof_lib.analysis.frames import Record
+from cnnprof_lib.params.network import Network
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
@@ -288,14 +289,21 @@ def test_bytes_of_conv2d_against_stride() -> None:
     assert verdict(6, records) == (CONTRADICTED, "unfused: the printed sizes are not those requested")
 
 
+def network_of(**counts: int) -> Network:
+    """The baseline as one layer of so many parameters and multiply-adds."""
+    whole = make_record().network
+    counted = {"parameters": whole.parameters, **counts}
+    return whole.model_copy(update={"layers": (whole.layers[0].model_copy(update=counted),)})
+
+
 def test_parameters_and_multiply_adds() -> None:
     assert verdict(13, [make_record()]) == (
         CONTRADICTED,
         "multiply-adds: convolutions and dense layers need another number; it is the sum with the parameters, "
         "19.54 million, that rounds to the printed one",
     )
-    assert verdict(13, [make_record(macs_per_image=19_520_000)]) == (REPRODUCED, "")
-    assert verdict(13, [make_record(macs_per_image=19_520_000, parameters=1)]) == (
+    assert verdict(13, [make_record(network=network_of(macs=19_520_000))]) == (REPRODUCED, "")
+    assert verdict(13, [make_record(network=network_of(macs=19_520_000, parameters=1))]) == (
         CONTRADICTED,
         "parameters: another number",
     )
@@ -391,7 +399,7 @@ def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
     assert judged(11, records, trainings)["reason"].endswith("accuracy: no loss can be told")
     outcomes = pd.DataFrame({"baseline": [True] * 8600 + [False] * 1400})
     outcomes["pool-large"] = [False] * 60 + [True] * 8540 + [False] * 1400
-    row = judge(Evidence(records, trainings, lost=losses(outcomes))).set_index("number").loc[11]
+    row = judge(Evidence(records, trainings, lost=losses(outcomes, "baseline"))).set_index("number").loc[11]
     assert row["reason"].endswith("accuracy: accuracy is lost")
     assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 

@@ -20,6 +20,7 @@ from PIL import Image
 from cnnprof_lib.analysis import estimates
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.app import cli, notebook, report, runs
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
 from cnnprof_lib.measure.images import cache as data
@@ -121,7 +122,7 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
     images, labels = np.zeros((10, 32, 32, 3), np.uint8), np.arange(10, dtype=np.int32)
     made_up = data.DataSet("made up", "0" * 64, CLASSES, images, labels, images, labels)
     monkeypatch.setattr(data, "load", lambda *_, **options: made_up)
-    monkeypatch.setattr(runtimes, "set_up", lambda name: None)
+    monkeypatch.setattr(runtimes, "set_up", lambda *_: None)
     monkeypatch.setattr(train, "train", train_variant)
     assert command(monkeypatch, "train", "--all", "--recipe", "short") == 1
     out, err = capsys.readouterr()
@@ -466,7 +467,7 @@ def test_claims_prints_a_verdict_on_each(
 def damage(record: Path) -> str:
     """Makes a stored record one of another version, and returns what is said of it."""
     record.write_text(json.dumps({**json.loads(record.read_text()), "schema_version": 99}))
-    return f"{record}: `schema_version`: input should be 1. Received: 99. Remove that folder, or run again: cnnprof run"
+    return f"{record}: `schema_version`: input should be 2. Received: 99. Remove that folder, or run again: cnnprof run"
 
 
 @pytest.mark.parametrize(
@@ -532,7 +533,7 @@ def test_outputs_that_cannot_be_written_are_one_line_before_anything_is_measured
     reason: str,
 ) -> None:
     monkeypatch.setattr(runtimes, "load_tensorflow", lambda: None)
-    monkeypatch.setattr(runtimes, "set_up", lambda _: None)
+    monkeypatch.setattr(runtimes, "set_up", lambda *_: None)
     monkeypatch.setattr(notebook, "execute", lambda *_: pytest.fail("executed"))
     folder = WRITERS[arguments]
     if reason == "File exists":

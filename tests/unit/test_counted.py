@@ -73,6 +73,7 @@ DIFFERENT: dict[str, Any] = {
     "steps": [],
     "drift": 1.0,
 }
+LAYER: Any = SimpleNamespace(output_shape=(1,), parameters=1, macs=0)
 CHECKED = make_resolution(1.25, rounds=(Estimate(1.0, 0.9, 1.1),), excluding=1)
 TEXTS: dict[str, Callable[[], str]] = {
     "baseline: 1 step in ": lambda: terminal.training_text(make_training(steps=1, step_s=(0.02,))),
@@ -91,7 +92,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "with 1 image it cannot": lambda: chosen(0.5, undecided=["wide"]),
     "1 parameter": lambda: "\n".join(
         shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
-    ),  # type: ignore[arg-type]
+    ),
     "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
     "on the 1 test image of CIFAR": lambda: report_text.data_text([single()]),
     ">1 in 1 block<": lambda: report_text.environment_table([single()]).to_html(),

@@ -336,7 +336,7 @@ def test_unlike_runs_are_refused_by_name() -> None:
     with pytest.raises(MeasureError) as refused:
         waterfall(wide(run_id="a"), other)
     assert str(refused.value) == (
-        "wide (a) and narrow (b) were not run alike: batch size (128 / 64), threads (TensorFlow's choice / 1), "
+        "wide (a) and narrow (b) were not run alike: batch size (128 / 64), threads (the runtime's choice / 1), "
         "CPU (Made-up CPU / Another CPU), logical cores (2 / 4), GPUs (none / A GPU), TensorFlow (2.21.0 / 2.22.0), "
         "Keras (3.12.0 / 3.13.0), oneDNN kernels (off / on). Measure both anew under the same conditions: "
         "cnnprof run wide narrow"

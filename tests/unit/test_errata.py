@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from cnnprof_lib.measure.runtimes.session import queue_capacity
+from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.params.costs import FLOAT32_BYTES
 from cnnprof_lib.params.layers import Conv, Dense, Layer
+from cnnprof_lib.params.network import NetworkLayer
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.params.variant import LayerCost, VariantSpec
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.thesis import PUBLISHED, STRIDES, published_table, shown
 from cnnprof_lib.thesis.errata import AMBIGUOUS, AS_PRINTED, REASSIGNED, errata
 from tests.builders import PARAMS, make_record
@@ -62,7 +63,7 @@ def op_tensors(variant: VariantSpec) -> dict[str, list[int]]:
     image = math.prod(variant.input.shape) * FLOAT32_BYTES
     tensors: dict[str, list[int]] = {op: [] for op in (*OP_OF_LAYER.values(), *IN_PLACE)}
     weights: list[int] = []
-    for layer, cost in zip(variant.layers, variant.costs(), strict=True):
+    for layer, cost in zip(variant.layers, variant.network.layers, strict=True):
         if op := OP_OF_LAYER.get(cost.type):
             tensors[op].append(BATCH_SIZE * math.prod(cost.output_shape) * FLOAT32_BYTES)
         weights += weight_bytes(layer, cost)
@@ -75,7 +76,7 @@ def op_tensors(variant: VariantSpec) -> dict[str, list[int]]:
     }
 
 
-def weight_bytes(layer: Layer, cost: LayerCost) -> list[int]:
+def weight_bytes(layer: Layer, cost: NetworkLayer) -> list[int]:
     """Sizes of a layer's weights and of its bias."""
     biases = cost.output_shape[-1] if isinstance(layer, Conv | Dense) and layer.use_bias else 0
     return [count * FLOAT32_BYTES for count in (cost.parameters - biases, biases) if count]
@@ -207,7 +208,7 @@ def test_bytes_follow_from_shapes(variant: str, conv2d: int, lrn: int, max_pool:
     sizes = {op: sum(tensors) for op, tensors in op_tensors(VARIANTS[variant]).items()}
     assert (sizes["Conv2D"], sizes["LRN"], sizes["MaxPool"]) == (conv2d, lrn, max_pool)
     assert sizes["MatMul"] == 300_032
-    assert sizes["VariableV2"] == 4 * VARIANTS[variant].parameters
+    assert sizes["VariableV2"] == 4 * VARIANTS[variant].network.parameters
     assert sizes["QueueDequeueManyV2"] == 885_248
     assert [sizes[op] for op in ("InTopKV2", "Const", *IN_PLACE)] == [128, 20, 0, 0, 0, 0, 0]
 
@@ -370,5 +371,5 @@ def test_errata_as_a_table() -> None:
     html = shown.styled_errata(errata(["stride5"])).to_html()
     assert "LRN, MaxPool or MatMul" in html
     assert "885.28KB" in html
-    corrected = shown.ops_beside_published(make_record("stride5"))
-    assert "LRN, MaxPool or MatMul" in corrected
+    ((_, corrected),) = shown.published_beside(make_record("stride5"))
+    assert "LRN, MaxPool or MatMul" in corrected.to_html()

@@ -22,7 +22,7 @@ from cnnprof_lib.page import style
 from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
-RUN_ID = "20261124T000000Z-0000"
+RUN_IDS = {"unfused": "20261124T000000Z-0000", "stock": "20261124T000001Z-0000"}
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def store(tmp_path: Path) -> Store:
 def explorer(store: Store) -> explore.Explorer:
     for runtime in ("unfused", "stock"):
         for variant in ("baseline", "stride2"):
-            write_run(store, make_record(variant, runtime))
-    write_run(store, make_record("stride5", "stock"))
+            write_run(store, make_record(variant, runtime, run_id=RUN_IDS[runtime]))
+    write_run(store, make_record("stride5", "stock", run_id=RUN_IDS["stock"]))
     return explore.Explorer(Study(store))
 
 
@@ -49,9 +49,9 @@ def opened(explorer: explore.Explorer, title: str) -> explore.View:
 def test_the_first_view_sets_the_first_variant_beside_the_last(explorer: explore.Explorer) -> None:
     view = explorer.views[explorer.tab.selected_index]
     assert repr(view.call()) == (
-        "side_by_side_figure(\n"
-        f'    runs.profile("baseline", "unfused", "{RUN_ID}"),\n'
-        f'    runs.profile("stride5", "stock", "{RUN_ID}"),\n'
+        "explore.side_by_side_figure(\n"
+        f'    study.nodes("baseline", "unfused", "{RUN_IDS["unfused"]}"),\n'
+        f'    study.nodes("stride5", "stock", "{RUN_IDS["stock"]}"),\n'
         '    value="time_s",\n    by="op",\n    share=False,\n)'
     )
     assert "From baseline · unfused to stride5 · stock: " in view.place.widget.value
@@ -113,7 +113,7 @@ def test_variants_are_taken_out_of_the_picture_of_all(explorer: explore.Explorer
     assert [box.description for box in explorer.checked] == ["baseline", "stride2", "stride5"]
     explorer.checked[0].value = False
     assert repr(view.call()) == (
-        'op_times_figure(runs.newest_profiles("unfused", ["stride2", "stride5"]), share=False)'
+        'explore.op_times_figure(study.nodes_of("unfused", ["stride2", "stride5"]), share=False)'
     )
     assert ">stride2<" in view.place.widget.value
     assert ">baseline<" not in view.place.widget.value

@@ -95,7 +95,10 @@ def draw_side_by_side(runs: Sequence[RunRecord]) -> None:
 def draw_step_times(_: Sequence[RunRecord]) -> None:
     trained = [make_thesis_training(variant, recipe=recipe) for variant in VARIANTS for recipe in ("thesis", "fast")]
     published = {variant: Estimate(0.1, 0.09, 0.11) for variant in VARIANTS}
-    wide(training_shown.step_times_figure, training.training_step_times(training.trainings(trained), published))
+    wide(
+        training_shown.step_times_figure,
+        training.training_step_times(training.trainings(trained), published, "baseline"),
+    )
 
 
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
