@@ -290,10 +290,11 @@ def test_bytes_of_conv2d_against_stride() -> None:
 
 
 def network_of(**counts: int) -> Network:
-    """The baseline as one layer of so many parameters and multiply-adds."""
+    """The baseline with so many parameters and multiply-adds, all of them in its first layer."""
     whole = make_record().network
-    counted = {"parameters": whole.parameters, **counts}
-    return whole.model_copy(update={"layers": (whole.layers[0].model_copy(update=counted),)})
+    first, *others = (layer.model_copy(update={"parameters": 0, "macs": 0}) for layer in whole.layers)
+    first = first.model_copy(update={"parameters": whole.parameters, **counts})
+    return whole.model_copy(update={"layers": (first, *others)})
 
 
 def test_parameters_and_multiply_adds() -> None:

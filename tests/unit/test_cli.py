@@ -233,8 +233,8 @@ def test_show_prints_the_promised_keys(
     Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    promised = """variant runtime run_id parameters macs_per_image batch_size threads latency_s profiled_over_plain
-        unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
+    promised = """variant runtime run_id parameters macs_per_image batch_size threads baseline latency_s
+        profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
     assert {"layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"} == set(shown["layers"][0])

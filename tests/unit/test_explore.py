@@ -22,7 +22,8 @@ from cnnprof_lib.page import style
 from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
-RUN_IDS = {"unfused": "20261124T000000Z-0000", "stock": "20261124T000001Z-0000"}
+RUN_ID, LATER = "20261124T000000Z-0000", "20261124T000001Z-0000"
+RUN_IDS = {"unfused": RUN_ID, "stock": LATER}
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_the_first_view_sets_the_first_variant_beside_the_last(explorer: explore
     view = explorer.views[explorer.tab.selected_index]
     assert repr(view.call()) == (
         "explore.side_by_side_figure(\n"
-        f'    study.nodes("baseline", "unfused", "{RUN_IDS["unfused"]}"),\n'
-        f'    study.nodes("stride5", "stock", "{RUN_IDS["stock"]}"),\n'
+        f'    study.nodes("baseline", "unfused", "{RUN_ID}"),\n'
+        f'    study.nodes("stride5", "stock", "{LATER}"),\n'
         '    value="time_s",\n    by="op",\n    share=False,\n)'
     )
     assert "From baseline · unfused to stride5 · stock: " in view.place.widget.value

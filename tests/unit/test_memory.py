@@ -79,7 +79,7 @@ def test_what_fits_into_memory_and_swap_is_let_through(monkeypatch: pytest.Monke
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(total=0))
     monkeypatch.setattr(memory.psutil, "swap_memory", lambda: SimpleNamespace(total=1))
     with pytest.raises(MeasureError, match="of memory for 1 image, most of it"):
-        memory.require_memory(SMOKE, 1)
+        memory.require_memory(SMOKE.network, 1)
     monkeypatch.setattr(memory.tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     memory.require_memory(SMOKE.network, 10**6)
 

@@ -90,6 +90,11 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
     assert table[-1] == ["sum", "10.14ms", "–", "–", "40.43MB", "–", "–"]
 
 
+def ops_beside_published(record: RunRecord) -> str:
+    title = f"Ops of {record.name}, {record.runtime}"
+    return styled.beside((title, profile_tables.ops_table(profile.by_op(record))), *shown.published_beside(record))
+
+
 @pytest.mark.parametrize(
     ("variant", "runtime", "titles"),
     [
@@ -106,11 +111,6 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
         ("stride2-filters32", "unfused", ["Ops of stride2-filters32, unfused"]),
     ],
 )
-def ops_beside_published(record: RunRecord) -> str:
-    title = f"Ops of {record.name}, {record.runtime}"
-    return styled.beside((title, profile_tables.ops_table(profile.by_op(record))), *shown.published_beside(record))
-
-
 def test_the_published_table_of_a_variant_stands_beside_its_unfused_ops(
     variant: str, runtime: str, titles: list[str]
 ) -> None:
