@@ -67,7 +67,7 @@ def test_second_load_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sources, "decode", no_decoding)
     second = data.load(archive)
     assert second.sha256 == first.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert (second.name, second.classes) == ("a", sources.CLASSES)
+    assert (second.name, second.classes) == ("a", official.CLASSES)
     for name in data.ARRAYS:
         array = getattr(second, name)
         assert np.array_equal(array, getattr(first, name))
@@ -391,7 +391,7 @@ def test_whole_data_set() -> None:
     cache = Path(WHOLE_CACHE) if WHOLE_CACHE else None
     whole = data.load(Path(str(WHOLE_DATA)), cache_dir=cache)
     assert whole.name.startswith("CIFAR-10")
-    assert whole.classes == sources.CLASSES
+    assert whole.classes == official.CLASSES
     assert whole.train_images.shape == (50_000, 32, 32, 3)
     assert whole.test_images.shape == (10_000, 32, 32, 3)
     assert np.bincount(whole.train_labels).tolist() == [5_000] * 10
