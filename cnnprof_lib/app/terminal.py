@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..analysis.check import Resolution
-    from ..measure.images.cache import DataSet, Location
+    from ..measure.images.sources import DataSet, Source
 
 _Column = tuple[str, Callable[[Any], str]]
 
@@ -64,7 +64,7 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     return table
 
 
-def location_text(location: Location, dataset: DataSet | None) -> str:
+def location_text(location: Source, dataset: DataSet | None) -> str:
     """Where the images are and how many, or how to get them."""
     if dataset is None:
         return (
