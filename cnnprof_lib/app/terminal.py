@@ -23,7 +23,7 @@ from ..records.training import HistoryRow, TrainingRecord
 
 if TYPE_CHECKING:
     from ..analysis.resolution import Resolution
-    from ..measure.images.cache import DataSet, Location
+    from ..measure.images.sources import DataSet, Source
 
 _Column = tuple[str, Callable[[Any], str]]
 
@@ -62,7 +62,7 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
     return table
 
 
-def location_text(location: Location, dataset: DataSet | None) -> str:
+def location_text(location: Source, dataset: DataSet | None) -> str:
     """Where the images are and how many, or how to get them."""
     if dataset is None:
         return (

@@ -220,7 +220,24 @@ def test_outcomes_of_the_reference_are_those_its_record_counted(variant: str) ->
         assert training is not None
         assert (outcomes["predicted"] == outcomes["label"]).sum() == training.test.correct
         assert outcomes["label"].value_counts().to_dict() == dict.fromkeys(range(10), 1_000)
-        assert {str(kind) for kind in outcomes.dtypes} == {"uint8"}
+        assert {str(kind) for kind in outcomes.dtypes} == {"int32"}  # older files hold uint8
+
+
+def test_outcomes_hold_a_thousand_classes(store: Store) -> None:
+    classes = np.arange(1_000, dtype=np.int32)
+    store.write_training(make_training("smoke"), b"weights", classes[::-1], classes)
+    outcomes = store.read_outcomes("smoke")
+    assert outcomes["predicted"].tolist() == list(range(999, -1, -1))
+    assert outcomes["label"].tolist() == list(range(1_000))
+
+
+def test_outcomes_stored_as_bytes_are_still_read(store: Store) -> None:
+    store.write_training(make_training("smoke"), b"weights", np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int32))
+    path = store.reference_dir("smoke") / "outcomes.npz"
+    np.savez_compressed(path, predicted=np.array([9, 0, 5], np.uint8), label=np.array([9, 1, 5], np.uint8))
+    outcomes = store.read_outcomes("smoke")
+    assert outcomes.to_dict("list") == {"predicted": [9, 0, 5], "label": [9, 1, 5]}
+    assert {str(kind) for kind in outcomes.dtypes} == {"int32"}
 
 
 def test_outcomes_that_cannot_be_read_are_one_line(store: Store) -> None:

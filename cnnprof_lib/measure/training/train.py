@@ -15,7 +15,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from ...base.errors import TrainingError
 from ...base.files import try_writing, writing
@@ -28,6 +27,7 @@ from ...records.training import HistoryRow, TrainingRecord
 from .. import machine
 from ..images.cache import DataSet
 from ..images.fit import in_order_of_weights
+from ..images.official import Labels
 from ..images.pixels import HELD_OUT_SEED, held_out_split
 from ..models import build as models
 from ..models.evaluate import EVALUATION_BATCH, Classifier, accuracy
@@ -148,7 +148,7 @@ class _Training:
         predicted, labels = self._held_out_outcomes()
         return float((predicted == labels).mean())
 
-    def _held_out_outcomes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    def _held_out_outcomes(self) -> tuple[Labels, Labels]:
         images, labels = self.data.train_images[self.held_out], self.data.train_labels[self.held_out]
         return self.scored.predicted(images, labels), labels
 
