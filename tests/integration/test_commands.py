@@ -229,7 +229,8 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the process that trains
     write_brief_recipe(project, steps=20, checkpoint_every=10)
     (project / "params/small.yaml").write_text("title: Not trained yet\nextends: smoke\n")
-    found = find_project(project)
+    monkeypatch.chdir(project)
+    found = find_project()
     told: list[str] = []
 
     def train_first(train: str, source: str = REAL_IMAGES) -> bool:
