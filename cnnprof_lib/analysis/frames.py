@@ -176,6 +176,27 @@ def executions(records: Sequence[Record], store: Store) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(_RUN))
 
 
+def layer_order(*networks: Iterable[str]) -> list[str]:
+    """One order for the layers of several networks.
+
+    Args:
+        networks: Names of each one's layers in its order, then of those that it is not known to have, if any.
+
+    Returns:
+        The layers of the first, and behind its predecessor each that only another one has; last `NO_LAYER` and
+        `UNATTRIBUTED`, once each, whether or not there was any.
+    """
+    last = (NO_LAYER, UNATTRIBUTED)
+    names: list[str] = []
+    for network in networks:
+        place = 0
+        for name in dict.fromkeys(network):
+            if name not in names and name not in last:
+                names.insert(place, name)
+            place = names.index(name) + 1 if name in names else place
+    return [*names, *last]
+
+
 def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False) -> pd.DataFrame:
     """One row per layer, op and kernel of one run, layers in the network's order.
 
@@ -209,12 +230,9 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
         }
     )
     rows = pd.concat([means, rest], ignore_index=True).assign(**_run_key(record))
-    names = [layer.name for layer in record.variant.layers]
-    position = {name: i for i, name in enumerate([*names, NO_LAYER, UNATTRIBUTED])}
-    # A layer that the variant does not name is shown behind its own layers rather than dropped.
-    order = rows["layer"].map(position).fillna(len(names) - 0.5)
-    rows = rows.assign(_order=order).sort_values("_order", kind="stable")
-    return rows[[*_RUN, *keys, *_PROFILE_MEANS]].reset_index(drop=True)
+    names = layer_order([*(layer.name for layer in record.variant.layers), *rows["layer"]])
+    rows = rows.sort_values("layer", key=lambda layers: layers.map(names.index), kind="stable", ignore_index=True)
+    return rows[[*_RUN, *keys, *_PROFILE_MEANS]]
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:

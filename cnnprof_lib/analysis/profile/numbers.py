@@ -17,7 +17,10 @@ from ...params.costs import FLOAT32_BYTES
 from ...params.variant import LayerCost, VariantSpec
 from ...records.run import RunRecord
 from .. import frames
-from ..frames import UNATTRIBUTED
+from ..frames import UNATTRIBUTED, layer_order
+
+LEAST_BAR_SHARE = 0.005
+"""Rows that in neither run reach this part of the step are drawn as one."""
 
 
 def by_op(record: RunRecord) -> pd.DataFrame:
@@ -129,3 +132,29 @@ def shapes(variants: Sequence[VariantSpec]) -> pd.DataFrame:
         for variant in variants
     ]
     return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()
+
+
+def totals_of_both(before: pd.DataFrame, after: pd.DataFrame, value: str, by: str) -> pd.DataFrame:
+    """What two runs spend, added up by op, layer or the like, for one beside the other.
+
+    Args:
+        before: Rows of `frames.profile` or `frames.ops` of one run.
+        after: The same of another.
+        value: The column to add up.
+        by: The column to add up by.
+
+    Returns:
+        ``before`` and ``after``, a row for each value of ``by``: the longest first, and those that in neither run reach
+        `LEAST_BAR_SHARE` as one; but all layers, in their order.
+    """
+    sums = [data.groupby(by, sort=False)[value].sum() for data in (before, after)]
+    totals = pd.concat(sums, axis="columns", keys=["before", "after"], sort=False).fillna(0.0)
+    if by == "layer":
+        totals = totals.reindex([name for name in layer_order(*(s.index for s in sums)) if name in totals.index])
+    else:
+        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    small = (totals / totals.sum() < LEAST_BAR_SHARE).all(axis="columns")
+    if by == "layer" or small.sum() < 2:
+        return totals
+    rest = totals[small].sum().to_frame(f"{small.sum()} others").T
+    return pd.concat([totals[~small], rest])
