@@ -246,7 +246,7 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
         "warnings": all_cautions_text([record]),
         "folded": styled.folded(HOSTILE, HOSTILE),
         "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.variant)))),
-        "variant": profile_text.variant_text([record, failure]),
+        "variant": profile_text.variant_text([record, failure], variants.overview([record, failure])),
         "data": report_text.data_text(
             [record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]
         ),
@@ -284,7 +284,7 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
 def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> None:
     record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 6)
     failure = make_failure("stride2", "stock", error="out of memory")
-    assert profile_text.variant_text([record, failure]).split("\n\n") == [
+    assert profile_text.variant_text([record, failure], variants.overview([record, failure])).split("\n\n") == [
         "### `stride2`: Stride 2 in both convolutions",
         "Like `baseline`, with conv1 stride 2, conv2 stride 2. 281,866 parameters, 1,786,752 multiply-adds (MACs) of "
         "convolutions and dense layers per image.",
@@ -305,7 +305,9 @@ def test_warnings_name_their_runtime() -> None:
 
 def test_a_variant_that_only_failed_still_has_its_section() -> None:
     assert (
-        profile_text.variant_text([make_failure("wide", error="no")])
+        profile_text.variant_text(
+            [make_failure("wide", error="no")], variants.overview([make_failure("wide", error="no")])
+        )
         == "### `wide`\n\n**In `unfused` the run failed**: no"
     )
 

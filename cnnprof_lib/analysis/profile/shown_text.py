@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from ...base import units
 from ...page.text import code, escape, interval_text, listed
 from ...records.run import FailureRecord, RunRecord
-from .. import estimates, frames
-from ..cautions import cautions as warnings_of
+from .. import frames
+from ..cautions import cautions
 from ..frames import UNATTRIBUTED, Record
-from ..profile import numbers as profile
+from .numbers import by_op
 
 
-def variant_text(records: Sequence[Record]) -> str:
-    """Opening of one variant's section: what it is, what each of its runs found or why it failed, warnings."""
+def variant_text(records: Sequence[Record], overview: pd.DataFrame) -> str:
+    """Opening of one variant's section: what it is, what each of its runs found or why it failed, warnings.
+
+    Args:
+        records: Its runs and failures, one per runtime.
+        overview: From `variants.numbers.overview`, of these and others.
+    """
+    of_variant = overview[overview["variant"] == frames.variant_name(records[0])]
+    rows = {row["runtime"]: row for row in of_variant.to_dict("records")}
     parts = [heading_text(records)]
     for record in records:
         if isinstance(record, RunRecord):
-            parts += [run_text(record), cautions_text(record)]
+            parts += [run_text(by_op(record), rows[record.runtime]), cautions_text(record)]
         else:
             parts.append(failure_text(record))
     return "\n\n".join(part for part in parts if part)
@@ -43,17 +53,20 @@ def heading_text(records: Sequence[Record]) -> str:
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
 
-def run_text(record: RunRecord) -> str:
-    """One run in two sentences: how long a step takes, and what most of it goes to."""
-    latency, profiling = estimates.latency(record), estimates.profiled_over_plain(record)
-    ops = profile.by_op(record)
+def run_text(ops: pd.DataFrame, run: Mapping[Any, Any]) -> str:
+    """One run in two sentences: how long a step takes, and what most of it goes to.
+
+    Args:
+        ops: From `numbers.by_op`.
+        run: Its row of `variants.numbers.overview`.
+    """
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} "
-        f"({interval_text(latency.low, latency.high, units.seconds)}) unprofiled, "
-        f"{profiling.value:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
-        f"{units.percent(estimates.unattributed_share(record), 1)} is unattributed."
+        f"**In `{run['runtime']}`** a step takes {units.seconds(run['latency_s'])} "
+        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) unprofiled, "
+        f"{run['profiled_over_plain']:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
+        f"{units.percent(run['unattributed_share'], 1)} is unattributed."
     )
 
 
@@ -64,4 +77,4 @@ def failure_text(record: FailureRecord) -> str:
 
 def cautions_text(record: RunRecord) -> str:
     """The reasons to read a run with care, as a list; empty where there are none."""
-    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in warnings_of(record))
+    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in cautions(record))
