@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
+from ...page import hover
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code
@@ -21,6 +22,17 @@ NO_CHOICE = (
 )
 
 CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and its accuracy."
+LOSS_CAPTION = hover.Caption(
+    "choice",
+    "What a faster network loses: accuracy lost against the baseline on the same test images, over the part of the "
+    "baseline's latency that is left, each with its 95% interval",
+)
+ACCURACY_CAPTION = hover.Caption(
+    "accuracy",
+    "Left: accuracy against latency with 95% intervals; the steps are the efficient frontier of each runtime, and "
+    "a hollow point is dominated. A latency here is the baseline's times the ratio to the right, so that points "
+    "compare although each was timed in processes of its own. Right: what is left of the baseline's latency",
+)
 _MS = 1e3
 _STANDINGS = {
     DOMINATED: "{variant} is dominated by {rival}, which is faster and more accurate",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...records.machine import RooflineRecord
@@ -17,6 +18,7 @@ from .numbers import disturbance, roofs
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
 NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
+ROOFLINE_CAPTION = hover.Caption("roofline", "Each layer of the baseline under the roofline of this machine, in {}")
 _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
 

@@ -15,11 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ...base import units
+from ...page import hover
 from ...page.style import BAR_EDGE, grouped_bars, legend_below
 from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
 from ..frames import UNATTRIBUTED
 from .quantities import QUANTITIES, RUN_KEYS, bar_colour
 
+OP_TIMES_CAPTION = hover.Caption(
+    "ops", "What a profiled step of each variant is made of in {}: milliseconds to the left, shares to the right"
+)
 _MS = 1e3
 _HATCH = "///"
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import factor_rows, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
@@ -19,6 +20,9 @@ from ..cautions import cautions
 from ..colours import SOURCE_STYLES
 from ..resolution import INDISTINCT, Resolution
 
+OVERHEAD_CAPTION = hover.Caption(
+    "overhead", "How many times longer a step takes under the profiler, and with the profiler's reading in the loop"
+)
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
 
