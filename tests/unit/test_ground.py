@@ -201,7 +201,9 @@ def test_a_topic_computes_in_numbers_and_shows_in_shown(topic):
     for module in modules:
         imported = imports_of(f"{folder}.{module}")
         if module.startswith("shown"):
-            assert {name for name in imported if name.split(".")[0] == "scipy" or name.endswith(".estimates")} == set()
+            assert {
+                name for name in imported if name.split(".")[0] == "scipy" or name.endswith((".estimates", ".cautions"))
+            } == set()
         else:
             assert {name for name in imported if name.split(".")[0] in DRAWING or "formats" in name} == set(), module
             assert {name for name in imported if wing_of(name) == "page"} == set(), module

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
+from typing import Any
 
 import pytest
 
@@ -243,7 +245,7 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
         "overview": variants_shown.overview_table(variants.overview([record, failure])).to_html(),
         "environment": report_text.environment_table([record]).to_html(),
         "memory": memory_shown.memory_table(memory.memory([record])).to_html(),
-        "warnings": all_cautions_text([record]),
+        "warnings": all_cautions_text(variants.overview([record])),
         "folded": styled.folded(HOSTILE, HOSTILE),
         "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.variant)))),
         "variant": profile_text.variant_text([record, failure], variants.overview([record, failure])),
@@ -298,17 +300,20 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
     assert shown.published("wide") == ""
 
 
+def row_of(record: RunRecord) -> dict[Hashable, Any]:
+    return variants.overview([record]).to_dict("records")[0]
+
+
 def test_warnings_name_their_runtime() -> None:
-    assert profile_text.cautions_text(make_record(nodes=NODES)) == ""
-    assert profile_text.cautions_text(make_record(nodes=NODES, warnings=("busy",))) == "- **Warning**, `unfused`: busy."
+    assert profile_text.cautions_text(row_of(make_record(nodes=NODES))) == ""
+    busy = row_of(make_record(nodes=NODES, warnings=("busy",)))
+    assert profile_text.cautions_text(busy) == "- **Warning**, `unfused`: busy."
 
 
 def test_a_variant_that_only_failed_still_has_its_section() -> None:
-    assert (
-        profile_text.variant_text(
-            [make_failure("wide", error="no")], variants.overview([make_failure("wide", error="no")])
-        )
-        == "### `wide`\n\n**In `unfused` the run failed**: no"
+    records = [make_failure("wide", error="no")]
+    assert profile_text.variant_text(records, variants.overview(records)) == (
+        "### `wide`\n\n**In `unfused` the run failed**: no"
     )
 
 

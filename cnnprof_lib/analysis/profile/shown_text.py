@@ -11,7 +11,6 @@ from ...base import units
 from ...page.text import code, escape, interval_text, listed
 from ...records.run import FailureRecord, RunRecord
 from .. import frames
-from ..cautions import cautions
 from ..frames import UNATTRIBUTED, Record
 from .numbers import by_op
 
@@ -28,7 +27,7 @@ def variant_text(records: Sequence[Record], overview: pd.DataFrame) -> str:
     parts = [heading_text(records)]
     for record in records:
         if isinstance(record, RunRecord):
-            parts += [run_text(by_op(record), rows[record.runtime]), cautions_text(record)]
+            parts += [run_text(by_op(record), rows[record.runtime]), cautions_text(rows[record.runtime])]
         else:
             parts.append(failure_text(record))
     return "\n\n".join(part for part in parts if part)
@@ -75,6 +74,6 @@ def failure_text(record: FailureRecord) -> str:
     return f"**In `{record.runtime}` the run failed**: {escape(record.error)}"
 
 
-def cautions_text(record: RunRecord) -> str:
-    """The reasons to read a run with care, as a list; empty where there are none."""
-    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in cautions(record))
+def cautions_text(run: Mapping[Any, Any]) -> str:
+    """The reasons to read a run with care, as a list; empty where there are none. ``run`` as for `run_text`."""
+    return "\n".join(f"- **Warning**, `{run['runtime']}`: {escape(line)}." for line in run["cautions"])

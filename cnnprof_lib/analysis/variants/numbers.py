@@ -61,11 +61,11 @@ def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution
     Returns:
         Also ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not checked;
         ``indistinct``, true where the ratio of a variant other than the baseline is nearer to 1 than that; and
-        ``warnings``, one text, empty where there are none.
+        ``cautions``, a list of texts.
     """
     resolutions = resolutions or {}
     table = frames.runs(records)
-    table["warnings"] = ["; ".join(cautions(r)) if isinstance(r, RunRecord) else "" for r in records]
+    table["cautions"] = [cautions(r) if isinstance(r, RunRecord) else [] for r in records]
     rows = [_estimates(r, resolutions.get(r.runtime)) if isinstance(r, RunRecord) else Estimates() for r in records]
     estimated = frames.frame_of(Estimates, rows).astype(float)
     table["smallest_ratio"] = [
