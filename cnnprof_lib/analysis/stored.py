@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -13,17 +13,10 @@ from ..records.run import RunRecord
 from ..records.store import Store
 from . import frames
 from .differences import numbers as differences
+from .frames import RunKey, run_key_of
 from .pool import pooled
 from .profile import numbers as profile
 from .resolution import Resolution, resolutions
-
-
-class RunKey(NamedTuple):
-    """What names a run."""
-
-    variant: str
-    runtime: str
-    run_id: str
 
 
 class StoredRuns:
@@ -153,11 +146,6 @@ class StoredRuns:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key].copy()
-
-
-def run_key_of(record: RunRecord) -> RunKey:
-    """What names a run."""
-    return RunKey(record.variant.name, record.runtime, record.run_id)
 
 
 def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:

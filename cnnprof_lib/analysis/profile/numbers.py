@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,10 +17,30 @@ from ...params.costs import FLOAT32_BYTES
 from ...params.variant import LayerCost, VariantSpec
 from ...records.run import RunRecord
 from .. import frames
-from ..frames import UNATTRIBUTED, layer_order
+from ..frames import UNATTRIBUTED, frame_of, layer_order
 
 LEAST_BAR_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
+
+
+class LayerRow(NamedTuple):
+    """A layer of a run. What is no layer of the network has no type, shape, MACs and bytes."""
+
+    layer: str
+    time_s: float
+    time_share: float
+    """Of the profiled step."""
+    fused_into: str
+    """The layer whose kernel computes this one; empty where it has its own."""
+    type: str = ""
+    output_shape: tuple[int, ...] | float = math.nan
+    """Without the batch."""
+    macs: float = math.nan
+    """Of one image."""
+    gmacs_per_s: float = math.nan
+    """Achieved; missing without MACs."""
+    output_bytes: float = math.nan
+    """float32, one batch."""
 
 
 def by_op(record: RunRecord) -> pd.DataFrame:
@@ -88,35 +108,29 @@ def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
         executed: Its node executions, as `Store.read_ops` returns them.
 
     Returns:
-        ``layer``, ``type``, ``output_shape`` (without the batch), ``time_s``, ``time_share`` (of the profiled step),
-        ``fused_into`` (the layer whose kernel computes this one; empty where it has its own), ``macs`` (of one
-        image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one batch). Type, shape,
-        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step.
+        A `LayerRow` each; ``time_s`` adds up to the step.
     """
     times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
     costs = {cost.name: cost for cost in record.variant.costs()}
     # A layer that ran no node of its own (flatten, dropout) took no time, but is there.
-    rows: list[dict[str, Any]] = []
-    for name in [*costs, *(name for name in times.index if name not in costs)]:
-        time_s = float(times.get(name, 0.0))
-        row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / record.latency.profiled_mean_s}
-        row["fused_into"] = record.fused_into.get(name, "")
-        if name in costs:
-            row |= _work(costs[name], record.batch_size, time_s)
-        rows.append(row)
-    columns = ["layer", "type", "output_shape", "time_s", "time_share", "fused_into"]
-    return pd.DataFrame(rows, columns=[*columns, "macs", "gmacs_per_s", "output_bytes"])
+    rows = [
+        _layer_row(record, name, float(times.get(name, 0.0)), costs.get(name))
+        for name in [*costs, *(name for name in times.index if name not in costs)]
+    ]
+    return frame_of(LayerRow, rows)
 
 
-def _work(cost: LayerCost, batch_size: int, time_s: float) -> dict[str, Any]:
-    """What a layer does, and how fast."""
-    return {
-        "type": cost.type,
-        "output_shape": cost.output_shape,
-        "macs": cost.macs,
-        "gmacs_per_s": cost.macs * batch_size / time_s / 1e9 if cost.macs and time_s else None,
-        "output_bytes": batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
-    }
+def _layer_row(record: RunRecord, name: str, time_s: float, cost: LayerCost | None) -> LayerRow:
+    row = LayerRow(name, time_s, time_s / record.latency.profiled_mean_s, record.fused_into.get(name, ""))
+    if cost is None:
+        return row
+    return row._replace(
+        type=cost.type,
+        output_shape=cost.output_shape,
+        macs=cost.macs,
+        gmacs_per_s=cost.macs * record.batch_size / time_s / 1e9 if cost.macs and time_s else math.nan,
+        output_bytes=record.batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
+    )
 
 
 def architecture(variant: VariantSpec) -> pd.DataFrame:

@@ -11,8 +11,9 @@ from matplotlib.patches import Patch
 
 from ...base import units
 from ...page.style import grouped_bars, legend_below
+from ..frames import RunKey
 from .numbers import totals_of_both
-from .quantities import QUANTITIES, RUN_KEYS, bar_colour
+from .quantities import QUANTITIES, bar_colour
 
 _LOOKS: tuple[dict[str, Any], dict[str, Any]] = ({"alpha": 0.4}, {})
 
@@ -63,7 +64,7 @@ def side_by_side_figure(
 
 def _names(before: pd.DataFrame, after: pd.DataFrame) -> tuple[str, str, str]:
     """What tells the two runs apart, and the runtime if it is the same, to be said once."""
-    old, new = ([str(data[key].iloc[0]) for key in RUN_KEYS] for data in (before, after))
+    old, new = ([str(data[key].iloc[0]) for key in RunKey._fields] for data in (before, after))
     variant, runtime, _ = (a != b for a, b in zip(old, new, strict=True))
     apart = [0] * variant + [1] * runtime or [0, 2]
     name, other = (" · ".join(key[i] for i in apart) for key in (old, new))
