@@ -6,13 +6,14 @@ Nothing is estimated here: columns hold what was stored, or its mean per profile
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ..base.errors import MeasureError
-from ..records.run import FailureRecord, RunRecord
+from ..records.run import FailureRecord, OpRecord, RunRecord
 from ..records.store import Store
 from .pool import pooled
 
@@ -23,15 +24,54 @@ UNATTRIBUTED = "unattributed"
 NO_LAYER = "(no layer)"
 """Row for the nodes around the network: queue, feed, return."""
 
-_RUN = ("variant", "runtime", "run_id")
-_RUNS_COLUMNS = (
-    *_RUN, "title", "created", "status", "error", "preset", "batch_size", "parameters", "macs_per_image",
-    "requested_bytes", "live_peak_bytes", "rss_bytes", "correct", "images", "dataset", "accuracy_measured",
-)  # fmt: skip
-_STEPS_COLUMNS = (*_RUN, "kind", "block", "step", "seconds")
-_OPS_COLUMNS = (*_RUN, "op", "kernel", "time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences", "fuses")
 _PROFILE_MEANS = ("time_s", "requested_bytes", "occurrences")
-_PROFILE_COLUMNS = (*_RUN, "layer", "op", "kernel", *_PROFILE_MEANS)
+
+
+class RunKey(NamedTuple):
+    """What names a run."""
+
+    variant: str
+    runtime: str
+    run_id: str
+
+
+class RunRow(NamedTuple):
+    """A run or failure. Bytes are those of one step of ``batch_size`` images, but for ``rss_bytes``."""
+
+    variant: str
+    runtime: str
+    run_id: str
+    title: str
+    created: str
+    status: str
+    """``ok`` or ``failed``: a failure has its one line in ``error`` and nothing measured."""
+    error: str = ""
+    preset: str | None = None
+    batch_size: float = math.nan
+    parameters: float = math.nan
+    macs_per_image: float = math.nan
+    requested_bytes: float | None = None
+    live_peak_bytes: float | None = None
+    rss_bytes: float = math.nan
+    """The peak of the process."""
+    correct: int | None = None
+    images: int | None = None
+    dataset: str | None = None
+    accuracy_measured: bool | None = None
+
+
+class StepRow(NamedTuple):
+    """A timed step."""
+
+    variant: str
+    runtime: str
+    run_id: str
+    kind: str
+    """``plain``, ``profiled`` or ``baseline``."""
+    block: int
+    step: int
+    """In its block."""
+    seconds: float
 
 
 def pooled_by_place(records: Sequence[Record]) -> list[Record]:
@@ -75,44 +115,39 @@ def variant_name(record: Record) -> str:
     return record.name if isinstance(record, RunRecord) else record.variant
 
 
+def run_key_of(record: Record) -> RunKey:
+    """What names a run or failure."""
+    return RunKey(variant_name(record), record.runtime, record.run_id)
+
+
 def runs(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per run or failure, in the order given.
-
-    ``status`` is ``ok`` or ``failed``; a failure has its one line in ``error`` and nothing measured. Bytes are
-    those of one step of ``batch_size`` images, but for ``rss_bytes``, the peak of the process.
-    """
-    rows = [_run_row(r) if isinstance(r, RunRecord) else _failure_row(r) for r in records]
-    return pd.DataFrame(rows, columns=list(_RUNS_COLUMNS))
+    """A `RunRow` per run or failure, in the order given."""
+    return frame_of(RunRow, [_run_row(r) if isinstance(r, RunRecord) else _failure_row(r) for r in records])
 
 
-def _run_row(record: RunRecord) -> dict[str, Any]:
+def _run_row(record: RunRecord) -> RunRow:
     accuracy = record.accuracy
-    return {
-        **_run_key(record),
-        "title": record.network.title,
-        "created": record.created,
-        "status": "ok",
-        "error": "",
-        "preset": record.preset,
-        "batch_size": record.batch_size,
-        "parameters": record.network.parameters,
-        "macs_per_image": record.network.macs_per_image,
-        "requested_bytes": record.memory.requested_bytes,
-        "live_peak_bytes": record.memory.live_peak_bytes,
-        "rss_bytes": record.memory.rss_bytes,
-        "correct": accuracy.correct if accuracy else None,
-        "images": accuracy.images if accuracy else None,
-        "dataset": accuracy.dataset if accuracy else None,
-        "accuracy_measured": accuracy.measured if accuracy else None,
-    }
+    return RunRow(
+        *run_key_of(record),
+        title=record.network.title,
+        created=record.created,
+        status="ok",
+        preset=record.preset,
+        batch_size=record.batch_size,
+        parameters=record.network.parameters,
+        macs_per_image=record.network.macs_per_image,
+        requested_bytes=record.memory.requested_bytes,
+        live_peak_bytes=record.memory.live_peak_bytes,
+        rss_bytes=record.memory.rss_bytes,
+        correct=accuracy.correct if accuracy else None,
+        images=accuracy.images if accuracy else None,
+        dataset=accuracy.dataset if accuracy else None,
+        accuracy_measured=accuracy.measured if accuracy else None,
+    )
 
 
-def _failure_row(record: FailureRecord) -> dict[str, Any]:
-    return {**_run_key(record), "title": "", "created": record.created, "status": "failed", "error": record.error}
-
-
-def _run_key(record: Record) -> dict[str, str]:
-    return {"variant": variant_name(record), "runtime": record.runtime, "run_id": record.run_id}
+def _failure_row(record: FailureRecord) -> RunRow:
+    return RunRow(*run_key_of(record), title="", created=record.created, status="failed", error=record.error)
 
 
 def frame_of(kind: type[tuple[Any, ...]], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
@@ -121,9 +156,9 @@ def frame_of(kind: type[tuple[Any, ...]], rows: Iterable[tuple[Any, ...]]) -> pd
 
 
 def steps(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per timed step: ``kind`` (plain, profiled or baseline), ``block``, ``step`` in it, ``seconds``."""
+    """A `StepRow` per timed step."""
     rows = [
-        {**_run_key(record), "kind": kind, "block": block, "step": step, "seconds": seconds}
+        StepRow(*run_key_of(record), kind=kind, block=block, step=step, seconds=seconds)
         for record in completed(records)
         for kind, blocks in (
             ("plain", record.latency.plain_s),
@@ -133,7 +168,7 @@ def steps(records: Sequence[Record]) -> pd.DataFrame:
         for block, block_s in enumerate(blocks)
         for step, seconds in enumerate(block_s)
     ]
-    return pd.DataFrame(rows, columns=list(_STEPS_COLUMNS))
+    return frame_of(StepRow, rows)
 
 
 def ops(records: Sequence[Record]) -> pd.DataFrame:
@@ -145,7 +180,7 @@ def ops(records: Sequence[Record]) -> pd.DataFrame:
     for record in completed(records):
         if not record.is_traced:
             continue
-        key = _run_key(record)
+        key = run_key_of(record)._asdict()
         rows += [{**key, **op.model_dump()} for op in record.ops]
         rows.append(
             {
@@ -160,13 +195,34 @@ def ops(records: Sequence[Record]) -> pd.DataFrame:
                 "fuses": (),
             }
         )
-    return pd.DataFrame(rows, columns=list(_OPS_COLUMNS))
+    return pd.DataFrame(rows, columns=[*RunKey._fields, *OpRecord.model_fields])
 
 
 def executions(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """One row per node execution of the profiled steps, with the columns of ops.parquet."""
-    frames = [store.read_ops(record).assign(**_run_key(record)) for record in completed(records)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(_RUN))
+    frames = [store.read_ops(record).assign(**run_key_of(record)._asdict()) for record in completed(records)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(RunKey._fields))
+
+
+def layer_order(*networks: Iterable[str]) -> list[str]:
+    """One order for the layers of several networks.
+
+    Args:
+        networks: Names of each one's layers in its order, then of those that it is not known to have, if any.
+
+    Returns:
+        The layers of the first, and behind its predecessor each that only another one has; last `NO_LAYER` and
+        `UNATTRIBUTED`, once each, whether or not there was any.
+    """
+    last = (NO_LAYER, UNATTRIBUTED)
+    names: list[str] = []
+    for network in networks:
+        place = 0
+        for name in dict.fromkeys(network):
+            if name not in names and name not in last:
+                names.insert(place, name)
+            place = names.index(name) + 1 if name in names else place
+    return [*names, *last]
 
 
 def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False) -> pd.DataFrame:
@@ -205,13 +261,10 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
             "occurrences": [1.0],
         }
     )
-    rows = pd.concat([means, rest], ignore_index=True).assign(**_run_key(record))
-    names = [layer.name for layer in record.network.layers]
-    position = {name: i for i, name in enumerate([*names, NO_LAYER, UNATTRIBUTED])}
-    # A layer that the variant does not name is shown behind its own layers rather than dropped.
-    order = rows["layer"].map(position).fillna(len(names) - 0.5)
-    rows = rows.assign(_order=order).sort_values("_order", kind="stable")
-    return rows[[*_RUN, *keys, *_PROFILE_MEANS]].reset_index(drop=True)
+    rows = pd.concat([means, rest], ignore_index=True).assign(**run_key_of(record)._asdict())
+    names = layer_order([*(layer.name for layer in record.network.layers), *rows["layer"]])
+    rows = rows.sort_values("layer", key=lambda layers: layers.map(names.index), kind="stable", ignore_index=True)
+    return rows[[*RunKey._fields, *keys, *_PROFILE_MEANS]]
 
 
 def require_traced(record: RunRecord) -> None:
@@ -230,4 +283,8 @@ def require_traced(record: RunRecord) -> None:
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:
     """The `profile` of every run in one frame: what `profile.shown.profile_figure` draws from."""
     frames = [profile(record, store.read_ops(record)) for record in completed(records)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(_PROFILE_COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*RunKey._fields, "layer", "op", "kernel", *_PROFILE_MEANS])
+    )

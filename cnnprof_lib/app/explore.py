@@ -20,6 +20,7 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from ..analysis.differences.shown import waterfall_figure
+from ..analysis.frames import RunKey
 from ..analysis.profile.quantities import QUANTITIES
 from ..analysis.profile.shown import op_times_figure, profile_figure, step_distribution_figure
 from ..analysis.profile.shown_network import network_figure
@@ -28,7 +29,7 @@ from ..analysis.profile.shown_tables import nodes_frame
 from ..base.errors import CnnprofError, ReportError
 from ..page import hover, pictures, style
 from .calls import Call
-from .study import RunKey, Study
+from .study import Study
 
 try:
     import ipywidgets as widgets

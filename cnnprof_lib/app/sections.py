@@ -15,6 +15,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from ..analysis import frames
+from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.accuracy import shown as accuracy_shown
 from ..analysis.differences.shown import waterfall_figure
@@ -25,7 +26,7 @@ from ..analysis.memory import shown as memory_shown
 from ..analysis.profile import numbers as profile
 from ..analysis.profile import shown as profile_shown
 from ..analysis.profile import shown_tables as profile_tables
-from ..analysis.profile.shown_network import network_figure
+from ..analysis.profile.shown_network import NETWORK_CAPTION, network_figure
 from ..analysis.profile.shown_text import variant_text
 from ..analysis.training import numbers as training
 from ..analysis.training import shown as training_shown
@@ -40,7 +41,6 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
 from .provenance import lock_sha256
-from .report_text import report_caption
 from .study import Run, Study
 
 Parts = Iterator[object]
@@ -90,13 +90,13 @@ class Report:
         if lost.empty:
             yield accuracy_shown.NO_CHOICE
             return
-        for runtime in overview["runtime"].unique():
-            choices = accuracy.cheapest(lost, overview[overview["runtime"] == runtime])
-            yield accuracy_shown.choice_text(choices, runtime)
-        yield accuracy_shown.CHOICE_DRAWN
+        choices = accuracy.choices(lost, overview)
+        if not choices.empty:
+            yield accuracy_shown.choice_table(choices)
+        yield accuracy_shown.choice_text(choices, overview["runtime"].unique())
         figure, ax = plt.subplots(figsize=(8, 4))
         accuracy_shown.loss_figure(lost, overview, ax=ax)
-        yield report_caption(figure, "choice")
+        yield accuracy_shown.LOSS_CAPTION.put(figure)
 
     @section
     def overview(self) -> Parts:
@@ -107,10 +107,10 @@ class Report:
         if not self._study.runs:
             return
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
-        accuracy_shown.accuracy_figure(overview, ax=left)
+        accuracy_shown.accuracy_figure(frontier.frontier(overview), ax=left)
         variants_shown.ratio_figure(overview, ax=right)
-        yield report_caption(figure, "accuracy")
-        yield accuracy_shown.frontier_text(overview, self._study.outcomes())
+        yield accuracy_shown.ACCURACY_CAPTION.put(figure)
+        yield accuracy_shown.frontier_text(frontier.standings(overview, self._study.outcomes()))
 
     @section
     def ops(self) -> Parts:
@@ -122,7 +122,7 @@ class Report:
             of_runtime = ops[ops["runtime"] == runtime]
             profile_shown.op_times_figure(of_runtime, legend=False, ax=left)
             profile_shown.op_times_figure(of_runtime, share=True, ax=right)
-            yield report_caption(figure, "ops", runtime)
+            yield profile_shown.OP_TIMES_CAPTION.put(figure, runtime)
 
     @section
     def stride(self) -> Parts:
@@ -136,7 +136,7 @@ class Report:
         if runs := self._study.runs:
             books = trust.books(runs, self._study.resolutions, self._study.store.read_comparisons())
             yield trust_shown.books_table(books)
-            yield trust_shown.all_cautions_text(runs)
+            yield trust_shown.all_cautions_text(self._study.overview())
 
     @section
     def resolution(self) -> Parts:
@@ -154,7 +154,7 @@ class Report:
         yield f"{trust_shown.overhead_text(overhead)} {published}"
         figure, ax = plt.subplots(figsize=(9, 4))
         trust_shown.overhead_figure(overhead, ax=ax)
-        yield report_caption(figure, "overhead")
+        yield trust_shown.OVERHEAD_CAPTION.put(figure)
         yield trust_shown.overhead_table(overhead)
         yield trust_shown.ranks_text(trust.rank_changes(self._study.overview()))
 
@@ -174,7 +174,7 @@ class Report:
         first = answers["runtime"].iloc[0]
         figure, ax = plt.subplots(figsize=(9, 4))
         memory_shown.memory_figure(answers[answers["runtime"] == first], ax=ax)
-        yield report_caption(figure, "memory", first)
+        yield memory_shown.MEMORY_CAPTION.put(figure, first)
         yield memory_shown.memory_table(answers)
         yield memory_shown.memory_text(answers)
 
@@ -190,7 +190,7 @@ class Report:
                 table = machine.under_roofline(run.record, run.executions, roof)
                 figure, ax = plt.subplots(figsize=(8, 4.5))
                 machine_shown.roofline_figure(table, roof, ax=ax)
-                yield report_caption(figure, "roofline", run.record.runtime)
+                yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime)
                 yield machine_shown.roofline_table(table)
 
     @section
@@ -242,7 +242,7 @@ class Report:
         figure, ax = plt.subplots(figsize=(8, 4))
         training_shown.training_curves_figure(training.training_history(records), ax=ax)
         ax.set_title("How accuracy grows with training")
-        yield report_caption(figure, "training")
+        yield training_shown.TRAINING_CAPTION.put(figure)
         published_s = self._thesis.published_step_s() if self._thesis else {}
         baseline = self._study.baseline
         timed = training.comparable_trainings(trained, baseline)
@@ -251,7 +251,7 @@ class Report:
             rows = times["source"].nunique() * timed["variant"].nunique()
             figure, ax = plt.subplots(figsize=(9, 2 + 0.2 * rows))
             training_shown.step_times_figure(times, ax=ax)
-            yield report_caption(figure, "training-time")
+            yield training_shown.STEP_TIMES_CAPTION.put(figure)
 
     @section
     def environment(self) -> Parts:
@@ -268,7 +268,7 @@ class Report:
             figure, axes = plt.subplots(1, len(pictured), figsize=(12, 6.6), squeeze=False)
             for run, ax in zip(map(self._study.of_record, pictured), axes[0], strict=True):
                 network_figure(run.record.network, run.layers(), ax=ax)
-            yield report_caption(figure, "network", pictured[0].runtime)
+            yield NETWORK_CAPTION.put(figure, pictured[0].runtime)
         networks = list({run.name: run.network for run in self._study.runs}.values())
         for network in networks[:1]:
             yield f"`{network.name}` in full:"
@@ -283,7 +283,7 @@ class Report:
         for name in dict.fromkeys(map(frames.variant_name, self._study.records)):
             records = [record for record in self._study.records if frames.variant_name(record) == name]
             published = self._thesis.published(name) if self._thesis else ""
-            yield f"{variant_text(records)}\n\n{published}"
+            yield f"{variant_text(records, self._study.overview())}\n\n{published}"
             if runs := self._runs_of(name):
                 yield from self._variant(name, runs)
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from ..analysis import frames
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.differences import numbers as differences
-from ..analysis.frames import Record
+from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.profile import numbers as profile
 from ..analysis.profile.for_scripts import run_for_scripts
@@ -42,14 +42,6 @@ from ..records.store import Store
 _Kept = TypeVar("_Kept")
 
 
-class RunKey(NamedTuple):
-    """What names a run."""
-
-    variant: str
-    runtime: str
-    run_id: str
-
-
 class Run:
     """One run, and what it tells as data frames; in a notebook it shows itself."""
 
@@ -60,7 +52,7 @@ class Run:
     @property
     def key(self) -> RunKey:
         """What names it."""
-        return RunKey(self.record.name, self.record.runtime, self.record.run_id)
+        return run_key_of(self.record)
 
     @cached_property
     def executions(self) -> pd.DataFrame:
@@ -94,7 +86,8 @@ class Run:
     def _repr_markdown_(self) -> str:
         name, runtime = self.record.name, self.record.runtime
         tables = ("Ops", ops_table(self.ops())), ("Layers", layers_table({runtime: self.layers()}))
-        return f"{code(name)}: {run_text(self.record)}\n\n{beside(*tables)}"
+        (row,) = variants.overview([self.record]).to_dict("records")
+        return f"{code(name)}: {run_text(self.ops(), row)}\n\n{beside(*tables)}"
 
 
 class Study:
@@ -153,7 +146,7 @@ class Study:
 
     @cached_property
     def _by_key(self) -> dict[RunKey, RunRecord]:
-        return {RunKey(record.name, record.runtime, record.run_id): record for record in self.every}
+        return {run_key_of(record): record for record in self.every}
 
     @property
     def baseline(self) -> str | None:
@@ -310,5 +303,5 @@ def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:
     """The processes of each command, variant and runtime as one, where they are several."""
     groups: dict[RunKey, list[RunRecord]] = {}
     for record in records:
-        groups.setdefault(RunKey(record.name, record.runtime, record.series), []).append(record)
+        groups.setdefault(run_key_of(record)._replace(run_id=record.series), []).append(record)
     return [pooled(group) for group in groups.values() if len(group) > 1]

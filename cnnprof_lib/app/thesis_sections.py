@@ -13,7 +13,7 @@ from ..page.table import folded_table
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
 from ..thesis import claims_table, errata, recipes, shown, strides, training_rules, verdicts
-from .report_text import claims_drawn_text, report_caption
+from .report_text import STRIDE_CAPTION, claims_drawn_text
 from .study import Study
 
 _JUDGED = "## What of the thesis holds here"
@@ -58,7 +58,7 @@ class ThesisSections:
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
         strides.latency_against_stride(by_stride, ax=left)
         strides.conv2d_share_against_stride(by_stride, ax=right)
-        yield report_caption(figure, "stride")
+        yield STRIDE_CAPTION.put(figure)
 
     def claims(self) -> Iterator[object]:
         """The claims with their verdicts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -31,13 +32,26 @@ def tell(artist: Artist, text: str) -> None:
     artist.set_gid(HOVER + text)
 
 
+class Caption(NamedTuple):
+    """What stands below a figure, and the word by which text refers to it, in Markdown ``[Figure](#F_key)``."""
+
+    key: str
+    text: str
+    """Without a number; braces stand for a runtime."""
+
+    def put(self, figure: Figure, runtime: str = "") -> Figure:
+        """Gives it to a figure in place of the titles of its axes; the runtime follows the key: ``ops-stock``."""
+        caption(figure, self.text.format(runtime), key=f"{self.key}-{runtime}" if runtime else self.key)
+        return figure
+
+
 def caption(figure: Figure, text: str, *, key: str = "") -> None:
     """Sets the caption of a figure, which is otherwise made of the titles of its axes.
 
     Args:
         figure: The figure.
         text: The caption, without a number.
-        key: A word, if other text is to refer to the figure: ``[Figure](#F_key)`` in Markdown.
+        key: A word, if other text is to refer to the figure, see `Caption`.
     """
     figure.set_gid(f"{CAPTION}{key}:{text}")
 

@@ -80,7 +80,7 @@ def typeset(soup: BeautifulSoup, figures: Sequence[Picture], subtitle: str) -> b
     Raises:
         ReportError: Typst refuses the text.
     """
-    prepare(soup, subtitle)
+    prepare_for_paper(soup, subtitle)
     with tempfile.TemporaryDirectory(prefix="cnnprof-") as name:
         folder = Path(name)
         for number, figure in enumerate(figures):
@@ -96,7 +96,7 @@ def subtitle_of(nb: NotebookNode) -> str:
     return ", ".join(filter(None, (f"cnnprof {__version__}", day)))
 
 
-def prepare(soup: BeautifulSoup, subtitle: str) -> None:
+def prepare_for_paper(soup: BeautifulSoup, subtitle: str) -> None:
     """Leaves of an arranged page what paper shows.
 
     Code and folded text go, folded tables are opened; headings move a level up, since the first becomes the title.

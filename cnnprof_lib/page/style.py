@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
@@ -148,12 +149,13 @@ def label_right(ax: Axes, text: str, point: tuple[float, float]) -> None:
     ax.annotate(text, point, (8, 0), textcoords="offset points", va="center", fontsize="small")
 
 
-def label_points(ax: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+def label_points(ax: Axes, points: Sequence[tuple[float, float, str]], *, rim: bool = False) -> None:
     """Writes each name once, beside one of its points where it covers no other point or name, if there is room.
 
     Args:
         ax: With its final limits, for the distances on paper are taken from them.
         points: x, y and name; a name may have several points.
+        rim: Set the names off lines by a white rim.
     """
     ax.autoscale_view()  # else the limits are those of before the last drawing
     on_paper = [tuple(ax.transData.transform((x, y)) * 72 / ax.figure.dpi) for x, y, _ in points]
@@ -167,7 +169,10 @@ def label_points(ax: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         taken.append(boxes[best])
         i, dx, dy = places[best]
         side = "left" if dx > 0 else "right"
-        ax.annotate(name, points[i][:2], (dx, dy), textcoords="offset points", ha=side, va="center", fontsize="small")
+        look: dict[str, Any] = {"path_effects": [withStroke(linewidth=3, foreground="white")]} if rim else {}
+        ax.annotate(
+            name, points[i][:2], (dx, dy), textcoords="offset points", ha=side, va="center", fontsize="small", **look
+        )
 
 
 class _Box(NamedTuple):

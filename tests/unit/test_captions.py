@@ -11,32 +11,37 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
-from cnnprof_lib.app.report_text import CAPTIONS, report_caption
+from cnnprof_lib.analysis.accuracy.shown import LOSS_CAPTION
+from cnnprof_lib.analysis.machine.shown import ROOFLINE_CAPTION
 from cnnprof_lib.page import hover
 
 ROOT = Path(__file__).parents[2]
+SOURCES = [*(ROOT / "cnnprof_lib/analysis").rglob("*.py"), ROOT / "cnnprof_lib/app/report_text.py"]
+TEXTS = [path.read_text(encoding="utf-8") for path in SOURCES]
+NOTEBOOK = (ROOT / "notebooks/report.ipynb").read_text(encoding="utf-8")
+CAPTIONS = dict(
+    pair for text in TEXTS for pair in re.findall(r'^(\w+_CAPTION) = hover.Caption\(\s*"([a-z-]+)"', text, re.M)
+)
+"""The key of every caption by the name of its constant."""
 
 
 def test_a_caption_and_its_key_name_the_runtime() -> None:
     figure = plt.figure()
-    report_caption(figure, "roofline", "stock")
+    ROOFLINE_CAPTION.put(figure, "stock")
     assert figure.get_gid() == (
         f"{hover.CAPTION}roofline-stock:Each layer of the baseline under the roofline of this machine, in stock"
     )
-    report_caption(figure, "choice")
-    assert figure.get_gid() == f"{hover.CAPTION}choice:{CAPTIONS['choice']}"
+    LOSS_CAPTION.put(figure)
+    assert figure.get_gid() == f"{hover.CAPTION}choice:{LOSS_CAPTION.text}"
     plt.close(figure)
 
 
 def test_the_report_draws_every_figure_that_has_a_key() -> None:
-    sections = [ROOT / "cnnprof_lib/app" / name for name in ("sections.py", "thesis_sections.py")]
-    texts = [path.read_text(encoding="utf-8") for path in sections]
-    assert {key for text in texts for key in re.findall(r'caption\(figure, "([a-z-]+)"', text)} == set(CAPTIONS)
+    assert len(CAPTIONS) == len(set(CAPTIONS.values())) == 10
+    assert set(re.findall(r"\b(\w+_CAPTION)\.put\(figure", NOTEBOOK)) == set(CAPTIONS)
 
 
 def test_prose_refers_to_figures_that_have_a_key() -> None:
-    sources = [*(ROOT / "cnnprof_lib").rglob("*.py"), ROOT / "notebooks/report.ipynb"]
-    texts = [path.read_text(encoding="utf-8") for path in sources if path.name not in ("hover.py", "styled.py")]
-    keys = {key.rstrip("-") for text in texts for key in re.findall(r"\[Figure\]\(#F_([a-z-]+)", text)}
+    keys = {key.rstrip("-") for text in [*TEXTS, NOTEBOOK] for key in re.findall(r"\[Figure\]\(#F_([a-z-]+)", text)}
     assert keys
-    assert keys <= set(CAPTIONS)
+    assert keys <= set(CAPTIONS.values())

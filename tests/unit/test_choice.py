@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -79,38 +80,59 @@ def test_mcnemar_s_exact_test(only_first: int, only_second: int, p_value: float)
 def test_without_a_baseline_nothing_is_lost_or_chosen() -> None:
     lost = accuracy.losses(pd.DataFrame({"stride2": [True, False]}), "baseline")
     assert lost.empty
-    choices = accuracy.cheapest(lost, overview_of(stride2=0.2))
-    assert accuracy_shown.choice_text(choices, "stock") == (
-        "In stock no variant can be chosen: the outcomes or the latency of the baseline are missing."
+    choices = accuracy.choices(lost, overview_of(stride2=0.2))
+    assert choices.empty
+    assert accuracy_shown.choice_text(choices, ["stock"]) == (
+        "In stock no variant can be chosen: the outcomes or the latency of the baseline are missing. "
+        f"{accuracy_shown.CHOICE_DRAWN}"
     )
 
 
 def test_the_fastest_variant_within_each_limit() -> None:
     lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)), "baseline")
-    choices = accuracy.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 10))
+    choices = accuracy.choices(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 10))
     assert list(choices["variant"]) == ["baseline", "filters32", "stride2"]
     assert list(choices["undecided"]) == [["filters32"], [], []]
     assert list(choices["images"]) == [IMAGES] * 3
 
 
-def test_a_choice_in_words() -> None:
+def cells(choices: pd.DataFrame) -> list[list[str]]:
+    """Caption and rows of the table of choices."""
+    html = accuracy_shown.choice_table(choices).to_html()
+    rows = re.findall(r"<tr>(.*?)</tr>", html, flags=re.DOTALL)
+    return [re.findall(r"<caption>(.*?)</caption>", html)] + [
+        re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, flags=re.DOTALL) for row in rows
+    ]
+
+
+def test_a_choice_as_a_table() -> None:
     lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)), "baseline")
-    choices = accuracy.cheapest(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 5, 8))
-    assert accuracy_shown.choice_text(choices, "stock") == (
-        "In stock, for a loss of at most 1 point no faster variant is sure; with 10,000 images it cannot be told "
-        "whether filters32 stays within it. For a loss of at most 2 or 5 points take filters32, with 0.450 of the "
-        "baseline's latency and 1.2 points lost (at most 1.6 with 95%). For a loss of at most 8 points take filters32, "
-        "with 0.450 of the baseline's latency and 1.2 points lost (at most 1.6 with 95%); with 10,000 images it cannot "
-        "be told whether stride2 stays within it."
-    )
+    choices = accuracy.choices(lost, overview_of(filters32=0.45, stride2=0.15), (0.5, 1, 2, 5, 8))
+    assert cells(choices) == [
+        ["The fastest variant for the loss of accuracy that you accept, against the baseline on the same "
+         "10,000 test images"],
+        ["", "latency left", "points lost", ""],
+        [
+            "runtime", "loss you accept [points]", "take", "median", "95% interval", "measured", "at most, with 95%",
+            "faster, but the images do not tell",
+        ],
+        ["unfused", "0.5", "baseline", "1.000", "–", "0.0", "0.0", ""],
+        ["unfused", "1", "baseline", "1.000", "–", "0.0", "0.0", "filters32"],
+        ["unfused", "2", "filters32", "0.450", "–", "1.2", "1.6", ""],
+        ["unfused", "5", "filters32", "0.450", "–", "1.2", "1.6", ""],
+        ["unfused", "8", "filters32", "0.450", "–", "1.2", "1.6", "stride2"],
+    ]  # fmt: skip
+
+
+def test_where_the_images_tell_all_no_column_says_so() -> None:
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100)), "baseline")
+    assert len(cells(accuracy.choices(lost, overview_of(filters32=0.45), (2,)))[-1]) == 7
 
 
 def test_more_images_settle_what_fewer_leave_open() -> None:
     overview = overview_of(filters32=0.45)
-    few = accuracy.cheapest(accuracy.losses(outcomes_of(1000, filters32=(22, 14)), "baseline"), overview, (1.0,))
-    many = accuracy.cheapest(
-        accuracy.losses(outcomes_of(100_000, filters32=(2200, 1400)), "baseline"), overview, (1.0,)
-    )
+    few = accuracy.choices(accuracy.losses(outcomes_of(1000, filters32=(22, 14)), "baseline"), overview, (1.0,))
+    many = accuracy.choices(accuracy.losses(outcomes_of(100_000, filters32=(2200, 1400)), "baseline"), overview, (1.0,))
     assert (few["variant"][0], few["undecided"][0]) == ("baseline", ["filters32"])
     assert (many["variant"][0], many["undecided"][0]) == ("filters32", [])
 
@@ -118,7 +140,7 @@ def test_more_images_settle_what_fewer_leave_open() -> None:
 def test_a_slower_variant_is_never_chosen_and_a_failed_one_left_out() -> None:
     lost = accuracy.losses(outcomes_of(stride2=(100, 100), stride3=(100, 100)), "baseline")
     overview = pd.concat([overview_of(stride2=1.2), variants.overview([make_failure("stride3")])])
-    choices = accuracy.cheapest(lost, overview, (2.0,))
+    choices = accuracy.choices(lost, overview, (2.0,))
     assert list(choices["variant"]) == ["baseline"]
     assert choices["undecided"][0] == []
 

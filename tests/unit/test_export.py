@@ -278,7 +278,7 @@ def test_nothing_foreign_becomes_an_element() -> None:
 def on_paper(*outputs: dict[str, str], text: str = "# The title\n\n## Part") -> str:
     """What Typst is given."""
     soup, _, _ = PaperExporter().document(notebook(*outputs, text=text))
-    pdf.prepare(soup, "cnnprof, today")
+    pdf.prepare_for_paper(soup, "cnnprof, today")
     return pdf.markup(soup)
 
 

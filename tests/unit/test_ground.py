@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,73 @@ def test_the_package_itself_imports_nothing_of_ours():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["records", "page", "thesis", "analysis", "app.report", "app.explore"])
+TOPICS = sorted(path.parent.name for path in (PACKAGE / "analysis").glob("*/numbers.py"))
+DRAWING = {"matplotlib", "seaborn"}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_computes_in_numbers_and_shows_in_shown(topic):
+    folder = f"cnnprof_lib.analysis.{topic}"
+    modules = {name.removeprefix(f"{folder}.") for name in modules_below(f"analysis.{topic}")} - {folder}
+    assert modules >= {"numbers", "shown"}
+    for module in modules:
+        imported = imports_of(f"{folder}.{module}")
+        if module.startswith("shown"):
+            assert {
+                name for name in imported if name.split(".")[0] == "scipy" or name.endswith((".estimates", ".cautions"))
+            } == set()
+        else:
+            assert {name for name in imported if name.split(".")[0] in DRAWING or "formats" in name} == set(), module
+            assert {name for name in imported if wing_of(name) == "page"} == set(), module
+            assert {name for name in imported if name.rpartition(".")[2].startswith("shown")} == set(), module
+
+
+def test_topics_are_the_only_folders_of_analysis():
+    folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(TOPICS)
+    assert len(TOPICS) == 8
+
+
+COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_stored"}
+"""Modules whose functions are commands, called as users type them."""
+
+STILL_TWICE = {
+    "BASELINE",
+    "COLUMNS",
+    "Images",
+    "OnStage",
+    "Progress",
+    "Rate",
+    "check",
+    "compare",
+    "decode",
+    "load",
+    "tf1",
+}
+"""Public names that stand in two modules or more. None is to be added."""
+
+
+def public_names(name: str) -> set[str]:
+    """What a module defines itself: functions, classes, constants."""
+    found = set()
+    for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return {each for each in found if not each.startswith("_")}
+
+
+def test_a_public_name_stands_in_one_module():
+    counted = Counter(name for module in MODULES.keys() - COMMANDS for name in public_names(module))
+    assert counted["by_op"] == 1
+    assert {name for name, count in counted.items() if count > 1} <= STILL_TWICE
+
+
+@pytest.mark.parametrize(
+    "name", ["records", "page", "thesis", "analysis", "app.report", "app.report_text", "app.explore"]
+)
 def test_rendering_reaches_neither_measure_nor_tensorflow(name):
     modules = modules_below(name)
     assert modules, f"cnnprof_lib/{name} does not exist"

@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox
 
 from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
+from cnnprof_lib.analysis.accuracy.frontier import frontier
 from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.analysis.differences.shown import waterfall_figure
 from cnnprof_lib.analysis.estimates import Estimate
@@ -102,7 +103,7 @@ def draw_step_times(_: Sequence[RunRecord]) -> None:
 
 
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
-    "accuracy": lambda runs: both(accuracy_shown.accuracy_figure, variants.overview(runs)),
+    "accuracy": lambda runs: both(accuracy_shown.accuracy_figure, frontier(variants.overview(runs))),
     "ratio": lambda runs: both(variants_shown.ratio_figure, variants.overview(runs)),
     "latency against stride": lambda runs: both(strides.latency_against_stride, strides.stride_table(runs)),
     "share against stride": lambda runs: both(strides.conv2d_share_against_stride, strides.stride_table(runs)),

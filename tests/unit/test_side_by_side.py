@@ -69,9 +69,9 @@ def test_the_longest_come_first_small_ones_are_one_and_differences_stand_beside(
 
 def test_layers_keep_their_order_and_what_is_no_layer_comes_last(ax: Axes) -> None:
     side_by_side_figure(profile("baseline", BEFORE), profile("stride2", AFTER), "requested_bytes", "layer", ax=ax)
-    assert rows_of(ax) == ["conv1", "norm1", "pool1", "(no layer)", "unattributed"]
-    assert widths(ax) == [[2, 1, 0, 0, 0], [0.5, 0, 0.5, 0, 0]]
-    assert differences_of(ax)[1:] == ["-1.50MB", "-1.00MB", "+500.00KB", "0B", "0B"]
+    assert rows_of(ax) == ["conv1", "pool1", "norm1", "(no layer)", "unattributed"]
+    assert widths(ax) == [[2, 0, 1, 0, 0], [0.5, 0.5, 0, 0, 0]]
+    assert differences_of(ax)[1:] == ["-1.50MB", "+500.00KB", "-1.00MB", "0B", "0B"]
     assert ax.get_title() == "From baseline to stride2: -2.00MB per step, unfused"
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.analysis import frames
+from cnnprof_lib.analysis.frames import RunKey
 from cnnprof_lib.analysis.profile.numbers import by_layer
-from cnnprof_lib.app.study import RunKey, Study
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_ops, make_record, write_run

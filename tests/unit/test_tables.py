@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
+from typing import Any
 
 import pytest
 
@@ -248,10 +250,10 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
         "overview": variants_shown.overview_table(variants.overview([record, failure])).to_html(),
         "environment": report_text.environment_table([record]).to_html(),
         "memory": memory_shown.memory_table(memory.memory([record])).to_html(),
-        "warnings": all_cautions_text([record]),
+        "warnings": all_cautions_text(variants.overview([record])),
         "folded": styled.folded(HOSTILE, HOSTILE),
         "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.network)))),
-        "variant": profile_text.variant_text([record, failure]),
+        "variant": profile_text.variant_text([record, failure], variants.overview([record, failure])),
         "data": report_text.data_text(
             [record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]
         ),
@@ -289,7 +291,7 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
 def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> None:
     record = make_record("stride2", nodes=NODES, unattributed_s=0.002, plain_s=((0.008, 0.008),) * 6)
     failure = make_failure("stride2", "stock", error="out of memory")
-    assert profile_text.variant_text([record, failure]).split("\n\n") == [
+    assert profile_text.variant_text([record, failure], variants.overview([record, failure])).split("\n\n") == [
         "### `stride2`: Stride 2 in both convolutions",
         "Like `baseline`, with conv1 stride 2, conv2 stride 2. 281,866 parameters, 1,786,752 multiply-adds (MACs) of "
         "convolutions and dense layers per image.",
@@ -303,15 +305,20 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
     assert shown.published("wide") == ""
 
 
+def row_of(record: RunRecord) -> dict[Hashable, Any]:
+    return variants.overview([record]).to_dict("records")[0]
+
+
 def test_warnings_name_their_runtime() -> None:
-    assert profile_text.cautions_text(make_record(nodes=NODES)) == ""
-    assert profile_text.cautions_text(make_record(nodes=NODES, warnings=("busy",))) == "- **Warning**, `unfused`: busy."
+    assert profile_text.cautions_text(row_of(make_record(nodes=NODES))) == ""
+    busy = row_of(make_record(nodes=NODES, warnings=("busy",)))
+    assert profile_text.cautions_text(busy) == "- **Warning**, `unfused`: busy."
 
 
 def test_a_variant_that_only_failed_still_has_its_section() -> None:
-    assert (
-        profile_text.variant_text([make_failure("wide", error="no")])
-        == "### `wide`\n\n**In `unfused` the run failed**: no"
+    records = [make_failure("wide", error="no")]
+    assert profile_text.variant_text(records, variants.overview(records)) == (
+        "### `wide`\n\n**In `unfused` the run failed**: no"
     )
 
 

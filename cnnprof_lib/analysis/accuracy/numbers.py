@@ -45,10 +45,10 @@ class LossRow(NamedTuple):
 class ChoiceRow(NamedTuple):
     """The fastest variant that stays within a limit, with 95%: its loss interval ends below it."""
 
+    runtime: str
     limit_points: float
     variant: str
     """The baseline where no faster one qualifies."""
-    is_baseline: bool
     ratio: float
     """To the baseline's latency."""
     ratio_low: float
@@ -141,80 +141,29 @@ def _discordant(base: NDArray[np.bool_], variant: NDArray[np.bool_]) -> tuple[in
     return int((base & ~variant).sum()), int((variant & ~base).sum())
 
 
-def cheapest(
-    lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[float] = LIMITS_POINTS
-) -> pd.DataFrame:
-    """A `ChoiceRow` per limit; empty without losses or latencies.
+def choices(lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[float] = LIMITS_POINTS) -> pd.DataFrame:
+    """A `ChoiceRow` per runtime and limit; none without losses, nor of a runtime without the baseline's latency.
 
     Args:
         lost: From `losses`.
-        overview: Rows of `variants.numbers.overview` of one runtime; variants without a latency are left out.
+        overview: From `variants.numbers.overview`; runs without a latency are left out.
         limits_points: Losses to bear, in percentage points.
     """
-    timed = overview.dropna(subset=["ratio"])[["variant", "is_baseline", "ratio", "ratio_low", "ratio_high"]]
-    base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
-    both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
-    if lost.empty or base.empty:
-        return frame_of(ChoiceRow, [])
-    images = int(lost["images"].iloc[0])
-    return frame_of(ChoiceRow, [_within(both, limit, images) for limit in limits_points])
+    rows: list[ChoiceRow] = []
+    for runtime, timed in overview.dropna(subset=["ratio"]).groupby("runtime", sort=False):
+        base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
+        both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
+        if not (lost.empty or base.empty):
+            images = int(lost["images"].iloc[0])
+            rows += [_within(both, str(runtime), limit, images) for limit in limits_points]
+    return frame_of(ChoiceRow, rows)
 
 
-def _within(both: pd.DataFrame, limit_points: float, images: int) -> ChoiceRow:
+def _within(both: pd.DataFrame, runtime: str, limit_points: float, images: int) -> ChoiceRow:
     limit = limit_points / 100
     sure = both[both["loss_high"] <= limit]
     chosen = sure.loc[sure["ratio"] == sure["ratio"].min()].iloc[0]
     faster = both[both["ratio"] < chosen["ratio"]]
     undecided = faster[(faster["loss_low"] <= limit) & (limit < faster["loss_high"])]
-    return ChoiceRow(
-        limit_points,
-        variant=chosen["variant"],
-        is_baseline=chosen["is_baseline"],
-        ratio=chosen["ratio"],
-        ratio_low=chosen["ratio_low"],
-        ratio_high=chosen["ratio_high"],
-        loss=chosen["loss"],
-        loss_high=chosen["loss_high"],
-        undecided=list(undecided["variant"]),
-        images=images,
-    )
-
-
-def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
-    """Latencies that can be set against each other, though each run was timed in a process of its own.
-
-    One process may be slower than another for no reason of the network's. So each latency becomes that of the baseline
-    in the same runtime, times the ratio to the baseline that the run measured within its own processes.
-
-    Args:
-        overview: From `variants.numbers.overview`.
-
-    Returns:
-        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
-        run of the baseline.
-    """
-    baselines = overview[overview["is_baseline"]].groupby("runtime")["latency_s"].first()
-    scale_s = overview["runtime"].map(baselines)
-    return overview.assign(
-        latency_s=(scale_s * overview["ratio"]).fillna(overview["latency_s"]),
-        latency_s_low=(scale_s * overview["ratio_low"]).fillna(overview["latency_s_low"]),
-        latency_s_high=(scale_s * overview["ratio_high"]).fillna(overview["latency_s_high"]),
-    )
-
-
-def dominated(data: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows another one of the same runtime beats, by the values alone, whatever their intervals.
-
-    Args:
-        data: Rows of `in_one_scale` with a latency and an accuracy.
-
-    Returns:
-        True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
-    """
-    beaten = []
-    for row in data.itertuples():
-        rivals = data[data["runtime"] == row.runtime]
-        no_worse = (rivals["latency_s"] <= row.latency_s) & (rivals["top1"] >= row.top1)
-        better = (rivals["latency_s"] < row.latency_s) | (rivals["top1"] > row.top1)
-        beaten.append(bool((no_worse & better).any()))
-    return pd.Series(beaten, index=data.index, dtype=bool)
+    own = {name: chosen[name] for name in ("variant", "ratio", "ratio_low", "ratio_high", "loss", "loss_high")}
+    return ChoiceRow(runtime, limit_points, **own, undecided=list(undecided["variant"]), images=images)

@@ -1,21 +1,20 @@
-"""Which variant to take for a given loss of accuracy, and the efficient frontier, in figures and words."""
+"""Which variant to take for a given loss of accuracy, and the efficient frontier, as table, figures and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from pandas.io.formats.style import Styler
 
-from ...base import units
+from ...page import hover
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
+from ...page.table import Column, interval_texts, styled
 from ...page.text import code
 from ..colours import source_style
-from ..estimates import Estimate, difference_of_proportions, is_below
-from .numbers import dominated, in_one_scale, paired_loss
+from .frontier import BEHIND, DOMINATED, LESS_ACCURATE, ON_FRONTIER, SLOWER
 
 NO_CHOICE = (
     "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
@@ -23,40 +22,61 @@ NO_CHOICE = (
 )
 
 CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and its accuracy."
+LOSS_CAPTION = hover.Caption(
+    "choice",
+    "What a faster network loses: accuracy lost against the baseline on the same test images, over the part of the "
+    "baseline's latency that is left, each with its 95% interval",
+)
+ACCURACY_CAPTION = hover.Caption(
+    "accuracy",
+    "Left: accuracy against latency with 95% intervals; the steps are the efficient frontier of each runtime, and "
+    "a hollow point is dominated. A latency here is the baseline's times the ratio to the right, so that points "
+    "compare although each was timed in processes of its own. Right: what is left of the baseline's latency",
+)
 _MS = 1e3
-_DOMINATED = "is dominated by"
+_STANDINGS = {
+    DOMINATED: "{variant} is dominated by {rival}, which is faster and more accurate",
+    SLOWER: "{rival} is faster than {variant}, and their accuracies cannot be told apart",
+    LESS_ACCURATE: "{rival} is more accurate than {variant}, and their latencies cannot be told apart",
+    BEHIND: "{variant} lies behind {rival}, from which it cannot be told apart",
+}
+_LATENCY, _LOSS = "latency left", "points lost"
+_CHOICES = {
+    "runtime": Column("runtime"),
+    "limit_points": Column("loss you accept [points]", "{:g}".format),
+    "variant": Column("take", wraps=False),
+    "ratio": Column("median", "{:.3f}".format, _LATENCY),
+    "ratio_interval": Column("95% interval", None, _LATENCY, wraps=False),
+    "loss_points": Column("measured", "{:.1f}".format, _LOSS),
+    "loss_high_points": Column("at most, with 95%", "{:.1f}".format, _LOSS),
+    "undecided": Column("faster, but the images do not tell"),
+}
 
 
-def choice_text(choices: pd.DataFrame, runtime: str) -> str:
-    """The choices of one runtime in words, a sentence for all limits that lead to one; says so if there are none.
+def choice_table(choices: pd.DataFrame) -> Styler:
+    """Which variant to take for the loss of accuracy that one accepts, from `numbers.choices`."""
+    shown = choices.assign(
+        ratio_interval=interval_texts(choices, "ratio", "{:.3f}".format),
+        loss_points=choices["loss"] * 100,
+        loss_high_points=choices["loss_high"] * 100,
+        undecided=choices["undecided"].map(", ".join),
+    )
+    hidden = [] if shown["undecided"].any() else ["undecided"]
+    caption = (
+        "The fastest variant for the loss of accuracy that you accept, against the baseline on the same "
+        f"{choices['images'].max():,} test images"
+    )
+    return styled(shown, _CHOICES, hidden=hidden, caption=caption, key="choice")
 
-    Args:
-        choices: From `numbers.cheapest`.
-        runtime: The runtime of its latencies.
-    """
-    if choices.empty:
-        return f"In {runtime} no variant can be chosen: the outcomes or the latency of the baseline are missing."
-    alike: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
-    for row in choices.to_dict("records"):
-        alike.setdefault((row["variant"], *row["undecided"]), []).append(row)
-    sentences = [_sentence(rows[0], [row["limit_points"] for row in rows]) for rows in alike.values()]
-    first, *others = sentences
-    return " ".join([f"In {runtime}, f{first[1:]}", *others])
 
-
-def _sentence(row: dict[Any, Any], limits_points: Sequence[float]) -> str:
-    points = " or ".join(f"{limit:g}" for limit in limits_points)
-    start = f"For a loss of at most {points} {units.plural(limits_points[-1], 'point')} "
-    if row["is_baseline"]:
-        text = "no faster variant is sure"
-    else:
-        text = (
-            f"take {row['variant']}, with {row['ratio']:.3f} of the baseline's latency and "
-            f"{100 * row['loss']:.1f} points lost (at most {100 * row['loss_high']:.1f} with 95%)"
-        )
-    if them := " or ".join(row["undecided"]):
-        text += f"; with {units.counted(row['images'], 'image')} it cannot be told whether {them} stays within it"
-    return f"{start}{text}."
+def choice_text(choices: pd.DataFrame, runtimes: Iterable[str]) -> str:
+    """Where the choices are shown, and in which of the runtimes there is none; ``choices`` from `numbers.choices`."""
+    without = [runtime for runtime in runtimes if runtime not in set(choices["runtime"])]
+    missing = [
+        f"In {runtime} no variant can be chosen: the outcomes or the latency of the baseline are missing."
+        for runtime in without
+    ]
+    return " ".join([*missing, CHOICE_DRAWN])
 
 
 def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -100,20 +120,18 @@ def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
 
     The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
-    the accuracy was recorded with the weights, not measured. Latencies are `in_one_scale`.
+    the accuracy was recorded with the weights, not measured.
 
     Args:
-        data: From `variants.numbers.overview`; runs without latency or accuracy are left out.
+        data: From `frontier.frontier`.
         ax: Where to draw.
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    data = in_one_scale(data).dropna(subset=["latency_s", "top1"])
     if data.empty:
         ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
         ax.set(xticks=[], yticks=[])
         return ax
-    data = data.assign(dominated=dominated(data))
     for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
         steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
         ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
@@ -148,70 +166,22 @@ def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, 
         lines.set_linestyle(bars)
 
 
-def frontier_text(overview: pd.DataFrame, outcomes: pd.DataFrame) -> str:
-    """Which variants are dominated and by which, as far as the intervals allow; a sentence per finding.
-
-    A variant is faster where the intervals of the ratios to the baseline are apart, by more than the machine can tell
-    apart, and more accurate where the interval of the difference leaves out 0.
-
-    Args:
-        overview: From `variants.numbers.overview`; runs without a latency or an accuracy are left out.
-        outcomes: From `numbers.outcomes`. Variants that are in it are compared image by image, others by their
-            accuracies alone.
-    """
-    known = in_one_scale(overview).dropna(subset=["latency_s", "top1"])
+def frontier_text(standings: pd.DataFrame) -> str:
+    """Which variants are dominated and by which, a sentence per finding; ``standings`` from `frontier.standings`."""
     found: dict[str, list[str]] = {}
-    for runtime, rows in known.groupby("runtime", sort=False):
-        if len(rows) > 1:
-            found.setdefault(_standing(rows, outcomes), []).append(f"`{runtime}`")
+    for runtime, rows in standings.groupby("runtime", sort=False):
+        found.setdefault(_standings(rows), []).append(f"`{runtime}`")
     sentences = [f"In {' and '.join(runtimes)}, {text}." for text, runtimes in found.items()]
     return " ".join([*sentences, "[Figure](#F_accuracy) shows the frontier."] if sentences else [])
 
 
-def _standing(rows: pd.DataFrame, outcomes: pd.DataFrame) -> str:
+def _standings(rows: pd.DataFrame) -> str:
     """What holds of all variants of one runtime."""
-    by_name = rows.set_index("variant")
-    found = [text for name in rows["variant"] if (text := _judged(name, by_name, outcomes))]
-    if not found:
+    behind = rows[rows["standing"] != ON_FRONTIER]
+    if behind.empty:
         return "no variant is dominated: each that is faster than another is less accurate"
-    return "; ".join(found if any(_DOMINATED in text for text in found) else ["no variant is surely dominated", *found])
-
-
-def _judged(name: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> str:
-    """What the fastest rival that may dominate a variant has over it; empty where the variant is on the frontier."""
-    rivals = {
-        rival: (_is_faster(rival, name, rows), _is_more_accurate(rival, name, rows, outcomes))
-        for rival in rows.sort_values("latency_s").index
-        if rival != name
-    }
-    told = {found: rival for rival, found in reversed(rivals.items())}
-    if rival := told.get((True, True)):
-        return f"{code(name)} {_DOMINATED} {code(rival)}, which is faster and more accurate"
-    if rival := told.get((True, None)):
-        return f"{code(rival)} is faster than {code(name)}, and their accuracies cannot be told apart"
-    if rival := told.get((None, True)):
-        return f"{code(rival)} is more accurate than {code(name)}, and their latencies cannot be told apart"
-    if (rival := told.get((None, None))) and dominated(rows.loc[[rival, name]]).iloc[1]:
-        return f"{code(name)} lies behind {code(rival)}, from which it cannot be told apart"
-    return ""
-
-
-def _is_faster(rival: str, name: str, rows: pd.DataFrame) -> bool | None:
-    """None where it cannot be told."""
-    ratios = [Estimate(*rows.loc[who, ["ratio", "ratio_low", "ratio_high"]].astype(float)) for who in (rival, name)]
-    between, smallest = ratios[1].value / ratios[0].value, rows["smallest_ratio"].max()
-    if 1 / smallest <= between <= smallest or any(np.isnan(ratio.low) for ratio in ratios):
-        return None
-    return is_below(*ratios)
-
-
-def _is_more_accurate(rival: str, name: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> bool | None:
-    """None where it cannot be told."""
-    if {rival, name} <= set(outcomes.columns):
-        loss = paired_loss(outcomes[rival].to_numpy(dtype=bool), outcomes[name].to_numpy(dtype=bool))
-    else:
-        top1 = [Estimate(*rows.loc[who, ["top1", "top1_low", "top1_high"]].astype(float)) for who in (rival, name)]
-        loss = difference_of_proportions(*top1)
-    if loss.low <= 0 <= loss.high:
-        return None
-    return loss.low > 0
+    texts = [
+        _STANDINGS[row["standing"]].format(variant=code(row["variant"]), rival=code(row["rival"]))
+        for row in behind.to_dict("records")
+    ]
+    return "; ".join(texts if DOMINATED in set(behind["standing"]) else ["no variant is surely dominated", *texts])

@@ -22,9 +22,9 @@ from ...base.errors import MeasureError
 from ...records.run import RunRecord
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
-from ..frames import NO_LAYER, UNATTRIBUTED, require_traced
+from ..frames import UNATTRIBUTED, layer_order, require_traced
 from ..resolution import Resolution, is_beyond
-from .levels import Floats, Level, Units, timed
+from .levels import Floats, Level, Timed, Units, timed
 
 MACS = "MACs"
 RATE = "rate"
@@ -87,21 +87,9 @@ def waterfall(
     layers = _layers(before, before_ops, after, after_ops)
     own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
     old, new = timed(before, before_ops, layers, own_s), timed(after, after_ops, layers, after.latency.baseline_s)
-    costs = [
-        {layer.name: layer.products(with_padding=run.machine.multiplies_padding) for layer in run.network.layers}
-        for run in (before, after)
-    ]
-    macs = np.array([[float(by_name.get(layer, 0)) for layer in layers] for by_name in costs])
-
-    def rows(old_units: Units, new_units: Units, axis: int = -1) -> Floats:
-        return _changes(old.level(old_units), new.level(new_units), macs).T
-
-    every = np.arange(len(old.plain_s)), np.arange(len(new.plain_s))
-    change_s = rows(every[0][None], every[1][None])[:, 0]
-    low_s, high_s = bootstrap(every, rows, resamples=RESAMPLES)
-    if resolution and not all(are_units(record.latency.processes) for record in (before, after)):
-        reach_s = _reach(old.level(every[0][None]), new.level(every[1][None]), macs, resolution)[0]
-        low_s, high_s = change_s - np.hypot(change_s - low_s, reach_s), change_s + np.hypot(high_s - change_s, reach_s)
+    macs = np.array([_macs(record, layers) for record in (before, after)])
+    over_processes = all(are_units(record.latency.processes) for record in (before, after))
+    change_s, low_s, high_s = _estimated(old, new, macs, None if over_processes else resolution)
     labels = _labels(before, after, layers, macs, old.side_s.sum(axis=0) + new.side_s.sum(axis=0))
     table = pd.DataFrame(labels, columns=["layer", "cause", "happens"]).assign(
         change_s=change_s,
@@ -117,6 +105,28 @@ def waterfall(
         smallest_ratio=resolution.smallest_ratio if resolution else np.nan,
     )
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
+
+
+def _macs(record: RunRecord, layers: Sequence[str]) -> list[float]:
+    """Products that the kernels of each layer compute of one image; 0 where the network has no such layer."""
+    with_padding = record.machine.multiplies_padding
+    products = {layer.name: layer.products(with_padding=with_padding) for layer in record.network.layers}
+    return [float(products.get(layer, 0)) for layer in layers]
+
+
+def _estimated(old: Timed, new: Timed, macs: Floats, resolution: Resolution | None) -> tuple[Floats, Floats, Floats]:
+    """Each row's change with the ends of its interval, which what sessions differ by widens; (rows,) each."""
+
+    def rows(old_units: Units, new_units: Units, axis: int = -1) -> Floats:
+        return _changes(old.level(old_units), new.level(new_units), macs).T
+
+    every = np.arange(len(old.plain_s)), np.arange(len(new.plain_s))
+    change_s = rows(every[0][None], every[1][None])[:, 0]
+    low_s, high_s = bootstrap(every, rows, resamples=RESAMPLES)
+    if resolution is None:
+        return change_s, low_s, high_s
+    reach_s = _reach(old.level(every[0][None]), new.level(every[1][None]), macs, resolution)[0]
+    return change_s, change_s - np.hypot(change_s - low_s, reach_s), change_s + np.hypot(high_s - change_s, reach_s)
 
 
 def waterfall_steps(table: pd.DataFrame) -> pd.DataFrame:
@@ -182,16 +192,10 @@ def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
 
 
 def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> list[str]:
-    """Layers of both networks: those of ``before``, and behind its predecessor each that only ``after`` has."""
-    names = [layer.name for layer in before.network.layers]
-    place = 0
-    for layer in after.network.layers:
-        if layer.name not in names:
-            names.insert(place, layer.name)
-        place = names.index(layer.name) + 1
-    # A layer that neither variant names is shown behind their own layers rather than dropped.
-    found = dict.fromkeys([*before_ops["layer"].unique(), *after_ops["layer"].unique()])
-    return [*names, *(name for name in found if name and name not in names), NO_LAYER]
+    """Layers of both networks, behind them those that only the ops name, and `NO_LAYER`."""
+    known = layer_order(*([layer.name for layer in record.network.layers] for record in (before, after)))
+    named = [name for ops in (before_ops, after_ops) for name in ops["layer"].unique() if name]
+    return [name for name in layer_order([*known, *named]) if name != UNATTRIBUTED]
 
 
 def _changes(old: Level, new: Level, macs: Floats) -> Floats:

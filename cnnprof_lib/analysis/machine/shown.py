@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page.style import legend_below, log_ticks
+from ...page import hover
+from ...page.style import label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...records.machine import RooflineRecord
 from ..colours import source_style
@@ -21,14 +18,9 @@ from .numbers import disturbance, roofs
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
 NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
+ROOFLINE_CAPTION = hover.Caption("roofline", "Each layer of the baseline under the roofline of this machine, in {}")
 _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
-_LETTER_WIDTH_PT = 5.5
-_LABEL_PLACES: tuple[tuple[float, float, Literal["left", "center", "right"]], ...] = (
-    (8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"),
-    (8, 11, "left"), (8, -11, "left"), (-8, 11, "right"), (-8, -11, "right"),
-)  # fmt: skip
-"""Where a name may stand, the best first: points to the right of its marker, points above it, which end is there."""
 
 
 def _giga(rate: float) -> str:
@@ -83,7 +75,8 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     ax.autoscale_view()
     log_ticks(ax.xaxis)
     log_ticks(ax.yaxis)
-    _label_layers(ax, list(zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)))
+    points = zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)
+    label_points(ax, list(points), rim=True)
     ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
     legend_below(ax, title=disturbance(roof))
     return ax
@@ -99,39 +92,6 @@ def _draw_roofs(ax: Axes, roof: RooflineRecord, intensities: pd.Series[float]) -
         threads = units.counted(limits.threads, "thread")
         label = f"{threads}: {limits.macs_per_s / _GIGA:.0f} GMAC/s, {limits.bytes_per_s / _GIGA:.0f} GB/s"
         ax.plot(x, y, color=_ROOF_COLOUR, linestyle=line, label=label)
-
-
-def _label_layers(ax: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names every point once, at its highest, where no point and no other name is; a white rim sets it off lines.
-
-    Args:
-        ax: With its final limits, for the distances on paper are taken from them.
-        points: x, y and name.
-    """
-    highest = {name: (x, y) for x, y, name in sorted(points, key=lambda point: point[1])}
-    scale = 72 / ax.figure.dpi
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in (ax.transData.transform(p[:2]) * scale for p in points)]
-    for name, (x, y) in highest.items():
-        right, up = ax.transData.transform((x, y)) * scale
-        width = _LETTER_WIDTH_PT * len(name)
-        boxes = {place: _box(right + place[0], up + place[1], width, place[2]) for place in _LABEL_PLACES}
-        place = next((place for place, box in boxes.items() if not _hits(box, taken)), _LABEL_PLACES[0])
-        taken.append(boxes[place])
-        text = ax.annotate(
-            name, (x, y), place[:2], textcoords="offset points", ha=place[2], va="center", fontsize="small"
-        )
-        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
-
-
-def _box(x: float, y: float, width: float, align: str) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of a name in points, ``x`` at its ``align`` end."""
-    left = x - {"left": 0.0, "center": width / 2, "right": width}[align]
-    return left, y - 5, left + width, y + 5
-
-
-def _hits(box: tuple[float, float, float, float], others: Sequence[tuple[float, float, float, float]]) -> bool:
-    left, bottom, right, top = box
-    return any(left < r and ll < right and bottom < t and b < top for ll, b, r, t in others)
 
 
 def _finding(drawn: pd.DataFrame) -> str:

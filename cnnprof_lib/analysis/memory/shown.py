@@ -11,11 +11,15 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import grouped_bars, log_ticks
 from ...page.table import Column, styled
 from ...page.text import code
 from ..colours import OP_COLOURS
 
+MEMORY_CAPTION = hover.Caption(
+    "memory", "Memory of each variant in {}: requested in a step, live at its peak, and resident in the process"
+)
 _MB = 1e-6
 _SIZES = {
     "requested_bytes": ("requested in a step", OP_COLOURS["Conv2D"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,7 +17,30 @@ from ...params.costs import FLOAT32_BYTES
 from ...params.network import Network, NetworkLayer
 from ...records.run import RunRecord
 from .. import frames
-from ..frames import UNATTRIBUTED
+from ..frames import UNATTRIBUTED, frame_of, layer_order
+
+LEAST_BAR_SHARE = 0.005
+"""Rows that in neither run reach this part of the step are drawn as one."""
+
+
+class LayerRow(NamedTuple):
+    """A layer of a run. What is no layer of the network has no type, shape, MACs and bytes."""
+
+    layer: str
+    time_s: float
+    time_share: float
+    """Of the profiled step."""
+    fused_into: str
+    """The layer whose kernel computes this one; empty where it has its own."""
+    type: str = ""
+    output_shape: tuple[int, ...] | float = math.nan
+    """Without the batch."""
+    macs: float | None = math.nan
+    """Of one image."""
+    gmacs_per_s: float = math.nan
+    """Achieved; missing without MACs."""
+    output_bytes: float = math.nan
+    """float32, one batch."""
 
 
 def by_op(record: RunRecord) -> pd.DataFrame:
@@ -85,39 +108,33 @@ def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
         executed: Its node executions, as `Store.read_ops` returns them.
 
     Returns:
-        ``layer``, ``type``, ``output_shape`` (without the batch), ``time_s``, ``time_share`` (of the profiled step),
-        ``fused_into`` (the layer whose kernel computes this one; empty where it has its own), ``macs`` (of one
-        image), ``gmacs_per_s`` (achieved; missing without MACs), ``output_bytes`` (float32, one batch). Type, shape,
-        MACs and bytes are empty or missing in the last two rows. ``time_s`` adds up to the step. Where nothing was
-        traced there are the layers alone, without times.
+        A `LayerRow` each; ``time_s`` adds up to the step. Where nothing was traced there are the layers alone, without
+        times.
     """
-    step_s = record.latency.profiled_mean_s or math.nan
     times = pd.Series(dtype=float)
     if record.is_traced:
         times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
     costs = {cost.name: cost for cost in record.network.layers}
     # A layer that ran no node of its own (flatten, dropout) took no time, but is there.
-    rows: list[dict[str, Any]] = []
-    for name in [*costs, *(name for name in times.index if name not in costs)]:
-        time_s = float(times.get(name, 0.0)) if record.is_traced else math.nan
-        row = {"layer": name, "type": "", "time_s": time_s, "time_share": time_s / step_s}
-        row["fused_into"] = record.fused_into.get(name, "")
-        if name in costs:
-            row |= _work(costs[name], record.batch_size, time_s)
-        rows.append(row)
-    columns = ["layer", "type", "output_shape", "time_s", "time_share", "fused_into"]
-    return pd.DataFrame(rows, columns=[*columns, "macs", "gmacs_per_s", "output_bytes"])
+    rows = [
+        _layer_row(record, name, float(times.get(name, 0.0)) if record.is_traced else math.nan, costs.get(name))
+        for name in [*costs, *(name for name in times.index if name not in costs)]
+    ]
+    return frame_of(LayerRow, rows)
 
 
-def _work(cost: NetworkLayer, batch_size: int, time_s: float) -> dict[str, Any]:
-    """What a layer does, and how fast."""
-    return {
-        "type": cost.type,
-        "output_shape": cost.output_shape,
-        "macs": cost.macs,
-        "gmacs_per_s": cost.macs * batch_size / time_s / 1e9 if cost.macs and time_s > 0 else None,
-        "output_bytes": batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
-    }
+def _layer_row(record: RunRecord, name: str, time_s: float, cost: NetworkLayer | None) -> LayerRow:
+    step_s = record.latency.profiled_mean_s or math.nan
+    row = LayerRow(name, time_s, time_s / step_s, record.fused_into.get(name, ""))
+    if cost is None:
+        return row
+    return row._replace(
+        type=cost.type,
+        output_shape=cost.output_shape,
+        macs=cost.macs,
+        gmacs_per_s=cost.macs * record.batch_size / time_s / 1e9 if cost.macs and time_s > 0 else math.nan,
+        output_bytes=record.batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
+    )
 
 
 def architecture(network: Network) -> pd.DataFrame:
@@ -133,3 +150,29 @@ def shapes(networks: Sequence[Network]) -> pd.DataFrame:
         for network in networks
     ]
     return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()
+
+
+def totals_of_both(before: pd.DataFrame, after: pd.DataFrame, value: str, by: str) -> pd.DataFrame:
+    """What two runs spend, added up by op, layer or the like, for one beside the other.
+
+    Args:
+        before: Rows of `frames.profile` or `frames.ops` of one run.
+        after: The same of another.
+        value: The column to add up.
+        by: The column to add up by.
+
+    Returns:
+        ``before`` and ``after``, a row for each value of ``by``: the longest first, and those that in neither run reach
+        `LEAST_BAR_SHARE` as one; but all layers, in their order.
+    """
+    sums = [data.groupby(by, sort=False)[value].sum() for data in (before, after)]
+    totals = pd.concat(sums, axis="columns", keys=["before", "after"], sort=False).fillna(0.0)
+    if by == "layer":
+        totals = totals.reindex([name for name in layer_order(*(s.index for s in sums)) if name in totals.index])
+    else:
+        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    small = (totals / totals.sum() < LEAST_BAR_SHARE).all(axis="columns")
+    if by == "layer" or small.sum() < 2:
+        return totals
+    rest = totals[small].sum().to_frame(f"{small.sum()} others").T
+    return pd.concat([totals[~small], rest])

@@ -28,7 +28,6 @@ QUANTITIES = {
     "occurrences": Quantity("executions", "executions per step", 1.0, units.count),
 }
 """What can be drawn of a profile, by its column."""
-RUN_KEYS = ("variant", "runtime", "run_id")
 
 
 def bar_colour(by: str, name: str) -> str:

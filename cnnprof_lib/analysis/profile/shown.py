@@ -16,11 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ...base import units
+from ...page import hover
 from ...page.style import BAR_EDGE, grouped_bars, legend_below
 from ..colours import OP_COLOURS, OTHER, source_style
-from ..frames import UNATTRIBUTED
-from .quantities import QUANTITIES, RUN_KEYS, bar_colour
+from ..frames import UNATTRIBUTED, RunKey
+from .quantities import QUANTITIES, bar_colour
 
+OP_TIMES_CAPTION = hover.Caption(
+    "ops", "What a profiled step of each variant is made of in {}: milliseconds to the left, shares to the right"
+)
 _MS = 1e3
 _HATCH = "///"
 _HATCHES = (_HATCH, "...", "xxx", "+++", "ooo", "---")
@@ -126,7 +130,7 @@ def profile_figure(
     """
     ax = ax or plt.gca()
     quantity = QUANTITIES[value]
-    keys = [key for key in RUN_KEYS if key != by and data[key].nunique() > 1]
+    keys = [key for key in RunKey._fields if key != by and data[key].nunique() > 1]
     run = data[keys].agg(" · ".join, axis="columns") if keys else ""
     rows = data.assign(run=run)
     totals = rows.pivot_table(index=by, columns="run", values=value, aggfunc="sum", sort=False, fill_value=0.0)

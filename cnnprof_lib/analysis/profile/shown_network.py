@@ -21,6 +21,11 @@ from ...page import hover
 from ...page.style import text_colour
 from ...params.network import Network, NetworkLayer
 
+NETWORK_CAPTION = hover.Caption(
+    "network",
+    "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each "
+    "layer's output shape, parameters and MACs of one image, and its share of the step as colour",
+)
 NETWORK_COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""
 _SHARES = Normalize(0, 1)

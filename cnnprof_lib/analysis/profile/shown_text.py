@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from ...base import units
 from ...page.text import code, escape, interval_text, listed
 from ...records.run import FailureRecord, RunRecord
-from .. import estimates, frames
-from ..cautions import cautions as warnings_of
+from .. import frames
 from ..frames import UNATTRIBUTED, Record
-from ..profile import numbers as profile
+from .numbers import by_op
 
 
-def variant_text(records: Sequence[Record]) -> str:
-    """Opening of one variant's section: what it is, what each of its runs found or why it failed, warnings."""
+def variant_text(records: Sequence[Record], overview: pd.DataFrame) -> str:
+    """Opening of one variant's section: what it is, what each of its runs found or why it failed, warnings.
+
+    Args:
+        records: Its runs and failures, one per runtime.
+        overview: From `variants.numbers.overview`, of these and others.
+    """
+    of_variant = overview[overview["variant"] == frames.variant_name(records[0])]
+    rows = {row["runtime"]: row for row in of_variant.to_dict("records")}
     parts = [heading_text(records)]
     for record in records:
         if isinstance(record, RunRecord):
-            parts += [run_text(record), cautions_text(record)]
+            parts += [run_text(by_op(record), rows[record.runtime]), cautions_text(rows[record.runtime])]
         else:
             parts.append(failure_text(record))
     return "\n\n".join(part for part in parts if part)
@@ -43,21 +52,24 @@ def heading_text(records: Sequence[Record]) -> str:
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
 
-def run_text(record: RunRecord) -> str:
-    """One run in two sentences: how long a step takes, and what most of it goes to, as far as it was traced."""
-    latency, profiling = estimates.latency(record), estimates.profiled_over_plain(record)
+def run_text(ops: pd.DataFrame, run: Mapping[Any, Any]) -> str:
+    """One run in two sentences: how long a step takes, and what most of it goes to, as far as it was traced.
+
+    Args:
+        ops: From `numbers.by_op`.
+        run: Its row of `variants.numbers.overview`.
+    """
     takes = (
-        f"**In `{record.runtime}`** a step takes {units.seconds(latency.value)} "
-        f"({interval_text(latency.low, latency.high, units.seconds)}) unprofiled"
+        f"**In `{run['runtime']}`** a step takes {units.seconds(run['latency_s'])} "
+        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) unprofiled"
     )
-    if not record.is_traced:
+    if ops.empty:
         return f"{takes}. This runtime does not tell what it goes to."
-    ops = profile.by_op(record)
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"{takes}, {profiling.value:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
-        f"{units.percent(estimates.unattributed_share(record), 1)} is unattributed."
+        f"{takes}, {run['profiled_over_plain']:.2f} times that under the profiler. "
+        f"Of the profiled step, {listed(shares)}; {units.percent(run['unattributed_share'], 1)} is unattributed."
     )
 
 
@@ -66,6 +78,6 @@ def failure_text(record: FailureRecord) -> str:
     return f"**In `{record.runtime}` the run failed**: {escape(record.error)}"
 
 
-def cautions_text(record: RunRecord) -> str:
-    """The reasons to read a run with care, as a list; empty where there are none."""
-    return "\n".join(f"- **Warning**, `{record.runtime}`: {escape(line)}." for line in warnings_of(record))
+def cautions_text(run: Mapping[Any, Any]) -> str:
+    """The reasons to read a run with care, as a list; empty where there are none. ``run`` as for `run_text`."""
+    return "\n".join(f"- **Warning**, `{run['runtime']}`: {escape(line)}." for line in run["cautions"])

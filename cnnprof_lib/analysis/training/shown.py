@@ -10,11 +10,18 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import interval_lengths, label_right, legend_below, log_ticks, name_rows, row_heights
 from ...page.table import Column, interval_texts, styled
 from ..colours import THESIS, source_style
 from .numbers import PUBLISHED_SOURCE
 
+TRAINING_CAPTION = hover.Caption("training", "How accuracy grows with training")
+STEP_TIMES_CAPTION = hover.Caption(
+    "training-time",
+    "Median time of a training step by the recipes and machines that trained the baseline too, beside what the "
+    "thesis's times of a whole training come to; the lines of these are what its rounding leaves open",
+)
 _MS = 1e3
 _ROW_SHARE = 0.8
 """Of the distance between two variants, what their points take up."""

@@ -10,14 +10,16 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import factor_rows, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
-from ...records.run import RunRecord
-from ..cautions import cautions
 from ..colours import source_style
 from ..resolution import INDISTINCT, Resolution
 
+OVERHEAD_CAPTION = hover.Caption(
+    "overhead", "How many times longer a step takes under the profiler, and with the profiler's reading in the loop"
+)
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
 
@@ -153,13 +155,14 @@ def overhead_text(table: pd.DataFrame) -> str:
     )
 
 
-def all_cautions_text(records: Sequence[RunRecord]) -> str:
-    """The warnings of several runs, each once with the runs it concerns."""
+def all_cautions_text(overview: pd.DataFrame) -> str:
+    """The cautions of all runs, each once with the runs it concerns; ``overview`` from `variants.numbers.overview`."""
+    runs = overview[overview["status"] == "ok"]
     found: dict[str, list[str]] = {}
-    for record in records:
-        for line in cautions(record):
-            found.setdefault(line, []).append(f"{code(record.name)} ({record.runtime})")
+    for row in runs.to_dict("records"):
+        for line in row["cautions"]:
+            found.setdefault(line, []).append(f"{code(row['variant'])} ({row['runtime']})")
     return "\n".join(
-        f"- **Warning**, {'all runs' if len(runs) == len(records) else listed(runs)}: {escape(line)}."
-        for line, runs in found.items()
+        f"- **Warning**, {'all runs' if len(names) == len(runs) else listed(names)}: {escape(line)}."
+        for line, names in found.items()
     )

@@ -61,13 +61,13 @@ def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | 
         Also ``is_baseline``; ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not
         checked;
         ``indistinct``, true where the ratio of a variant other than the baseline is nearer to 1 than that; and
-        ``warnings``, one text, empty where there are none.
+        ``cautions``, a list of texts.
     """
     resolutions = resolutions or {}
     baseline = frames.baseline_of(records)
     table = frames.runs(records)
+    table["cautions"] = [cautions(r) if isinstance(r, RunRecord) else [] for r in records]
     table["is_baseline"] = table["variant"] == baseline
-    table["warnings"] = ["; ".join(cautions(r)) if isinstance(r, RunRecord) else "" for r in records]
     rows = [
         _estimates(r, resolutions.get(r.runtime), baseline) if isinstance(r, RunRecord) else Estimates()
         for r in records
