@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from cnnprof_lib.base import units
-from cnnprof_lib.measure.runtimes import environment as runtimes
+from cnnprof_lib.measure.runtimes.contract import find_runtime
+from cnnprof_lib.measure.runtimes.environment import load_tensorflow
 
 BATCH = 128
 
@@ -27,8 +28,8 @@ def main() -> None:
     parser.add_argument("--runtime", choices=["unfused", "stock"], default="stock")
     parser.add_argument("--rounds", type=int, default=20, help="blocks of each kind; fewer than 6 have no interval")
     arguments = parser.parse_args()
-    runtimes.set_up(arguments.runtime)
-    runtimes.load_tensorflow()
+    find_runtime(arguments.runtime).set_up()
+    load_tensorflow()
     print(f"runtime {arguments.runtime}, batch {BATCH}, {arguments.rounds} blocks of 5 steps of each kind")
     for variant in arguments.variants:
         print(f"\n{variant}")
@@ -36,20 +37,22 @@ def main() -> None:
             print_row(name, blocks, plain)
 
 
-def measure(variant_name: str, runtime: runtimes.Runtime, rounds: int) -> list[tuple[str, Any, Any]]:
+def measure(variant_name: str, runtime: str, rounds: int) -> list[tuple[str, Any, Any]]:
     """Times every kind of step; returns name, seconds by block, and the unprofiled ones'."""
     from cnnprof_lib.measure.clock import time_blocks
-    from cnnprof_lib.measure.prepare import prepare_images, prepare_network
+    from cnnprof_lib.measure.models.load import load_network
+    from cnnprof_lib.measure.prepare import prepare_images
     from cnnprof_lib.params.reading import load_variant
     from cnnprof_lib.records.project import find_project
 
     project = find_project()
     variant = load_variant(variant_name, project.params)
     images = prepare_images(None, variant.input, BATCH, seed=1)
-    network = prepare_network(variant, runtime, images, project.store, batch_size=BATCH, seed=1)
+    network = load_network(variant, project.store, batch_size=BATCH, seed=1)
+    session = find_runtime(runtime).open(network, images)
     with tempfile.TemporaryDirectory() as logs:
         times = time_blocks(
-            kinds_of_step(network.session, logs),
+            kinds_of_step(session, logs),
             blocks=rounds,
             steps_per_block=5,
             warmup_steps=5,

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="steps in a block")
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()
-    runtimes.set_up("training")
+    runtimes.set_up("Training", runtimes.TRAINING_ENVIRONMENT)
     runtimes.load_tensorflow()
     from cnnprof_lib.measure.images.cache import load
     from cnnprof_lib.params.reading import load_recipe

@@ -92,7 +92,7 @@ def train(
     for variant in wanted:  # all of them before the first one's hour
         fit.check_images(dataset, variant, project.params)
         fit.in_order_of_weights(dataset, variant, project.store)
-    runtimes.set_up("Training", runtimes.TRAINING)
+    runtimes.set_up("Training", runtimes.TRAINING_ENVIRONMENT)
     runtimes.load_tensorflow()
     from ..measure.training.tensorboard import EventsFile
     from ..measure.training.train import OnRow

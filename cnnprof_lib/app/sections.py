@@ -141,8 +141,7 @@ class Report:
     @section
     def resolution(self) -> Parts:
         """What the baseline against itself shows."""
-        runtimes = list(dict.fromkeys(run.runtime for run in self._study.runs))
-        yield trust_shown.checked_text(self._study.resolutions, runtimes)
+        yield trust_shown.checked_text(self._study.resolutions, self._runtimes)
 
     @section
     def overhead(self) -> Parts:
@@ -204,7 +203,7 @@ class Report:
     @section
     def differences(self) -> Parts:
         """Where the time went between the baseline and each variant, in one runtime."""
-        runtimes = self._study.runtimes()
+        runtimes = self._runtimes
         runtime = REFERENCE_RUNTIME if REFERENCE_RUNTIME in runtimes else next(iter(runtimes), "")
         for base in self._runs_of(self._study.baseline, runtime):
             for run in self._runs_of(None, runtime):
@@ -316,6 +315,10 @@ class Report:
         yield report_text.rendered_text(project.commit(), lock_sha256(project))
         if self._study.runs:
             yield report_text.provenance_table(self._study.records)
+
+    @property
+    def _runtimes(self) -> list[str]:
+        return list(dict.fromkeys(run.runtime for run in self._study.runs))
 
     def _runs_of(self, name: str | None, runtime: str = "") -> list[Run]:
         """The newest runs of a variant, or of all, in one runtime or in each."""

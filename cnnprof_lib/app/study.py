@@ -217,6 +217,19 @@ class Study:
             f"Take one of: {', '.join(others)}"
         )
 
+    def any_traced(self) -> RunKey:
+        """What names a run of which it is known what a step is spent on: the first of the newest.
+
+        Raises:
+            StoreError: there is none.
+        """
+        for run in self.runs:
+            if run.is_traced:
+                return run_key_of(run)
+        raise StoreError(
+            f"{self.store.outputs / 'runs'}: no run was traced. Measure in a runtime that can: cnnprof run"
+        )
+
     def run_under(self, variant: str, runtime: str, batch_size: int | None, threads: int | None) -> Run:
         """The newest run of a variant under conditions that may be others than a preset's, see `Store.newest_runs`."""
         return self.of_record(pooled(self.store.newest_runs(variant, runtime, batch_size, threads)))

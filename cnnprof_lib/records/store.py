@@ -37,7 +37,7 @@ AnyRun = RunRequest | RunRecord | FailureRecord
 Root = Literal["runs", "scaling"]
 """The folders of runs: those under a preset's own conditions, and those under others."""
 
-RECORD = "record.json"
+_RECORD = "record.json"
 OPS = "ops.parquet"
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
 
@@ -93,7 +93,7 @@ class Store(TrainedStore, MachineStore):
 
         def write(final: Path) -> None:
             with new_folder(final) as folder:
-                (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+                (folder / _RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
                 if traced:
                     traced.executions.to_parquet(folder / OPS, index=False)
                     (folder / "profiler.txt").write_text(traced.profiler_text, encoding="utf-8")
@@ -179,7 +179,7 @@ class Store(TrainedStore, MachineStore):
         if (folder / "failure.json").is_file():
             run = read_spec(FailureRecord, folder / "failure.json", _RUN_AGAIN)
         else:
-            run = read_spec(RunRecord, folder / RECORD, _RUN_AGAIN, upgraded)
+            run = read_spec(RunRecord, folder / _RECORD, _RUN_AGAIN, upgraded)
             if run.is_traced:
                 _check_ops(folder / OPS)
         home = self.run_dir(run)

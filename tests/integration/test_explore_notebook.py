@@ -22,7 +22,7 @@ import contextlib, io, json, time
 import matplotlib.pyplot as plt
 
 explorer = _  # what the last cell showed
-names = {name: thing for name, thing in globals().items() if name in ("runs", "explore") or name.endswith("_figure")}
+names = {name: thing for name, thing in globals().items() if name in ("study", "explore")}
 
 
 def shown():

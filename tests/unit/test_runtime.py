@@ -17,7 +17,7 @@ def test_unfused_turns_onednn_off_training_on_and_stock_leaves_it(monkeypatch: p
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
     find_runtime("unfused").set_up()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    environment.set_up("Training", environment.TRAINING)
+    environment.set_up("Training", environment.TRAINING_ENVIRONMENT)
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     find_runtime("stock").set_up()
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ

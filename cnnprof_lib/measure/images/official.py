@@ -38,7 +38,7 @@ AGAIN = "Download the archive again."
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
-Part = tuple[Images, Labels]
+Split = tuple[Images, Labels]
 """A split's: uint8 of shape ``(n, rows, columns, 3)``, and ``(n,)``."""
 
 
@@ -82,7 +82,7 @@ class _Bounded(gzip.GzipFile):
         return super().read(size)
 
 
-def decode(path: Path, files: dict[str, bytes]) -> tuple[tuple[str, ...], Part, Part]:
+def decode(path: Path, files: dict[str, bytes]) -> tuple[tuple[str, ...], Split, Split]:
     """The names of the classes, the training images and the test images.
 
     Raises:
@@ -101,7 +101,7 @@ def decode(path: Path, files: dict[str, bytes]) -> tuple[tuple[str, ...], Part, 
     return classes, (np.concatenate(images), np.concatenate(labels)), _split(TEST_FILE, files[TEST_FILE])
 
 
-def _split(name: str, content: bytes) -> Part:
+def _split(name: str, content: bytes) -> Split:
     """The images and labels of one of the files."""
     if not content or len(content) % RECORD_BYTES:
         raise DataError(

@@ -22,7 +22,7 @@ import numpy as np
 from ...base.errors import DataError
 from . import files as image_files
 from . import official
-from .official import Images, Part
+from .official import Images, Split
 
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1 << 24  # of one image, as several threads read at once
@@ -172,7 +172,7 @@ def _check(tree: Tree, tops: set[str]) -> None:
         )
 
 
-def decode(tree: Tree, read: Read, progress: Progress) -> tuple[Part, Part]:
+def decode(tree: Tree, read: Read, progress: Progress) -> tuple[Split, Split]:
     """The training images and the test images, all of the first one's size.
 
     Raises:
@@ -182,7 +182,7 @@ def decode(tree: Tree, read: Read, progress: Progress) -> tuple[Part, Part]:
     def decode_one(name: str, like: tuple[int, ...] | None = None) -> Images:
         return image_files.decode(f"{name} in {tree.path}", partial(read, name), like)
 
-    def decode_split(split: str) -> Part:
+    def decode_split(split: str) -> Split:
         def fill(index: int) -> None:
             images[index] = decode_one(named[index][1], size)
 

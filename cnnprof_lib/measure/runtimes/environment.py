@@ -13,7 +13,7 @@ from ...base.stderr import stderr_aside
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """Turns oneDNN's kernels on and off; without it TensorFlow uses them on processors with AVX-512 VNNI."""
-TRAINING = {ONEDNN: "1"}
+TRAINING_ENVIRONMENT = {ONEDNN: "1"}
 """For trainings, which are to be fast and not to be measured."""
 
 
