@@ -3,4 +3,21 @@
 Importing this package loads neither TensorFlow nor pandas.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app.study import Study
+
 __version__ = "0.1.0"
+__all__ = ["Study"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the front door when it is asked for."""
+    if name == "Study":
+        from .app.study import Study
+
+        return Study
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

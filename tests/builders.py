@@ -14,15 +14,17 @@ import pandas as pd
 from cnnprof_lib.analysis.estimates import FEWEST
 from cnnprof_lib.analysis.resolution import Resolution
 from cnnprof_lib.params.reading import load_recipe, load_variant
-from cnnprof_lib.params.settings import CHECK_ROUNDS, Runtime
+from cnnprof_lib.params.settings import CHECK_ROUNDS
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records import machine as machine_records
 from cnnprof_lib.records import run as records
 from cnnprof_lib.records import training as training_records
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.store import Store, TracedFiles
 
 PARAMS = Path(__file__).parent.parent / "params"
 BATCH = 128
+RUNTIMES = ("unfused", "stock")
+"""Those of TensorFlow, in the order of the presets."""
 RUN_ID = "20261124T000000Z-0000"
 
 # Seconds per MAC and per output byte of a 2-core machine, so that the figures have a natural shape.
@@ -46,7 +48,7 @@ class Node:
         return round(self.time_s * 1e9)
 
 
-def make_nodes(variant: VariantSpec, runtime: Runtime = "unfused") -> list[Node]:
+def make_nodes(variant: VariantSpec, runtime: str = "unfused") -> list[Node]:
     """Nodes of a variant with times in proportion to its MACs and bytes."""
     return [
         Node("FIFOQueueV2", "", 1e-5, 30_319_744),
@@ -56,11 +58,11 @@ def make_nodes(variant: VariantSpec, runtime: Runtime = "unfused") -> list[Node]
 
 
 def _layer_nodes(variant: VariantSpec, *, fused: bool) -> Iterator[Node]:
-    for cost in variant.costs():
+    for cost in variant.network.layers:
         size = BATCH * math.prod(cost.output_shape) * 4
         if cost.type in ("conv", "dense"):
             op = "Conv2D" if cost.type == "conv" else "MatMul"
-            time_s = cost.macs * BATCH * _S_PER_MAC
+            time_s = (cost.macs or 0) * BATCH * _S_PER_MAC
             if fused:
                 yield Node(op, cost.name, time_s / 2, size, f"_Fused{op}")
                 continue
@@ -74,7 +76,7 @@ def _layer_nodes(variant: VariantSpec, *, fused: bool) -> Iterator[Node]:
 
 def make_record(
     variant: str | VariantSpec = "baseline",
-    runtime: Runtime = "unfused",
+    runtime: str = "unfused",
     *,
     nodes: Sequence[Node] | None = None,
     unattributed_s: float = 1e-3,
@@ -101,14 +103,14 @@ def make_record(
         "purpose": "study",
         "created": "2026-11-24T00:00:00+00:00",
         "commit": None,
+        "network": spec.network,
         "variant": spec,
+        "baseline": "baseline",
         "runtime": runtime,
         "preset": "quick",
         "batch_size": BATCH,
         "threads": None,
         "seed": 1,
-        "parameters": spec.parameters,
-        "macs_per_image": spec.macs_per_image,
         "machine": make_machine(runtime),
         "images": records.ImagesRecord(name="generated", sha256=None, generated=True),
         "weights": records.WeightsRecord(origin="reference", sha256="0" * 64, recipe="short", dataset="CIFAR-10"),
@@ -126,6 +128,22 @@ def make_record(
         "warnings": (),
     }
     return records.RunRecord(**{**fields, **changes})
+
+
+def make_untraced(
+    variant: str | VariantSpec = "baseline", runtime: str = "unfused", **changes: Any
+) -> records.RunRecord:
+    """A run in a runtime that neither traces nor tells its memory."""
+    record = make_record(variant, runtime, **changes)
+    memory = ("requested_bytes", "persistent_bytes", "live_peak_bytes", "live_peak_layer")
+    untold = {
+        "latency": record.latency.model_copy(update={"profiled_s": ()}),
+        "ops": (),
+        "unattributed": None,
+        "add_step_s": None,
+        "memory": record.memory.model_copy(update=dict.fromkeys(memory)),
+    }
+    return records.RunRecord.model_validate(dict(record) | untold)
 
 
 def make_load(**changes: Any) -> records.LoadRecord:
@@ -149,7 +167,7 @@ def _busy_s(nodes: Sequence[Node]) -> float:
     return sum(node.duration_ns for node in nodes) / 1e9
 
 
-def make_machine(runtime: Runtime = "unfused", **changes: Any) -> records.MachineRecord:
+def make_machine(runtime: str = "unfused", **changes: Any) -> records.MachineRecord:
     """A laptop of 2 cores."""
     fields = {
         "cpu": "Made-up CPU",
@@ -270,6 +288,7 @@ def _op_records(nodes: Sequence[Node]) -> tuple[records.OpRecord, ...]:
 
 def make_ops(record: records.RunRecord, nodes: Sequence[Node] | None = None) -> pd.DataFrame:
     """Node executions of a record made of the same ``nodes``, one after the other in every profiled step."""
+    assert record.variant
     nodes = make_nodes(record.variant, record.runtime) if nodes is None else nodes
     rows = []
     for step in range(sum(len(block) for block in record.latency.profiled_s)):
@@ -299,7 +318,7 @@ def make_ops(record: records.RunRecord, nodes: Sequence[Node] | None = None) -> 
 
 def make_failure(
     variant: str = "stride2",
-    runtime: Runtime = "unfused",
+    runtime: str = "unfused",
     error: str = "out of memory",
     run_id: str = RUN_ID,
 ) -> records.FailureRecord:
@@ -317,7 +336,8 @@ def make_failure(
 
 def write_run(store: Store, record: records.RunRecord) -> Path:
     """Stores a record made of the default nodes as a measurement would."""
-    return store.write_run(record, make_ops(record), "Profile:\nConv2D | 22.84MB (100.00%, 31.86%)\n", b"")
+    traced = TracedFiles(make_ops(record), "Profile:\nConv2D | 22.84MB (100.00%, 31.86%)\n", b"")
+    return store.write_run(record, traced if record.is_traced else None)
 
 
 def make_check(
@@ -367,3 +387,11 @@ def make_roofline(**changes: Any) -> machine_records.RooflineRecord:
         "created": "2026-11-24T00:00:00+00:00",
     }
     return machine_records.RooflineRecord(**{**fields, **changes})
+
+
+def open_session(frozen: Any, runtime: str, images: Any, labels: Any) -> Any:
+    """A session of TensorFlow's without its runtime's adapter, which would ask for a process of its own."""
+    from cnnprof_lib.measure.runtimes import session
+
+    kinds = {"stock": session.ArrayFedSession, "unfused": session.QueueFedSession}
+    return kinds[runtime](frozen, images, labels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnprof_lib.measure.runtimes import environment as runtime
+from cnnprof_lib.measure.runtimes.contract import find_runtime
+from cnnprof_lib.measure.runtimes.environment import quiet_tensorflow
 
-runtime.set_up("unfused")
-runtime.quiet_tensorflow()
+find_runtime("unfused").set_up()
+quiet_tensorflow()

@@ -30,7 +30,7 @@ def cautions(record: RunRecord) -> list[str]:
     latency, load = record.latency, record.load
     steps, processes = spread(latency.plain_s), process_spread(latency.plain_s, latency.processes)
     step_s = median_of_blocks(latency.plain_s, latency.processes).value
-    unowned = record.unowned_s / math.fsum(op.time_s for op in record.ops)
+    unowned = record.unowned_s / (math.fsum(op.time_s for op in record.ops) or math.nan)
     slowest_mhz, fastest_mhz = (min(load.cpu_mhz), max(load.cpu_mhz)) if load.cpu_mhz else (0.0, 0.0)
     found = {
         f"The unprofiled steps spread by {percent(steps, 0)} (interquartile range over median), "

@@ -5,8 +5,10 @@ Both palettes hold for the colour-blind: seaborn's "colorblind" for ops, Paul To
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
+from ..params.runtimes import runtime_names
 from .frames import UNATTRIBUTED
 
 OTHER = "other ops"
@@ -28,9 +30,20 @@ OP_COLOURS = {
 THESIS = "thesis"
 """Source of what is published, not measured."""
 
-SOURCE_STYLES: dict[str, dict[str, Any]] = {
-    "unfused": {"color": "#332288", "marker": "o"},
-    "stock": {"color": "#aa4499", "marker": "s"},
-    THESIS: {"color": "#888888", "marker": "D"},
-}
-"""Colour and marker of each runtime, and of what is published instead of measured."""
+_LOOKS = (
+    *(("#aa4499", "s"), ("#332288", "o"), ("#117733", "^"), ("#88ccee", "v"), ("#ddaa33", "P"), ("#882255", "X")),
+    *(("#44aa99", "<"), ("#999933", ">"), ("#cc6677", "p"), ("#000000", "h")),
+)
+
+
+def source_style(source: str) -> dict[str, Any]:
+    """Colour and marker of a runtime by its name, or of what is published instead of measured.
+
+    The runtimes that can be found have looks in the order of their names; any other gets one of its name's.
+    """
+    if source == THESIS:
+        return {"color": "#888888", "marker": "D"}
+    names = runtime_names()
+    place = names.index(source) if source in names else len(names) + zlib.crc32(source.encode())
+    colour, marker = _LOOKS[place % len(_LOOKS)]
+    return {"color": colour, "marker": marker}

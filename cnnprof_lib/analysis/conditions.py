@@ -24,15 +24,18 @@ def conditions(record: RunRecord) -> dict[str, str]:
     """What two runs must share to be compared, by name. The images may differ: they do not change what is computed."""
     return {
         "batch size": str(record.batch_size),
-        "threads": str(record.threads or "TensorFlow's choice"),
+        "threads": str(record.threads or "the runtime's choice"),
         **of_machine(record.machine),
         "oneDNN kernels": "on" if record.machine.onednn else "off",
+        **record.versions,
     }
 
 
 def unlike(before: RunRecord, after: RunRecord) -> list[str]:
     """What two runs do not share, each with both values; empty where they can be compared."""
-    old, new = ({"runtime": record.runtime, **conditions(record)} for record in (before, after))
+    old, new = (
+        {"runtime": run.runtime, **conditions(run), "baseline": run.baseline or "none"} for run in (before, after)
+    )
     return [f"{name} ({old[name]} / {new[name]})" for name in old if old[name] != new[name]]
 
 

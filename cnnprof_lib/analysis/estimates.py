@@ -8,6 +8,7 @@ run in enough processes, the processes. An interval over blocks holds the noise 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,9 @@ class Estimate(NamedTuple):
         return Estimate(self.value, self.value * float(np.exp(-below)), self.value * float(np.exp(above)))
 
 
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
+
 def ends(low: float, high: float) -> list[float | None]:
     """An interval as JSON has it: None where it is missing."""
     return [None if np.isnan(end) else end for end in (low, high)]
@@ -53,23 +57,25 @@ def block_medians(blocks: BlocksOfSteps) -> NDArray[np.float64]:
 
 
 def median_of_blocks(blocks: BlocksOfSteps, processes: Sequence[int] = ()) -> Estimate:
-    """Median of the block medians, which one disturbed block does not move.
+    """Median of the block medians, which one disturbed block does not move; NaN where there are none.
 
     Args:
         blocks: Steps by block.
         processes: Blocks of each process, where there were several; empty for one.
     """
-    return _median(tuple(by_unit(block_medians(blocks), processes)))
+    return _median(tuple(by_unit(block_medians(blocks), processes))) if blocks else UNKNOWN
 
 
 def ratio_of_blocks(blocks: BlocksOfSteps, base: BlocksOfSteps, processes: Sequence[int] = ()) -> Estimate:
-    """Median of the ratios of paired blocks: what drifts over the run cancels within a pair.
+    """Median of the ratios of paired blocks: what drifts over the run cancels within a pair; NaN where one has none.
 
     Args:
         blocks: Steps by block.
         base: Steps of the run's baseline, as many blocks, each measured beside its partner.
         processes: Blocks of each process, where there were several; empty for one.
     """
+    if not blocks or not base:
+        return UNKNOWN
     return _median(tuple(by_unit(block_medians(blocks) / block_medians(base), processes)))
 
 
@@ -218,11 +224,11 @@ def latency(record: RunRecord) -> Estimate:
 
 
 def profiled_over_plain(record: RunRecord) -> Estimate:
-    """Profiled step over unprofiled step, by paired blocks: what profiling costs."""
+    """Profiled step over unprofiled step, by paired blocks: what profiling costs; NaN where nothing was traced."""
     timed = record.latency
     return ratio_of_blocks(timed.profiled_s, timed.plain_s, timed.processes)
 
 
 def unattributed_share(record: RunRecord) -> float:
-    """Part of the profiled step in which no kernel ran."""
-    return record.unattributed_s / record.latency.profiled_mean_s
+    """Part of the profiled step in which no kernel ran; NaN where nothing was traced."""
+    return record.unattributed_s / (record.latency.profiled_mean_s or math.nan)

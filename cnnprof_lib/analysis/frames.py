@@ -12,15 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..base.errors import StoreError
-from ..params.settings import RUNTIMES
+from ..base.errors import MeasureError
 from ..records.run import FailureRecord, OpRecord, RunRecord
 from ..records.store import Store
 from .pool import pooled
 
 Record = RunRecord | FailureRecord
 
-BASELINE = "baseline"
 UNATTRIBUTED = "unattributed"
 """Row for the time of a step in which no kernel ran."""
 NO_LAYER = "(no layer)"
@@ -52,8 +50,8 @@ class RunRow(NamedTuple):
     batch_size: float = math.nan
     parameters: float = math.nan
     macs_per_image: float = math.nan
-    requested_bytes: float = math.nan
-    live_peak_bytes: float = math.nan
+    requested_bytes: float | None = None
+    live_peak_bytes: float | None = None
     rss_bytes: float = math.nan
     """The peak of the process."""
     correct: int | None = None
@@ -76,24 +74,6 @@ class StepRow(NamedTuple):
     seconds: float
 
 
-def load_records(store: Store, *, every: bool = False) -> list[Record]:
-    """Reads the newest run or failure of every variant and runtime, the baseline first, then by falling MACs.
-
-    Args:
-        store: Where the runs are.
-        every: Read all runs instead.
-
-    Raises:
-        StoreError: nothing that can be read has been measured yet. There are no records where all runs are of
-            other batch sizes or numbers of threads.
-    """
-    stored = store.runs() if every else store.latest()
-    records = stored if every else pooled_by_place(stored)
-    if not records and not store.scaling_runs():
-        raise StoreError(f"{store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
-    return in_order(records)
-
-
 def pooled_by_place(records: Sequence[Record]) -> list[Record]:
     """One record per variant and runtime: its runs pooled, or its failure where none of its processes succeeded."""
     by_place: dict[tuple[str, str], list[Record]] = {}
@@ -103,13 +83,18 @@ def pooled_by_place(records: Sequence[Record]) -> list[Record]:
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Sorts as every table and figure does: the baseline, then by falling MACs, each in the order of the runtimes."""
+    """Sorts as every table and figure does: the baseline, then by falling MACs, each in the order of the runtimes.
+
+    Runtimes come in the order in which `records` has them first.
+    """
     records = list(records)
-    macs = {record.variant.name: record.macs_per_image for record in completed(records)}
+    macs = {record.name: record.network.macs_per_image for record in completed(records)}
+    runtimes = list(dict.fromkeys(record.runtime for record in records))
+    baseline = baseline_of(records)
 
     def key(record: Record) -> tuple[bool, int, str, int, str]:
         name = variant_name(record)
-        return name != "baseline", -macs.get(name, 0), name, RUNTIMES.index(record.runtime), record.run_id
+        return name != baseline, -macs.get(name, 0), name, runtimes.index(record.runtime), record.run_id
 
     return sorted(records, key=key)
 
@@ -119,9 +104,15 @@ def completed(records: Iterable[Record]) -> list[RunRecord]:
     return [record for record in records if isinstance(record, RunRecord)]
 
 
+def baseline_of(records: Iterable[Record]) -> str | None:
+    """What the newest of the runs was compared with: the baseline of a study; None where there is none."""
+    newest = max(completed(records), key=lambda run: run.run_id, default=None)
+    return newest.baseline if newest else None
+
+
 def variant_name(record: Record) -> str:
     """Name of the variant that a run or failure is of."""
-    return record.variant.name if isinstance(record, RunRecord) else record.variant
+    return record.name if isinstance(record, RunRecord) else record.variant
 
 
 def run_key_of(record: Record) -> RunKey:
@@ -138,13 +129,13 @@ def _run_row(record: RunRecord) -> RunRow:
     accuracy = record.accuracy
     return RunRow(
         *run_key_of(record),
-        title=record.variant.title,
+        title=record.network.title,
         created=record.created,
         status="ok",
         preset=record.preset,
         batch_size=record.batch_size,
-        parameters=record.parameters,
-        macs_per_image=record.macs_per_image,
+        parameters=record.network.parameters,
+        macs_per_image=record.network.macs_per_image,
         requested_bytes=record.memory.requested_bytes,
         live_peak_bytes=record.memory.live_peak_bytes,
         rss_bytes=record.memory.rss_bytes,
@@ -183,10 +174,12 @@ def steps(records: Sequence[Record]) -> pd.DataFrame:
 def ops(records: Sequence[Record]) -> pd.DataFrame:
     """One row per executed kernel and one `UNATTRIBUTED` row per run; ``time_s`` adds up to the profiled step.
 
-    Times and bytes are means per profiled step of one batch.
+    Times and bytes are means per profiled step of one batch. A run that was not traced has no rows.
     """
     rows: list[dict[str, Any]] = []
     for record in completed(records):
+        if not record.is_traced:
+            continue
         key = run_key_of(record)._asdict()
         rows += [{**key, **op.model_dump()} for op in record.ops]
         rows.append(
@@ -243,7 +236,11 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
     Returns:
         ``layer``, ``op``, ``kernel``, ``time_s``, ``requested_bytes``, ``occurrences``: means per profiled step.
         Rows of `NO_LAYER` and one `UNATTRIBUTED` row come last; ``time_s`` adds up to the profiled step.
+
+    Raises:
+        MeasureError: the run was not traced.
     """
+    require_traced(record)
     profiled_steps = sum(len(block) for block in record.latency.profiled_s)
     keys = ["layer", "op", "kernel", *(["node"] if by_node else [])]
     sums = (
@@ -265,9 +262,22 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
         }
     )
     rows = pd.concat([means, rest], ignore_index=True).assign(**run_key_of(record)._asdict())
-    names = layer_order([*(layer.name for layer in record.variant.layers), *rows["layer"]])
+    names = layer_order([*(layer.name for layer in record.network.layers), *rows["layer"]])
     rows = rows.sort_values("layer", key=lambda layers: layers.map(names.index), kind="stable", ignore_index=True)
     return rows[[*RunKey._fields, *keys, *_PROFILE_MEANS]]
+
+
+def require_traced(record: RunRecord) -> None:
+    """Refuses a run of which it is not known what its steps are spent on.
+
+    Raises:
+        MeasureError: it was not traced.
+    """
+    if not record.is_traced:
+        raise MeasureError(
+            f"{record.name} ({record.run_id}): runtime {record.runtime} cannot trace, so it is not known what its "
+            "layers take. Name another --runtime."
+        )
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:

@@ -29,25 +29,22 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
         return first
     if other := next((run for run in runs if run.machine != first.machine), None):
         raise StoreError(
-            f"{first.variant.name} in runtime {first.runtime}: the runs {first.run_id} ({first.machine.cpu}) and "
+            f"{first.name} in runtime {first.runtime}: the runs {first.run_id} ({first.machine.cpu}) and "
             f"{other.run_id} ({other.machine.cpu}) are of two machines and make no one measurement. "
             "Keep the runs of each machine in a folder of its own, by --outputs."
         )
-    steps = [sum(map(len, run.latency.profiled_s)) for run in runs]
+    steps = [sum(map(len, run.latency.profiled_s or run.latency.plain_s)) for run in runs]
     weights = [count / sum(steps) for count in steps]
     blocks = {
         kind: tuple(block for run in runs for block in getattr(run.latency, kind))
         for kind in ("plain_s", "profiled_s", "baseline_s")
     }
-    unattributed = {
-        part: math.fsum(w * getattr(run.unattributed, part) for w, run in zip(weights, runs, strict=True))
-        for part in UnattributedRecord.model_fields
-    }
     memory = {
-        key: max(getattr(run.memory, key) for run in runs)
+        key: max((size for run in runs if (size := getattr(run.memory, key)) is not None), default=None)
         for key in MemoryRecord.model_fields
         if key.endswith("_bytes")
     }
+    add_step_s = [run.add_step_s for run in runs if run.add_step_s is not None]
     return first.model_copy(
         update={
             "run_id": first.series,
@@ -61,13 +58,21 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
                 },
             ),
             "ops": _mean_ops(runs, weights),
-            "unattributed": UnattributedRecord(**unattributed),
+            "unattributed": _mean_unattributed(runs, weights),
             "unowned_s": math.fsum(w * run.unowned_s for w, run in zip(weights, runs, strict=True)),
-            "add_step_s": statistics.median(run.add_step_s for run in runs),
+            "add_step_s": statistics.median(add_step_s) if add_step_s else None,
             "memory": first.memory.model_copy(update=memory),
             "warnings": tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
         }
     )
+
+
+def _mean_unattributed(runs: Sequence[RunRecord], weights: Sequence[float]) -> UnattributedRecord | None:
+    parts = [run.unattributed.model_dump() for run in runs if run.unattributed]
+    if not parts:
+        return None
+    means = {name: math.fsum(w * part[name] for w, part in zip(weights, parts, strict=True)) for name in parts[0]}
+    return UnattributedRecord(**means)
 
 
 def _mean_ops(runs: Sequence[RunRecord], weights: Sequence[float]) -> tuple[OpRecord, ...]:

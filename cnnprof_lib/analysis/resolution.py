@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..params.settings import CHECK_ROUNDS, Runtime
+from ..params.settings import CHECK_ROUNDS
 from ..records.machine import CheckRecord, PairRecord, PartRecord
 from ..records.run import MAC_OPS, RunRecord
 from ..records.store import Store
@@ -35,7 +35,7 @@ class Resolution:
             two networks that are the same.
         kernel_ratio: The largest ratio, or inverse, of the times of one layer's multiply-adds in two sessions. A reach
             would let one layer in twenty be called different, and a network has many.
-        side_ratio: The same of the times of everything else in one layer.
+        side_ratio: The same of the times of everything else in one layer. Both are NaN where nothing was traced.
     """
 
     rounds: tuple[Estimate, ...]
@@ -65,20 +65,28 @@ INDISTINCT = "not distinguishable here"
 
 
 def resolution(record: CheckRecord) -> Resolution | None:
-    """Judges a check; None where it has too few rounds or blocks, or no profiled steps, as older ones."""
-    if len(record.rounds) < CHECK_ROUNDS or not all(pair.parts for pair in record.rounds):
+    """Judges a check; None where it has too few rounds or blocks."""
+    if len(record.rounds) < CHECK_ROUNDS:
         return None
     rounds = tuple(ratio_of_blocks(pair.first_s, pair.second_s) for pair in record.rounds)
     excluding = sum(estimate.low > 1 or estimate.high < 1 for estimate in rounds)
     width = float(np.median([estimate.high - estimate.low for estimate in rounds]))
     if math.isnan(width):
         return None
+    kernels, side = _layer_ratios(record)
+    unseen = reach([np.exp(_unseen(estimate)) for estimate in rounds])
+    return Resolution(rounds, excluding, width, unseen, reach([estimate.value for estimate in rounds]), kernels, side)
+
+
+def _layer_ratios(record: CheckRecord) -> tuple[float, float]:
+    """``kernel_ratio`` and ``side_ratio`` of a `Resolution`."""
+    if not all(pair.parts for pair in record.rounds):
+        return math.nan, math.nan
     parts = pd.DataFrame([part.model_dump() for pair in record.rounds for part in _notable(pair)])
     parts["off"] = np.abs(np.log(parts["first_s"] / parts["second_s"]))
     largest = parts.groupby(parts["op"].isin(MAC_OPS))["off"].max()
     kernels, side = (float(np.exp(largest.get(own, 0.0))) for own in (True, False))
-    unseen = reach([np.exp(_unseen(estimate)) for estimate in rounds])
-    return Resolution(rounds, excluding, width, unseen, reach([estimate.value for estimate in rounds]), kernels, side)
+    return kernels, side
 
 
 def _unseen(estimate: Estimate) -> float:
@@ -106,19 +114,22 @@ def reach(ratios: ArrayLike) -> float:
     return float(np.exp(deviations[place - 1]))
 
 
-def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[Runtime, Resolution]:
+def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[str, Resolution]:
     """The outcome of each runtime's check, where there was one on the machine of all its runs."""
     found = {}
     for runtime in dict.fromkeys(run.runtime for run in runs):
         check = store.read_check(runtime)
-        machines = [of_machine(run.machine) for run in runs if run.runtime == runtime]
-        if check and all(machine == of_machine(check.machine) for machine in machines):
-            found[runtime] = resolution(check)
-    return {runtime: judged for runtime, judged in found.items() if judged}
+        of_runtime = [run for run in runs if run.runtime == runtime]
+        if check and all(of_machine(run.machine) == of_machine(check.machine) for run in of_runtime):
+            judged = resolution(check)
+            # The oldest checks timed no layers, which runs that were traced are asked for.
+            if judged and not (math.isnan(judged.kernel_ratio) and any(run.is_traced for run in of_runtime)):
+                found[runtime] = judged
+    return found
 
 
 def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estimate:
-    """Unprofiled step over the baseline's in the same process, by paired blocks.
+    """Unprofiled step over the baseline's in the same process, by paired blocks; NaN without a baseline.
 
     Args:
         record: The run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,14 @@ import typer
 from ..base.errors import CnnprofError, VariantError
 from ..base.files import try_writing
 from ..base.spec import LARGEST
+from ..base.units import counted
 from ..params import reading as params
-from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED, Runtime
+from ..params.runtimes import REFERENCE_RUNTIME
+from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from ..records.run import FailureRecord
 from . import cli_stored, terminal
-from .cli_options import OutputsOption, RuntimeOption, console
+from .cli_options import BaselineOption, OneRuntimeOption, OutputsOption, RuntimeOption, console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,15 +92,16 @@ def train(
     for variant in wanted:  # all of them before the first one's hour
         fit.check_images(dataset, variant, project.params)
         fit.in_order_of_weights(dataset, variant, project.store)
-    runtimes.set_up("training")
+    runtimes.set_up("Training", runtimes.TRAINING)
     runtimes.load_tensorflow()
     from ..measure.training.tensorboard import EventsFile
+    from ..measure.training.train import OnRow
     from ..measure.training.train import train as train_variant
 
     for variant in wanted:
         try:
-            with terminal.TrainingProgress(console, variant.name, recipe) as progress:
-                on_row = [progress.update]
+            with terminal.LiveBar(console, recipe.steps) as bar:
+                on_row: list[OnRow] = [partial(terminal.show_training, bar, variant.name, recipe)]
                 if logs:
                     on_row.append(EventsFile(logs / variant.name / recipe.key).add)
                 record = train_variant(variant, recipe, dataset, project.store, *on_row, reference=not beside)
@@ -139,14 +142,15 @@ def evaluate(
 def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     preset_name: PresetOption = "quick",
-    runtime: Annotated[Runtime | None, typer.Option("--runtime", help="One runtime only.")] = None,
+    runtime: OneRuntimeOption = None,
+    baseline: BaselineOption = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, not the preset's.")] = None,
     batch_sizes: Annotated[
         list[int] | None,
         typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, not the preset's; repeatable."),
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads TensorFlow is held to; repeatable.")
+        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads the runtime is held to; repeatable.")
     ] = None,
     render: Annotated[bool, typer.Option("--report", help="Write the report afterwards.")] = False,
     source: DataOption = None,
@@ -154,58 +158,53 @@ def run(
     outputs: OutputsOption = "",
 ) -> None:
     """Profile variants (none named: all of the preset), each in a process of its own."""
-    from . import report as driver
+    from . import runs
 
     project = find_project(outputs=outputs)
     preset = params.load_preset(preset_name, project.params)
     wanted = names or list(preset.variants)
-    for name in wanted:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
+    named = [*wanted, baseline] if baseline else wanted
+    for name in named:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         params.file_of(name, project.params)
-    images = GENERATED if generated else _source(source)
-    requests = driver.requests(
+    images = _source(source, generated)
+    requests = runs.requests(
         wanted,
         [runtime] if runtime else preset.runtimes,
         preset,
         rounds=rounds or preset.processes,
         source=images,
+        baseline=baseline,
         batch_sizes=batch_sizes or (),
         threads=threads or (),
     )
-    failures = 0
-    with terminal.RunProgress(console, len(requests)) as progress:
-        for request in requests:
-            progress.start(request.describe())
-            result = driver.run_notebook(request, project, progress.stage)
-            progress.finish(result)
-            failures += isinstance(result, FailureRecord)
+    failures = terminal.run_each(requests, lambda request, tell: runs.run_notebook(request, project, tell), console)
     if render:
-        driver.measure_machine(project, rounds=preset.check_rounds, source=images)
+        runs.measure_machine(project, rounds=preset.check_rounds, source=images)
         cli_stored.write_report(project)
     if failures:
-        raise CnnprofError(f"{failures} of {len(requests)} runs failed; their notebooks are in {project.outputs}/runs.")
+        raise CnnprofError(
+            f"{failures} of {counted(len(requests), 'run')} failed; the notebooks are in {project.outputs}/runs."
+        )
 
 
 @app.command()
 def check(
-    runtime: RuntimeOption = "stock",
+    runtime: RuntimeOption = REFERENCE_RUNTIME,
     rounds: Annotated[int, typer.Option(min=CHECK_ROUNDS, help="How often the baseline is timed against itself.")] = 20,
     source: DataOption = None,
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
     """Time the baseline against itself: the smallest ratio this machine can tell apart."""
-    project = find_project(outputs=outputs)
-    images = GENERATED if generated else _source(source)
+    project, images = find_project(outputs=outputs), _source(source, generated)
+    _set_up(runtime)
 
-    from ..measure.runtimes import environment as runtimes
-
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
     from ..analysis.resolution import resolution
     from ..measure.check import check as check_machine
 
-    with terminal.CheckProgress(console, runtime, rounds) as progress:
-        record = check_machine(runtime, rounds, project, images, progress.update)
+    with terminal.LiveBar(console, rounds) as bar:
+        on_round = partial(terminal.show_check, bar, runtime, rounds)
+        record = check_machine(runtime, rounds, project, images, on_round)
     found = resolution(record)
     text = terminal.check_text(runtime, found) if found else "The check's preset has too few blocks for intervals."
     console.print(text, highlight=False, soft_wrap=True)
@@ -232,20 +231,16 @@ def roofline(outputs: OutputsOption = "") -> None:
 @app.command()
 def compare_xprof(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = "stock",
+    runtime: RuntimeOption = REFERENCE_RUNTIME,
     preset_name: PresetOption = "quick",
     source: DataOption = None,
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
     """Compare the ops' shares with XProf's, on the same graph (needs the extra cnnprof[xprof])."""
-    project = find_project(outputs=outputs)
-    images = GENERATED if generated else _source(source)
+    project, images = find_project(outputs=outputs), _source(source, generated)
+    _set_up(runtime)
 
-    from ..measure.runtimes import environment as runtimes
-
-    runtimes.set_up(runtime)
-    runtimes.load_tensorflow()
     from ..measure.xprof import compare
 
     for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
@@ -266,8 +261,20 @@ def _end(failed: Sequence[CnnprofError]) -> None:
         raise typer.Exit(1)
 
 
-def _source(given: Path | None) -> str:
-    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had."""
+def _set_up(runtime: str) -> None:
+    """Gets this process ready for a runtime."""
+    from ..measure.runtimes.contract import find_runtime
+    from ..measure.runtimes.environment import load_tensorflow
+
+    find_runtime(runtime).set_up()
+    load_tensorflow()
+
+
+def _source(given: Path | None, generated: bool) -> str:
+    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had or are wanted."""
+    if generated:
+        return GENERATED
+
     from ..measure.images import cache as images
 
     try:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import Project, find_project
 from . import terminal
-from .cli_options import BatchSizeOption, JsonOption, OutputsOption, RuntimeOption, ThreadsOption, console
+from .cli_options import BatchSizeOption, JsonOption, OutputsOption, StoredRuntimeOption, ThreadsOption, console
 
 app = typer.Typer()
 
@@ -25,20 +26,16 @@ def open_project(outputs: str) -> Project:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = "stock",
+    runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
     """The newest measurement of a variant, its processes pooled: latency, ops, layers, memory, accuracy."""
-    from ..analysis.pool import pooled
-    from ..analysis.profile.for_scripts import run_for_scripts
-    from ..analysis.resolution import resolutions
+    from .study import Study
 
-    store = open_project(outputs).store
-    record = pooled(store.newest_runs(name, runtime, batch_size, threads))
-    shown = run_for_scripts(record, store.read_ops(record), resolutions(store, [record]).get(runtime))
+    shown = Study(open_project(outputs).store).run_under(name, runtime, batch_size, threads).for_scripts()
     if as_json:
         print(json.dumps(shown, indent=1))
     else:
@@ -50,24 +47,20 @@ def show(
 def diff(
     before: Annotated[str, typer.Argument(metavar="A")],
     after: Annotated[str, typer.Argument(metavar="B")],
-    runtime: RuntimeOption = "stock",
+    runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
     """Where the time went from A to B: layer by layer, each change with its cause and interval."""
-    from ..analysis.differences import numbers as differences
-    from ..analysis.pool import pooled
-    from ..analysis.resolution import resolutions
+    from ..analysis.differences.numbers import difference_for_scripts
     from . import terminal_diff
+    from .study import Study
 
-    store = open_project(outputs).store
-    old, new = (pooled(store.newest_runs(name, runtime, batch_size, threads)) for name in (before, after))
-    resolution = resolutions(store, [old, new]).get(runtime)
-    shown = differences.difference_for_scripts(
-        differences.waterfall(old, store.read_ops(old), new, store.read_ops(new), resolution)
-    )
+    study = Study(open_project(outputs).store)
+    old, new = (study.run_under(name, runtime, batch_size, threads) for name in (before, after))
+    shown = difference_for_scripts(study.between(old, new))
     if as_json:
         print(json.dumps(shown, indent=1))
         return
@@ -78,12 +71,10 @@ def diff(
 @app.command()
 def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
-    from ..analysis import frames
     from ..thesis import claims_table
-    from ..thesis import verdicts as judged
+    from .study import Study
 
-    store = open_project(outputs).store
-    table = judged.judge_stored(frames.load_records(store), store)
+    table = Study(open_project(outputs).store).verdicts()
     print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
 
 
@@ -108,9 +99,9 @@ def report(
 def write_report(project: Project) -> None:
     """Writes the report and says where it is."""
     from ..page import pdf
-    from . import report as driver
+    from .report import render
 
-    for path in driver.render(project):
+    for path in render(project):
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
     if not pdf.is_available():
         terminal.say(pdf.HOW_TO_GET)

@@ -1,7 +1,7 @@
 """Widgets of ``explore.ipynb``: controls above a view, and below it the call that makes the same in a cell.
 
 A view is one call of a public function. What is shown of it and what is called come from one `Call`, so that they
-cannot differ. A change of a control draws one figure, the one in sight, from frames that `StoredRuns` keeps; it is laid
+cannot differ. A change of a control draws one figure, the one in sight, from frames that `Study` keeps; it is laid
 out once, at a fixed size, on a figure that pyplot does not know and therefore does not keep.
 """
 
@@ -26,10 +26,10 @@ from ..analysis.profile.shown import op_times_figure, profile_figure, step_distr
 from ..analysis.profile.shown_network import network_figure
 from ..analysis.profile.shown_pair import side_by_side_figure
 from ..analysis.profile.shown_tables import nodes_table
-from ..analysis.stored import StoredRuns
 from ..base.errors import CnnprofError, ReportError
 from ..page import hover, pictures, style
 from .calls import Call
+from .study import Study
 
 try:
     import ipywidgets as widgets
@@ -67,7 +67,7 @@ def node_table(data: pd.DataFrame) -> HTML:
     """The nodes of a run as a table to sort and, under each header, to filter.
 
     Args:
-        data: From `StoredRuns.profile`.
+        data: From `Study.nodes`.
     """
     table = nodes_table(data)
     texts = [place for place, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
@@ -89,12 +89,12 @@ def node_table(data: pd.DataFrame) -> HTML:
 class RunPicker:
     """Three lists: variant, the runtimes it was run in, the runs of these, the newest first."""
 
-    def __init__(self, runs: StoredRuns, label: str, variant: str) -> None:
-        self._runs = runs
+    def __init__(self, study: Study, label: str, variant: str) -> None:
+        self._study = study
         self._listeners: list[Callable[[], None]] = []
         self._moving = False
-        self.variant = _list(label, runs.variants, variant)
-        self.runtime = _list("Runtime", runs.runtimes(variant))
+        self.variant = _list(label, study.variants, variant)
+        self.runtime = _list("Runtime", study.runtimes(variant))
         self.run = _list("Run", [])
         self._fill_runs()
         for control in (self.variant, self.runtime, self.run):
@@ -120,7 +120,7 @@ class RunPicker:
         self._moving = True
         try:
             if change["owner"] is self.variant:
-                runtimes, runtime = self._runs.runtimes(self.variant.value), self.runtime.value
+                runtimes, runtime = self._study.runtimes(self.variant.value), self.runtime.value
                 self.runtime.options = runtimes
                 self.runtime.value = runtime if runtime in runtimes else runtimes[0]
             if change["owner"] is not self.run:
@@ -131,12 +131,12 @@ class RunPicker:
             listener()
 
     def _fill_runs(self) -> None:
-        ids = self._runs.run_ids(self.variant.value, self.runtime.value)
+        ids = self._study.run_ids(self.variant.value, self.runtime.value)
         self.run.options = [(self._label(run_id), run_id) for run_id in ids]
         self.run.value = ids[0]
 
     def _label(self, run_id: str) -> str:
-        together = len(self._runs.run(self.variant.value, self.runtime.value, run_id).pooled)
+        together = len(self._study.run(self.variant.value, self.runtime.value, run_id).record.pooled)
         return f"{run_id} ({together} processes)" if together else run_id
 
 
@@ -222,14 +222,15 @@ class View:
 class Explorer:
     """The widgets: a tab per view, whose controls are the same wherever they appear."""
 
-    def __init__(self, runs: StoredRuns) -> None:
-        self._runs = runs
-        variants = runs.variants
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        variants = study.variants
         for variant in variants:  # now, at once, rather than with the first change of a control
-            for runtime in runs.runtimes(variant):
-                runs.profile(*runs.newest(variant, runtime))
-        self.first = RunPicker(runs, "Variant", variants[0])
-        self.second = RunPicker(runs, "Other", variants[-1])
+            for runtime in study.runtimes(variant):
+                if study.run(variant, runtime).record.is_traced:
+                    study.nodes(variant, runtime)
+        self.first = RunPicker(study, "Variant", variants[0])
+        self.second = RunPicker(study, "Other", variants[-1])
         self.value = _buttons([(quantity.noun, column) for column, quantity in QUANTITIES.items()])
         self.by = _buttons(["op", "layer"])
         self.share = _buttons([("absolute", False), ("share", True)])
@@ -244,6 +245,8 @@ class Explorer:
         self._show()
 
     def _ipython_display_(self) -> None:
+        for line in self._study.store.unreadable().values():
+            print("Passed over:", line)
         display(self.tab)  # type: ignore[no-untyped-call]
 
     def _show(self, _: object = None) -> None:
@@ -264,37 +267,39 @@ class Explorer:
 
     def _side_by_side(self) -> Call:
         return Call(
-            "side_by_side_figure",
+            "explore.side_by_side_figure",
             side_by_side_figure,
             (self._profile(self.first), self._profile(self.second)),
             self._kind(),
         )
 
     def _waterfall(self) -> Call:
-        fall = Call("runs.waterfall", self._runs.waterfall, (self.first.key, self.second.key))
-        return Call("waterfall_figure", waterfall_figure, (fall,))
+        fall = Call("study.diff", self._study.diff, (self.first.key, self.second.key))
+        return Call("explore.waterfall_figure", waterfall_figure, (fall,))
 
     def _plot(self) -> Call:
-        return Call("profile_figure", profile_figure, (self._profile(self.first),), self._kind())
+        return Call("explore.profile_figure", profile_figure, (self._profile(self.first),), self._kind())
 
     def _op_times(self) -> Call:
         names = [box.description for box in self.checked if box.value]
-        newest = Call("runs.newest_profiles", self._runs.newest_profiles, (self.first.key.runtime, names))
-        return Call("op_times_figure", op_times_figure, (newest,), {"share": self.share.value})
+        newest = Call("study.nodes_of", self._study.nodes_of, (self.first.key.runtime, names))
+        return Call("explore.op_times_figure", op_times_figure, (newest,), {"share": self.share.value})
 
     def _step_distribution(self) -> Call:
-        steps = Call("runs.steps", self._runs.steps, self.first.key)
-        return Call("step_distribution_figure", step_distribution_figure, (steps,))
+        steps = Call("study.steps", self._study.steps, self.first.key)
+        return Call("explore.step_distribution_figure", step_distribution_figure, (steps,))
 
     def _network(self) -> Call:
-        spec = Call("runs.spec", self._runs.spec, self.first.key)
-        return Call("network_figure", network_figure, (spec, Call("runs.layers", self._runs.layers, self.first.key)))
+        spec = Call("study.network", self._study.network, self.first.key)
+        return Call(
+            "explore.network_figure", network_figure, (spec, Call("study.layers", self._study.layers, self.first.key))
+        )
 
     def _node_table(self) -> Call:
         return Call("explore.node_table", node_table, (self._profile(self.first),))
 
     def _profile(self, picker: RunPicker) -> Call:
-        return Call("runs.profile", self._runs.profile, picker.key)
+        return Call("study.nodes", self._study.nodes, picker.key)
 
     def _kind(self) -> dict[str, Any]:
         return {"value": self.value.value, "by": self.by.value, "share": self.share.value}

@@ -1,4 +1,4 @@
-"""What a report was made of and by, file by file, and whether that is still what is there."""
+"""What a report was made of, file by file, and by what, and whether that is still what is there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..base.errors import CnnprofError, ReportError
 from ..base.files import read_spec, write_atomically
 from ..base.spec import Spec
 from ..base.stamps import utc_now
+from ..base.units import counted
 from ..records.project import Project
 from ..records.run import RunRecord
 from ..records.store import Store
@@ -24,7 +25,7 @@ _SHOWN = 3
 class ReportRecord(Spec):
     """A rendered report; paths are relative to ``outputs/``, hashes are SHA-256."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     created: str
     commit: str | None
     """Of the project when the report was rendered, with ``+changes`` where files differed."""
@@ -32,14 +33,14 @@ class ReportRecord(Spec):
     """Of requirements.lock; None where there is none."""
     inputs: Mapping[str, str]
     """Every stored file the report reads."""
-    sources: Mapping[str, str] = {}
-    """What made the report of them, from `sources`; its paths are relative to the project."""
+    sources: str
+    """What made the report of them, from `sources`."""
     files: Mapping[str, str]
     """The report itself."""
 
     def __str__(self) -> str:
         """One clause: ``167 files, rendered 2026-11-24T09:25:23+00:00``."""
-        return f"{len(self.inputs)} files, rendered {self.created}"
+        return f"{counted(len(self.inputs), 'file')}, rendered {self.created}"
 
 
 def lock_sha256(project: Project) -> str | None:
@@ -55,21 +56,13 @@ def inputs(store: Store) -> dict[str, str]:
     return {**damaged, **{path.relative_to(store.outputs).as_posix(): _sha256(path) for path in read}}
 
 
-def sources(project: Project) -> dict[str, str]:
-    """What would make a report now: hashes of notebook, library, lock file and installed packages, and the commit."""
+def sources(project: Project) -> str:
+    """What would make a report now, as one hash: of notebook, library, lock file, installed packages and commit."""
     library = Path(__file__).parents[1]
-    files = {f"{library.name}/{path.relative_to(library).as_posix()}": path for path in _library_files(library)}
-    files |= {name: project.root / name for name in ("notebooks/report.ipynb", LOCK)}
+    files = [project.notebooks / "report.ipynb", project.root / LOCK, *sorted(library.rglob("*"))]
+    parts = [f"{path.name} {_sha256(path)}" for path in files if path.is_file() and path.suffix != ".pyc"]
     packages = sorted(f"{package.name}=={package.version}" for package in distributions())
-    return {
-        **{name: _sha256(path) for name, path in files.items() if path.is_file()},
-        "installed packages": hashlib.sha256("\n".join(packages).encode()).hexdigest(),
-        "commit": project.commit() or "",
-    }
-
-
-def _library_files(library: Path) -> Iterator[Path]:
-    yield from (path for path in library.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return hashlib.sha256("\n".join([*parts, *packages, project.commit() or ""]).encode()).hexdigest()
 
 
 def _input_files(store: Store) -> Iterator[Path]:
@@ -83,7 +76,7 @@ def _input_files(store: Store) -> Iterator[Path]:
         yield from (store.outputs / "reference").rglob(name)
 
 
-def write(project: Project, read: Mapping[str, str], made_by: Mapping[str, str], files: Sequence[Path]) -> None:
+def write(project: Project, read: Mapping[str, str], made_by: str, files: Sequence[Path]) -> None:
     """Stores what a report was made of.
 
     Args:

@@ -18,7 +18,7 @@ from ..analysis.variants.shown import RECORDED
 from ..base import units
 from ..page import hover
 from ..page.table import Column, styled
-from ..page.text import code, counted, escape, listed
+from ..page.text import code, escape, listed
 from ..records.run import RunRecord
 
 STRIDE_CAPTION = hover.Caption(
@@ -42,7 +42,7 @@ def provenance_table(records: Sequence[Record]) -> Styler:
     """Of every run its ids, commit, weights and images: what the numbers beside its variant and runtime rest on."""
     rows = [
         {
-            "variant": run.variant.name,
+            "variant": run.name,
             "runtime": run.runtime,
             "runs": ", ".join(run.pooled or (run.run_id,)),
             "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
@@ -62,12 +62,13 @@ def _distinct(values: Iterable[str]) -> str:
 def _facts(run: RunRecord) -> dict[str, str]:
     weights = run.weights
     recipe = f", recipe {weights.recipe}" if weights.recipe else ""
+    blocks = run.latency.plain_s
     return {
         **conditions(run),
         "memory": units.num_bytes(run.machine.memory_bytes),
         "system": run.machine.system,
         "Python": run.machine.python,
-        "unprofiled steps": f"{sum(map(len, run.latency.plain_s))} in {len(run.latency.plain_s)} blocks",
+        "unprofiled steps": f"{sum(map(len, blocks))} in {units.counted(len(blocks), 'block')}",
         "images while timed": run.images.name,
         "weights": f"{weights.origin}{recipe}",
         "commit": _COMMIT.sub(r"\1", run.commit or "unknown"),
@@ -83,12 +84,13 @@ def introduction_text(records: Sequence[Record]) -> str:
     runtimes = list(dict.fromkeys(record.runtime for record in records))
     batches = sorted({run.batch_size for run in runs})
     lines = [
-        f"Profiled here: {counted(len(names), 'variant')} of a small convolutional network, "
-        f"in {counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
+        f"Profiled here: {units.counted(len(names), 'variant')} of a small convolutional network, "
+        f"in {units.counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
     ]
     if batches:
+        images = f"{listed(map(str, batches))} {units.plural(batches[-1], 'image')}"
         lines.append(
-            f"A step classifies one batch of {listed(map(str, batches))} images; times and bytes are per step. "
+            f"A step classifies one batch of {images}; times and bytes are per step. "
             "[Table](#T_overview) compares all variants."
         )
     return " ".join(lines)
@@ -110,7 +112,9 @@ def data_text(records: Sequence[Record]) -> str:
     for measured in dict.fromkeys(
         (run.accuracy.dataset, run.accuracy.images) for run in runs if run.accuracy and run.accuracy.measured
     ):
-        lines.append(f"Accuracy was measured on the {measured[1]:,} test images of {escape(measured[0])}.")
+        lines.append(
+            f"Accuracy was measured on the {units.counted(measured[1], 'test image')} of {escape(measured[0])}."
+        )
     if unlike := differences(records):
         lines.append(
             "**These runs were not made alike, so compare across them with care**: " + escape("; ".join(unlike)) + "."
@@ -118,15 +122,15 @@ def data_text(records: Sequence[Record]) -> str:
     return "\n\n".join(lines)
 
 
-def claims_drawn_text(overview: pd.DataFrame, *, steps_trained: bool) -> str:
+def claims_drawn_text(*, strides_drawn: bool, steps_trained: bool) -> str:
     """Where the figures are that the claims are about.
 
     Args:
-        overview: From `variants.numbers.overview`, with a run that did not fail.
+        strides_drawn: Whether the series of strides is.
         steps_trained: Whether the time of a training step is known of any training.
     """
     places = ["accuracy against latency in [Figure](#F_accuracy)", "what profiling costs in [Figure](#F_overhead)"]
-    if "baseline" in set(overview.loc[overview["status"] == "ok", "variant"]):
+    if strides_drawn:
         places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
     if steps_trained:
         places.append("the time of training in [Figure](#F_training-time)")
@@ -147,6 +151,4 @@ def _runs_of(some: Sequence[RunRecord], every: Sequence[RunRecord]) -> str:
     """The subject of a sentence: all runs, or which."""
     if len(some) == len(every):
         return "All runs were"
-    return (
-        f"{listed(f'{code(run.variant.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"
-    )
+    return f"{listed(f'{code(run.name)} ({run.runtime})' for run in some)} {'was' if len(some) == 1 else 'were'}"

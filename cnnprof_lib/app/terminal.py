@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..base import units
 from ..base.errors import StoreError
-from ..params.settings import RecipeSpec
+from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
 from ..records.machine import ComparisonRecord, RooflineRecord
 from ..records.run import AccuracyRecord, FailureRecord, RunRecord
@@ -22,10 +22,8 @@ from ..records.store import Store
 from ..records.training import HistoryRow, TrainingRecord
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from ..analysis.resolution import Resolution
-    from ..measure.images.cache import DataSet, Location
+    from ..measure.images.sources import DataSet, Source
 
 _Column = tuple[str, Callable[[Any], str]]
 
@@ -57,14 +55,14 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
         row = (
             variant.name,
             variant.title,
-            f"{variant.parameters:,}",
-            units.count(variant.macs_per_image),
+            f"{variant.network.parameters:,}",
+            units.count(variant.network.macs_per_image),
         )
         table.add_row(*row, top1)
     return table
 
 
-def location_text(location: Location, dataset: DataSet | None) -> str:
+def location_text(location: Source, dataset: DataSet | None) -> str:
     """Where the images are and how many, or how to get them."""
     if dataset is None:
         return (
@@ -80,14 +78,15 @@ def training_text(record: TrainingRecord) -> str:
     held_out = f", held out {units.percent(record.held_out.top1)}" if record.held_out else ""
     step = f" of {units.seconds(record.step_s)}" if record.step_s else ""
     return (
-        f"{record.variant.name}: {record.steps} steps{step} in {record.seconds / 60:.1f} min{held_out}, "
-        f"test {units.percent(record.test.top1)} on {record.dataset}"
+        f"{record.variant.name}: {units.counted(record.steps, 'step')}{step} in {record.seconds / 60:.1f} min"
+        f"{held_out}, test {units.percent(record.test.top1)} on {record.dataset}"
     )
 
 
 def accuracy_text(record: AccuracyRecord) -> str:
     """An accuracy in a line."""
-    return f"top-1 {units.percent(record.top1)}: {record.correct:,} of {record.images:,} images of {record.dataset}"
+    images = f"{record.correct:,} of {units.counted(record.images, 'image')}"
+    return f"top-1 {units.percent(record.top1)}: {images} of {record.dataset}"
 
 
 def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
@@ -96,14 +95,14 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"{shown['variant']}, runtime {shown['runtime']}, run {shown['run_id']}", style="bold")
     held = f", threads: {shown['threads']}" if shown["threads"] else ""
     yield (
-        f"latency {_interval(latency, units.seconds)} per step of {shown['batch_size']} images "
-        f"({latency['steps']} steps{held}); ratio to baseline {_interval(ratio, '{:.3f}'.format)}"
+        f"latency {_interval(latency, units.seconds)} per step of {units.counted(shown['batch_size'], 'image')} "
+        f"({units.counted(latency['steps'], 'step')}{held}); ratio to baseline {_interval(ratio, units.ratio)}"
     )
     yield (
-        f"profiled steps take {shown['profiled_over_plain']:.3f} times as long; "
+        f"profiled steps take {units.ratio(shown['profiled_over_plain'])} times as long; "
         f"{units.percent(shown['unattributed_share'])} of their time is no kernel's"
     )
-    yield f"{shown['parameters']:,} parameters, {units.count(shown['macs_per_image'])} MACs per image"
+    yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
     yield _accuracy_line(shown["accuracy"])
     memory = {key: units.num_bytes(value) for key, value in shown["memory"].items()}
     yield (
@@ -150,7 +149,7 @@ def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     how = "measured here" if accuracy["measured"] else "recorded, not measured here"
     return (
         f"top-1 {units.percent(accuracy['top1'])} (95%: {units.percent(low)} to {units.percent(high)}) "
-        f"on {accuracy['images']:,} images of {accuracy['dataset']}, {how}"
+        f"on {units.counted(accuracy['images'], 'image')} of {accuracy['dataset']}, {how}"
     )
 
 
@@ -175,8 +174,9 @@ def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column
 
 def check_text(runtime: str, found: Resolution) -> str:
     """What the baseline against itself says, in a line."""
+    intervals = units.counted(len(found.rounds), "interval")
     return (
-        f"{runtime}: {found.excluding} of {len(found.rounds)} intervals of the baseline against itself exclude 1 "
+        f"{runtime}: 1 lies outside {found.excluding} of {intervals} of the baseline against itself "
         f"(median width {found.width:.3f}); ratios below {found.smallest_ratio:.3f} are not distinguishable here, "
         f"in one layer below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (all else)"
     )
@@ -186,9 +186,10 @@ def roofline_text(record: RooflineRecord) -> str:
     """What a machine can do at most, in a line."""
     one, every = record.peak_macs_per_s_1_thread / 1e9, record.peak_macs_per_s_all_threads / 1e9
     slow, fast = record.bandwidth_bytes_per_s_1_thread / 1e9, record.bandwidth_bytes_per_s_all_threads / 1e9
+    threads = units.counted(record.threads, "thread")
     busy = "" if record.is_undisturbed else ", so the limits may be too low; they will be measured again"
     return (
-        f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {record.threads} threads: {every:.1f} GMAC/s, {fast:.1f} GB/s "
+        f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {threads}: {every:.1f} GMAC/s, {fast:.1f} GB/s "
         f"(others used {record.busy_percent:.0f}% of the processors meanwhile{busy})"
     )
 
@@ -205,110 +206,84 @@ def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
             "difference": ("pp", "{:+.2f}".format),
         },
     )
+    steps = units.counted(found.steps, "step")
     yield (
         f"largest difference {found.largest_difference_pp:.2f} percentage points ({found.largest.op}); "
-        f"between cnnprof's own odd and even blocks {found.own_difference_pp:.2f}; {found.steps} steps on each side"
+        f"between cnnprof's own odd and even blocks {found.own_difference_pp:.2f}; {steps} on each side"
     )
     yield f"left out: {', '.join(found.left_out) or 'none'}, {units.percent(found.left_out_share)} of the kernels' time"
 
 
-class _LiveBar:
-    """A progress bar on a terminal; elsewhere there is none, and plain lines are printed."""
+class LiveBar(Progress):
+    """A progress bar on a terminal; elsewhere there is none, and plain lines are printed.
 
-    def __init__(self, console: Console, description: str, total: float) -> None:
-        self._console = console
-        self._bar = _bar(console, description, total) if console.is_terminal else None
+    Args:
+        console: Where.
+        total: What ``done`` will have come to at the end.
+    """
 
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
+    def __init__(self, console: Console, total: float) -> None:
+        times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        description = TextColumn("{task.description}", markup=False)
+        super().__init__(description, BarColumn(bar_width=20), *times, console=console, disable=not console.is_terminal)
+        self._task = self.add_task("", total=total)
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+    def show(self, done: float, text: str, line: str = "") -> None:
+        """Moves the bar.
 
-    def _advance(self, completed: float, description: str) -> None:
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=completed, description=description)
-
-
-class CheckProgress(_LiveBar):
-    """Rounds of a check done."""
-
-    def __init__(self, console: Console, runtime: str, rounds: int) -> None:
-        super().__init__(console, runtime, rounds)
-        self._runtime, self._rounds = runtime, rounds
-
-    def update(self, done: int) -> None:
-        """``done`` rounds are done."""
-        text = f"check {self._runtime}: round {done} of {self._rounds}"
-        self._advance(done, text)
-        if not self._bar and done in (1, self._rounds // 2):
-            self._console.print(text, highlight=False)
+        Args:
+            done: Of the total.
+            text: What stands beside the bar.
+            line: What is printed where there is no bar, if anything.
+        """
+        self.update(self._task, completed=done, description=text)
+        if line and self.disable:
+            self.console.print(line, highlight=False, soft_wrap=True)
 
 
-class RunProgress(_LiveBar):
-    """Which run of how many, its stage, and the time left; plain lines where there is no terminal."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        super().__init__(console, "runs", total)
-        self._total, self._done, self._name = total, 0, ""
-        self._begun = time.monotonic()
-
-    def start(self, name: str) -> None:
-        """A run begins."""
-        self._name = name
-        if not self._bar:
-            line = f"[{self._done + 1}/{self._total}] {name} ...{self._left()}"
-            self._console.print(line, highlight=False, soft_wrap=True)
-        self.stage(0.0, "starting")
-
-    def stage(self, share: float, stage: str) -> None:
-        """The run has come to ``stage``, with ``share`` of it done."""
-        self._advance(self._done + share, f"{self._done + 1} of {self._total}: {self._name}, {stage}")
-
-    def finish(self, result: RunRecord | FailureRecord) -> None:
-        """The run has ended."""
-        self._done += 1
-        if isinstance(result, FailureRecord):
-            line = f"[{self._done}/{self._total}] {self._name} failed: {result.error}"
-        else:
-            from ..analysis.estimates import latency
-
-            line = f"[{self._done}/{self._total}] {self._name}: {units.seconds(latency(result).value)} per step"
-        self._console.print(line, highlight=False, soft_wrap=True)
-
-    def _left(self) -> str:
-        if not self._done:
-            return ""
-        seconds = (time.monotonic() - self._begun) / self._done * (self._total - self._done)
-        return f" {seconds / 60:.1f} min left"
+def show_training(bar: LiveBar, name: str, recipe: RecipeSpec, row: HistoryRow) -> None:
+    """Step, loss, accuracy and images/s of one training, and where there is no bar the time left."""
+    text = f"{name}: {row.describe()}"
+    bar.show(row.step, text, f"{text}, {row.describe_rest(recipe)}")
 
 
-class TrainingProgress(_LiveBar):
-    """Step, loss, accuracy, images/s and time left of one training; plain lines where there is no terminal."""
-
-    def __init__(self, console: Console, name: str, recipe: RecipeSpec) -> None:
-        super().__init__(console, name, recipe.steps)
-        self._name, self._recipe = name, recipe
-
-    def update(self, row: HistoryRow) -> None:
-        """Shows the newest row of the history."""
-        text = f"{self._name}: {row.describe()}"
-        self._advance(row.step, text)
-        if not self._bar:
-            self._console.print(f"{text}, {row.describe_rest(self._recipe)}", highlight=False)
+def show_check(bar: LiveBar, runtime: str, rounds: int, done: int) -> None:
+    """Which round of a check is done; the first and the middle one where there is no bar."""
+    text = f"check {runtime}: round {done} of {rounds}"
+    bar.show(done, text, text if done in (1, rounds // 2) else "")
 
 
-def _bar(console: Console, description: str, total: float) -> Progress:
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    progress.add_task(description, total=total)
-    return progress
+def run_each(
+    requests: Sequence[RunRequest],
+    execute: Callable[[RunRequest, Callable[[float, str], None]], RunRecord | FailureRecord],
+    console: Console,
+) -> int:
+    """Shows which run of how many it is, its stage, the time left and how each ended; returns how many failed.
+
+    Args:
+        requests: The runs.
+        execute: Makes one, and tells the share of it that is done and the stage.
+        console: Where.
+    """
+    total, failures, begun = len(requests), 0, monotonic()
+    with LiveBar(console, total) as bar:
+        for done, request in enumerate(requests):
+            about = f"[{done + 1}/{total}] {request.describe()}"
+            left = f" {(monotonic() - begun) / done * (total - done) / 60:.1f} min left" if done else ""
+            bar.show(done, f"{about}, starting", f"{about} ...{left}")
+
+            def on_stage(share: float, stage: str, before: int = done, about: str = about) -> None:
+                bar.show(before + share, f"{about}, {stage}")
+
+            result = execute(request, on_stage)
+            console.print(f"{about}{_end_of(result)}", highlight=False, soft_wrap=True)
+            failures += isinstance(result, FailureRecord)
+    return failures
+
+
+def _end_of(result: RunRecord | FailureRecord) -> str:
+    from ..analysis.estimates import latency
+
+    if isinstance(result, FailureRecord):
+        return f" failed: {result.error}"
+    return f": {units.seconds(latency(result).value)} per step"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..analysis.resolution import INDISTINCT
-from ..base.units import signed_seconds
+from ..base.units import counted, signed_seconds
 
 NOTABLE_DRIFT = 0.05
 """From this share on the drift between the two processes is called a reason to measure anew."""
@@ -22,7 +22,7 @@ def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"{before['variant']} to {after['variant']}, runtime {shown['runtime']}", style="bold")
     yield (
         f"{signed_seconds(difference['value'])} (95%: {_interval(difference, signed_seconds)}) "
-        f"per step of {shown['batch_size']} images"
+        f"per step of {counted(shown['batch_size'], 'image')}"
     )
     if shown["distinguishable"] is False:
         yield Text(f"This is {INDISTINCT}: two copies of the baseline differ as much.", style="yellow")

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,19 +81,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
                 temporary.unlink()
 
 
-def read_spec(spec: type[_Spec], path: Path, remedy: str) -> _Spec:
+def read_spec(
+    spec: type[_Spec], path: Path, remedy: str, upgrade: Callable[[bytes], bytes] = lambda stored: stored
+) -> _Spec:
     """Reads a record.
 
     Args:
         spec: Its class.
         path: Its file.
         remedy: What to do where it cannot be read, as a sentence: what is safe depends on what it cost.
+        upgrade: Makes a record of today's schema of an older one; a damaged one it may leave as it is.
 
     Raises:
         StoreError: it is missing, damaged or of another schema version.
     """
     try:
-        return spec.model_validate_json(path.read_bytes())
+        return spec.model_validate_json(upgrade(path.read_bytes()))
     except FileNotFoundError:
         raise StoreError(f"{path}: is missing. {remedy}") from None
     except OSError as error:

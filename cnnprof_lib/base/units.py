@@ -56,6 +56,21 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def plural(number: float, noun: str) -> str:
+    """The noun as it follows a number: ``image`` after 1, else ``images``."""
+    return noun if number == 1 else f"{noun}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 image``, ``10,000 images``."""
+    return f"{number:,} {plural(number, noun)}"
+
+
+def ratio(value: float) -> str:
+    """Formats a ratio with the digits that it can have: ``0.250``, ``1.034``, from 10 on ``12.9``."""
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
 def percent(share: float, digits: int = 2) -> str:
     """Formats a share between 0 and 1 as a percentage: ``72.02%``."""
     return f"{100 * share:.{digits}f}%"

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ..base.errors import VariantError
 from ..base.files import try_writing
 from ..base.stamps import utc_now
 from ..params.reading import load_preset, load_variant
-from ..params.settings import PresetSpec, Runtime
+from ..params.settings import PresetSpec
 from ..records.machine import CheckRecord, PairRecord, PartRecord
 from ..records.project import Project
 from . import machine
 from .clock import TimedStep, time_blocks
-from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
-from .run import BASELINE
-from .runtimes import environment as runtimes
-from .runtimes import ops
-from .runtimes.session import NetworkSession, TracedStep
+from .models.load import LoadedNetwork, load_network
+from .prepare import Images, load_dataset, prepare_images
+from .runtimes.contract import Runtime, Session, find_runtime
 
 PRESET = "check"
 _SIDES = ("first", "second")
 
 
 def check(
-    runtime: Runtime, rounds: int, project: Project, source: str, on_round: Callable[[int], None] = lambda done: None
+    runtime_name: str, rounds: int, project: Project, source: str, on_round: Callable[[int], None] = lambda done: None
 ) -> CheckRecord:
     """Times the baseline against itself and stores the result.
 
@@ -33,7 +33,7 @@ def check(
     networks differ.
 
     Args:
-        runtime: In which form to run it; the process must have been set up for it.
+        runtime_name: In which runtime; the process must have been set up for it.
         rounds: How often.
         project: Where parameters are and the result goes.
         source: Images, as for a run.
@@ -43,20 +43,23 @@ def check(
         CnnprofError: whatever stops the check, in one line; where the result cannot be stored, with where it is kept.
     """
     try_writing(project.store.machine_dir)
-    runtimes.set_up(runtime)
-    baseline = load_variant(BASELINE, project.params)
+    runtime = find_runtime(runtime_name)
+    runtime.set_up()
     preset = load_preset(PRESET, project.params)
+    if preset.baseline is None:
+        raise VariantError(f"{project.params}/presets/{PRESET}.yaml: `baseline` is required: a file of params/.")
+    baseline = load_variant(preset.baseline, project.params)
     images = prepare_images(
         load_dataset(source, project.params, baseline), baseline.input, preset.batch_size, preset.seed
     )
-    network = prepare_network(baseline, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
+    network = load_network(baseline, project.store, batch_size=preset.batch_size, seed=preset.seed)
     pairs = []
     for done in range(1, rounds + 1):
         pairs.append(_round(network, runtime, images, preset, np.random.default_rng([preset.seed, done])))
         on_round(done)
     record = CheckRecord(
         created=utc_now(),
-        runtime=runtime,
+        runtime=runtime.name,
         batch_size=preset.batch_size,
         machine=machine.describe(onednn=False),
         rounds=tuple(pairs),
@@ -66,15 +69,16 @@ def check(
 
 
 def _round(
-    network: Network, runtime: Runtime, images: Images, preset: PresetSpec, rng: np.random.Generator
+    network: LoadedNetwork, runtime: Runtime, images: Images, preset: PresetSpec, rng: np.random.Generator
 ) -> PairRecord:
-    """Times two new sessions of one network against each other, unprofiled and profiled."""
-    sessions = {side: NetworkSession(network.frozen, runtime, images.pixels, images.labels) for side in _SIDES}
-    traced: dict[str, list[TracedStep]] = {side: [] for side in _SIDES}
+    """Times two new sessions of one network against each other, unprofiled and, where it can be, profiled."""
+    sessions = {side: runtime.open(network, images) for side in _SIDES}
+    traced: dict[str, list[Any]] = {side: [] for side in _SIDES}
     kinds: dict[str, TimedStep] = {}
     for side, session in sessions.items():
         kinds[side] = TimedStep(session.step, session.prepare)
-        kinds[f"{side}, traced"] = TimedStep(session.traced_step, session.prepare, traced[side].append)
+        if session.can_trace:
+            kinds[f"{side}, traced"] = TimedStep(session.traced_step, session.prepare, traced[side].append)
     times = time_blocks(
         kinds,
         blocks=preset.blocks,
@@ -82,17 +86,18 @@ def _round(
         warmup_steps=preset.warmup_steps,
         rng=rng,
     )
-    layer_of = sessions["first"].executed_graph().layer_of
-    first, second = (_parts(traced[side], layer_of) for side in _SIDES)
+    first, second = (_parts(sessions[side], traced[side]) for side in _SIDES)
     for session in sessions.values():
         session.close()
     parts = (PartRecord(layer=key[0], op=key[1], first_s=first[key], second_s=second[key]) for key in first)
     return PairRecord(first_s=times["first"], second_s=times["second"], parts=tuple(parts))
 
 
-def _parts(steps: Sequence[TracedStep], layer_of: Callable[[str], str]) -> dict[tuple[str, str], float]:
-    """Median time of each layer's ops per step, in seconds."""
-    rows = ops.node_rows([ops.parse(step.serialized) for step in steps], [step.called_ns for step in steps], layer_of)
+def _parts(session: Session, steps: Sequence[Any]) -> dict[tuple[str, str], float]:
+    """Median time of each layer's ops per step, in seconds; empty where nothing was traced."""
+    if not steps:
+        return {}
+    rows = session.executions(steps)
     seconds = rows.groupby(["layer", "op", "step"])["self_ns"].sum() / 1e9
     medians = seconds.groupby(["layer", "op"]).median().reset_index()
     return {(layer, op): time_s for layer, op, time_s in medians.itertuples(index=False)}

@@ -43,13 +43,6 @@ def describe(onednn: bool) -> MachineRecord:
     )
 
 
-def onednn_is_on() -> bool:
-    """Whether this process may use TensorFlow's oneDNN kernels, which it does by itself on x86 since 2.9."""
-    from tensorflow.python.util import _pywrap_util_port
-
-    return bool(_pywrap_util_port.IsMklEnabled())
-
-
 def cpu_name() -> str:
     """The processor's name; Linux keeps it where `platform` does not look, with the instructions it knows."""
     try:

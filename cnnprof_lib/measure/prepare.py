@@ -1,26 +1,26 @@
-"""Images and networks made ready to be stepped: what every measurement begins with."""
+"""Images made ready to be fed: what every measurement begins with."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from ..params.settings import GENERATED, Runtime
+from ..base.errors import MeasureError
+from ..base.units import plural
+from ..params.settings import GENERATED
 from ..params.variant import InputSpec, VariantSpec
-from ..records.run import ImagesRecord, WeightsRecord
-from ..records.store import Store
+from ..records.run import ImagesRecord
 from .images import cache as data
 from .images import pixels
 from .images.fit import check_images
-from .models import build as model
-from .models import weights
-from .models.graph import FrozenGraph, freeze
-from .runtimes.session import NetworkSession, queue_capacity
 
+_MIN_QUEUE_EXAMPLES = 4000  # 0.4 x 10,000 images, as the tutorial has it
+_QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
+_COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""
 
@@ -39,16 +39,6 @@ class Images:
             return ImagesRecord(name=GENERATED, sha256=None, generated=True)
         found = self.dataset
         return ImagesRecord(name=found.name, sha256=found.sha256, generated=False, classes=found.classes)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A variant with its weights, ready to be stepped."""
-
-    model: keras.Model
-    weights: WeightsRecord
-    frozen: FrozenGraph
-    session: NetworkSession
 
 
 def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.DataSet | None:
@@ -91,27 +81,25 @@ def prepare_images(dataset: data.DataSet | None, size: InputSpec, batch_size: in
     return Images(pixels.standardize(raw), dataset.test_labels[:count].astype(np.int32), dataset)
 
 
-def prepare_network(
-    variant: VariantSpec,
-    runtime: Runtime,
-    images: Images,
-    store: Store,
-    *,
-    batch_size: int,
-    seed: int,
-) -> Network:
-    """Builds a variant with its reference weights, or initial ones from ``seed``, in a session of its own.
+def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
+    """Examples in the input queue, and images to lay out for a feed.
+
+    They are as many as in the tutorial's ``_generate_image_and_label_batch`` (4,384 for batches of 128), but no more
+    than 256 MiB hold, and at least a batch.
 
     Args:
-        variant: The network.
-        runtime: In which form to run it.
-        images: What to feed it.
-        store: Where reference weights are.
-        batch_size: Images per step.
-        seed: Seed of initial weights.
+        input_shape: (batch, height, width, channels).
+
+    Raises:
+        MeasureError: a batch has more bytes than TensorFlow counts right.
     """
-    built = model.build(variant, seed)
-    loaded = weights.load(built, variant, store)
-    frozen = freeze(built, batch_size)
-    session = NetworkSession(frozen, runtime, images.pixels, images.labels)
-    return Network(built, loaded, frozen, session)
+    batch_size, *image_shape = input_shape
+    image_bytes = 4 * math.prod(image_shape) + 4  # float32 values, and an int32 label
+    if batch_size * image_bytes >= _COUNTABLE_BYTES:
+        images = f"{batch_size} {plural(batch_size, 'image')} of {'x'.join(map(str, image_shape))}"
+        raise MeasureError(
+            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
+            f"those of a queue. Received: {batch_size * image_bytes:,}, {images}. "
+            f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
+        )
+    return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))

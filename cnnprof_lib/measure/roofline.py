@@ -23,11 +23,12 @@ from ..base.errors import MeasureError, StoreError
 from ..base.files import write_atomically
 from ..base.processes import in_new_process
 from ..base.stamps import utc_now
+from ..base.units import counted
 from ..records.machine import RooflineRecord
 from ..records.run import MachineRecord
 from . import machine
 from .clock import Clock
-from .runtimes import environment as runtime
+from .runtimes import environment
 
 PRODUCT_SIZES = (256, 512, 1024, 2048)
 """Rows and columns of the matrices; which size is fastest depends on caches and threads."""
@@ -95,13 +96,13 @@ def peak_in_new_process(threads: int, clock: Clock) -> float:
     Raises:
         MeasureError: the process died.
     """
-    what = f"measures the peak rate with {threads} threads"
+    what = f"measures the peak rate with {counted(threads, 'thread')}"
     return float(in_new_process(what, _set_up_and_measure, threads, clock))
 
 
 def _set_up_and_measure(threads: int, clock: Clock) -> float:
-    runtime.set_up("stock")
-    runtime.load_tensorflow()
+    environment.set_up("The roofline", {environment.ONEDNN: None})
+    environment.load_tensorflow()
     return peak_macs_per_s(threads, clock)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,24 +21,21 @@ from ..records.run import (
     LatencyRecord,
     LoadRecord,
     MemoryRecord,
-    OpRecord,
     RunRecord,
     UnattributedRecord,
 )
-from ..records.store import Store
+from ..records.store import Store, TracedFiles
 from . import machine, timeline
 from .clock import TimedStep, time_blocks
 from .images.cache import DataSet
 from .images.fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
 from .load import FaultCount
 from .models.evaluate import top1
-from .prepare import Images, Network, load_dataset, prepare_images, prepare_network
-from .runtimes import environment as runtimes
-from .runtimes import memory, ops
-from .runtimes.session import NetworkSession, TracedStep
+from .models.load import LoadedNetwork, load_network
+from .prepare import Images, load_dataset, prepare_images
+from .runtimes import executions, memory
+from .runtimes.contract import Runtime, Session, find_runtime
 from .training.apart import train_first
-
-BASELINE = "baseline"
 
 OnStage = Callable[[float, str], None]
 """Told the share of the run that is done, 0 to 1, and what comes next."""
@@ -49,29 +46,31 @@ class _Conditions:
     """A request with its files read."""
 
     request: RunRequest
+    runtime: Runtime
     variant: VariantSpec
-    baseline: VariantSpec
+    baseline: VariantSpec | None
     preset: PresetSpec
 
     @property
     def batch_size(self) -> int:
         return self.request.batch_size or self.preset.batch_size
 
-    def network(self, variant: VariantSpec, images: Images, store: Store) -> Network:
-        return prepare_network(
-            variant,
-            self.request.runtime,
-            images,
-            store,
-            batch_size=self.batch_size,
-            seed=self.preset.seed,
-        )
+    @property
+    def variants(self) -> list[VariantSpec]:
+        """All networks of the run."""
+        return [self.variant, *([self.baseline] if self.baseline else [])]
+
+    def images(self, dataset: DataSet | None, variant: VariantSpec) -> Images:
+        return prepare_images(dataset, variant.input, self.batch_size, self.preset.seed)
+
+    def load(self, variant: VariantSpec, store: Store) -> LoadedNetwork:
+        return load_network(variant, store, batch_size=self.batch_size, seed=self.preset.seed)
 
 
 def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda share, stage: None) -> RunRecord:
     """Profiles one variant in one runtime and stores the run.
 
-    The process must have been set up by `runtime.set_up` before TensorFlow was loaded.
+    The process must have been set up by `Runtime.set_up` before anything heavy was imported.
 
     Args:
         request: What to run, and under which conditions.
@@ -81,84 +80,99 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     Raises:
         CnnprofError: whatever stops the run, in one line; nothing is stored then.
     """
-    try_writing(project.store.run_dir(request).parent)
-    runtimes.set_up(request.runtime)
-    runtimes.limit_threads(request.threads)
-    conditions = _Conditions(
-        request,
-        variant=load_variant(request.variant, project.params),
-        baseline=load_variant(BASELINE, project.params),
-        preset=load_preset(request.preset, project.params),
-    )
-    for network_spec in (conditions.variant, conditions.baseline):
-        memory.require_memory(network_spec, conditions.batch_size)
-    if request.train != "never":
-        on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
-        train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))
-
-    on_stage(0.05, "images")
-    dataset = load_dataset(request.source, project.params, conditions.variant, conditions.baseline)
-    if dataset is not None:
-        dataset = in_order_of_weights(dataset, conditions.variant, project.store)
-    images, baseline_images = (
-        prepare_images(dataset, variant.input, conditions.batch_size, conditions.preset.seed)
-        for variant in (conditions.variant, conditions.baseline)
-    )
+    store = project.store
+    try_writing(store.run_dir(request).parent)
+    conditions = _conditions(request, project)
+    dataset = _dataset(conditions, project, on_stage)
 
     on_stage(0.10, "model")
+    images = conditions.images(dataset, conditions.variant)
     rss_start = machine.resident_bytes()
-    network = conditions.network(conditions.variant, images, project.store)
+    network = conditions.load(conditions.variant, store)
+    session = conditions.runtime.open(network, images)
     rss_loaded = machine.resident_bytes()
-    rss_peak = max(rss_loaded, _warm_up(network.session, conditions.preset))
-    baseline = conditions.network(conditions.baseline, baseline_images, project.store)
+    rss_peak = max(rss_loaded, _warm_up(session, conditions.preset))
+    timed = _time(session, _open_baseline(conditions, dataset, store), conditions.preset, on_stage)
 
-    timed = _time(network.session, baseline.session, conditions.preset, on_stage)
     on_stage(0.80, "reading the step statistics")
-    profile = _profile(timed, network)
+    profile = _profile(timed, session) if session.can_trace else _Profile.untold()
 
     on_stage(0.85, "accuracy")
     record = RunRecord(
-        run_id=request.run_id,
-        series=request.series,
-        purpose=request.purpose,
-        created=utc_now(),
-        commit=project.commit(),
-        variant=conditions.variant,
-        runtime=request.runtime,
-        preset=request.preset,
-        batch_size=conditions.batch_size,
-        threads=request.threads,
-        seed=conditions.preset.seed,
-        parameters=conditions.variant.parameters,
-        macs_per_image=conditions.variant.macs_per_image,
-        machine=machine.describe(onednn=any(op.kernel.startswith("_Mkl") for op in profile.ops)),
+        **_identity(conditions, project),
+        machine=machine.describe(onednn=profile.uses_onednn),
+        versions=conditions.runtime.versions(),
         images=images.record(),
         weights=network.weights,
         latency=timed.latency,
         load=timed.load,
-        ops=profile.ops,
-        unattributed=profile.unattributed,
-        unowned_s=profile.unowned_s,
-        fused_into=profile.fused_into,
-        add_step_s=profile.add_step_s,
+        **profile.fields,
         memory=MemoryRecord(
-            requested_bytes=profile.requested_bytes,
-            persistent_bytes=profile.persistent_bytes,
-            live_peak_bytes=profile.live_peak_bytes,
-            live_peak_layer=profile.live_peak_layer,
-            rss_start_bytes=rss_start,
-            rss_loaded_bytes=rss_loaded,
-            rss_bytes=rss_peak,
+            **profile.memory, rss_start_bytes=rss_start, rss_loaded_bytes=rss_loaded, rss_bytes=rss_peak
         ),
-        accuracy=_accuracy(network, dataset, project.store, conditions.variant),
-        warnings=_warnings(network, images, classes_of(training_of(conditions.variant, project.store))),
+        accuracy=_accuracy(network, dataset, store),
+        warnings=_warnings(network, images, classes_of(training_of(conditions.variant, store))),
     )
-    project.store.write_run(record, profile.rows, profile.text, profile.trace)
+    store.write_run(record, profile.files)
     on_stage(1.0, "stored")
     return record
 
 
-def _warnings(network: Network, images: Images, classes: tuple[str, ...]) -> tuple[str, ...]:
+def _conditions(request: RunRequest, project: Project) -> _Conditions:
+    """Reads the files that a request names; sets the process up; refuses what memory cannot hold."""
+    runtime = find_runtime(request.runtime)
+    runtime.set_up()
+    if request.threads is not None:
+        runtime.limit_threads(request.threads)
+    preset = load_preset(request.preset, project.params)
+    baseline = request.baseline or preset.baseline
+    conditions = _Conditions(
+        request,
+        runtime,
+        variant=load_variant(request.variant, project.params),
+        baseline=load_variant(baseline, project.params) if baseline else None,
+        preset=preset,
+    )
+    for variant in conditions.variants:
+        memory.require_memory(variant.network, conditions.batch_size)
+    return conditions
+
+
+def _dataset(conditions: _Conditions, project: Project, on_stage: OnStage) -> DataSet | None:
+    """The images, their labels as the weights number them; trains the weights first where that is asked for."""
+    request = conditions.request
+    if request.train != "never":
+        on_stage(0.02, "training, unless there are weights" if request.train == "if missing" else "training")
+        train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))
+    on_stage(0.05, "images")
+    dataset = load_dataset(request.source, project.params, *conditions.variants)
+    return in_order_of_weights(dataset, conditions.variant, project.store) if dataset else None
+
+
+def _open_baseline(conditions: _Conditions, dataset: DataSet | None, store: Store) -> Session | None:
+    if conditions.baseline is None:
+        return None
+    network = conditions.load(conditions.baseline, store)
+    return conditions.runtime.open(network, conditions.images(dataset, conditions.baseline))
+
+
+def _identity(conditions: _Conditions, project: Project) -> dict[str, Any]:
+    """The fields of a record that say what was run, and under which conditions."""
+    request = conditions.request
+    return {
+        **request.model_dump(include={"run_id", "series", "runtime", "preset", "threads"}),
+        "purpose": request.purpose,
+        "created": utc_now(),
+        "commit": project.commit(),
+        "network": conditions.variant.network,
+        "variant": conditions.variant,
+        "baseline": conditions.baseline.name if conditions.baseline else None,
+        "batch_size": conditions.batch_size,
+        "seed": conditions.preset.seed,
+    }
+
+
+def _warnings(network: LoadedNetwork, images: Images, classes: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader of the run should know, as sentences without a full stop."""
     is_scored = images.dataset is not None and network.weights.origin != "initial"
     found = {
@@ -169,14 +183,15 @@ def _warnings(network: Network, images: Images, classes: tuple[str, ...]) -> tup
     return tuple(text for text, holds in found.items() if holds)
 
 
-def _warm_up(session: NetworkSession, preset: PresetSpec) -> int:
+def _warm_up(session: Session, preset: PresetSpec) -> int:
     """Runs a few steps of both kinds and returns the most resident memory seen."""
     seen = 0
     for _ in range(preset.warmup_steps):
         session.prepare()
         session.step()
-        session.prepare()
-        session.traced_step()
+        if session.can_trace:
+            session.prepare()
+            session.traced_step()
         seen = max(seen, machine.resident_bytes())
     return seen
 
@@ -185,19 +200,20 @@ class _Timed(NamedTuple):
     """The timed steps, the profiled ones' traces in order, and what else the machine did meanwhile."""
 
     latency: LatencyRecord
-    steps: list[TracedStep]
+    steps: list[Any]
     load: LoadRecord
 
 
-def _time(session: NetworkSession, baseline: NetworkSession, preset: PresetSpec, on_stage: OnStage) -> _Timed:
-    """Times the three kinds of step."""
-    steps: list[TracedStep] = []
+def _time(session: Session, baseline: Session | None, preset: PresetSpec, on_stage: OnStage) -> _Timed:
+    """Times every kind of step there is."""
+    steps: list[Any] = []
+    kinds = {"plain": TimedStep(session.step, session.prepare)}
+    if session.can_trace:
+        kinds["profiled"] = TimedStep(session.traced_step, session.prepare, steps.append)
+    if baseline:
+        kinds["baseline"] = TimedStep(baseline.step, baseline.prepare)
     watch = machine.LoadWatch()
-    counts = {
-        "plain": FaultCount(TimedStep(session.step, session.prepare)),
-        "profiled": FaultCount(TimedStep(session.traced_step, session.prepare, steps.append)),
-        "baseline": FaultCount(TimedStep(baseline.step, baseline.prepare)),
-    }
+    counts = {kind: FaultCount(step) for kind, step in kinds.items()}
 
     def on_round(done: int) -> None:
         watch.look()
@@ -211,52 +227,56 @@ def _time(session: NetworkSession, baseline: NetworkSession, preset: PresetSpec,
         rng=np.random.default_rng(preset.seed),
         on_round=on_round,
     )
-    latency = LatencyRecord(plain_s=times["plain"], profiled_s=times["profiled"], baseline_s=times["baseline"])
+    latency = LatencyRecord.model_validate({f"{kind}_s": blocks for kind, blocks in times.items()})
     load = watch.record({kind: count.by_block(preset.steps_per_block) for kind, count in counts.items()})
     return _Timed(latency, steps, load)
 
 
 class _Profile(NamedTuple):
-    """What the traced steps tell, apart from their times."""
+    """What the traced steps tell: fields of the record and of its memory, and the files beside it."""
 
-    rows: pd.DataFrame
-    ops: tuple[OpRecord, ...]
-    unattributed: UnattributedRecord
-    unowned_s: float
-    fused_into: dict[str, str]
-    requested_bytes: int
-    persistent_bytes: int
-    live_peak_bytes: int
-    live_peak_layer: str
-    add_step_s: float
-    text: str
-    trace: bytes
+    fields: Mapping[str, Any]
+    memory: Mapping[str, Any]
+    files: TracedFiles | None
+
+    @property
+    def uses_onednn(self) -> bool:
+        return any(op.kernel.startswith("_Mkl") for op in self.fields["ops"])
+
+    @classmethod
+    def untold(cls) -> _Profile:
+        """Of a runtime that cannot trace."""
+        memory = ("requested_bytes", "persistent_bytes", "live_peak_bytes", "live_peak_layer")
+        return cls({"ops": (), "unattributed": None, "add_step_s": None}, dict.fromkeys(memory), None)
 
 
-def _profile(timed: _Timed, network: Network) -> _Profile:
-    """Reads the step statistics; memory and timeline are those of the median step."""
-    executed = network.session.executed_graph()
+def _profile(timed: _Timed, session: Session) -> _Profile:
+    """Reads the traced steps; memory and timeline are those of the median step."""
     profiled_s = [seconds for block in timed.latency.profiled_s for seconds in block]
-    steps = [ops.parse(step.serialized) for step in timed.steps]
-    rows = ops.node_rows(steps, [step.called_ns for step in timed.steps], executed.layer_of)
-    rest = ops.unattributed(rows, profiled_s)
-    median = _median_index(profiled_s)
-    median_rest = _unattributed(rest.iloc[median])
-    live_peak_bytes, live_peak_layer = memory.live_peak(steps[median], executed.layer_of)
-    profiler = ops.profiler_report(network.session.graph, steps)
+    median, count = profiled_s.index(statistics.median_low(profiled_s)), len(profiled_s)
+    rows = session.executions(timed.steps)
+    told = session.profile(timed.steps, median)
+    rest = executions.unattributed(rows, profiled_s)
+    live_peak_bytes, live_peak_layer = told.live_peak or (None, None)
     return _Profile(
-        rows=rows,
-        ops=ops.totals(rows, executed.fused_ops),
-        unattributed=_unattributed(rest.mean()),
-        unowned_s=rows.loc[~rows["node"].map(executed.knows), "self_ns"].sum() / len(steps) / 1e9,
-        fused_into=dict(executed.fused_into),
-        requested_bytes=round(rows["requested_bytes"].sum() / len(steps)),
-        persistent_bytes=round(rows["persistent_bytes"].sum() / len(steps)),
-        live_peak_bytes=live_peak_bytes,
-        live_peak_layer=live_peak_layer,
-        add_step_s=statistics.median(profiler.add_step_s),
-        text=profiler.text,
-        trace=timeline.chrome_trace(rows, median, profiled_s[median], median_rest),
+        fields={
+            "ops": executions.totals(rows, told.fused_ops),
+            "unattributed": _unattributed(rest.mean()),
+            "unowned_s": rows.loc[rows["node"].isin(told.unowned), "self_ns"].sum() / count / 1e9,
+            "fused_into": dict(told.fused_into),
+            "add_step_s": statistics.median(told.add_step_s) if told.add_step_s else None,
+        },
+        memory={
+            "requested_bytes": round(rows["requested_bytes"].sum() / count),
+            "persistent_bytes": round(rows["persistent_bytes"].sum() / count),
+            "live_peak_bytes": live_peak_bytes,
+            "live_peak_layer": live_peak_layer,
+        },
+        files=TracedFiles(
+            rows,
+            told.text,
+            timeline.chrome_trace(rows, median, profiled_s[median], _unattributed(rest.iloc[median])),
+        ),
     )
 
 
@@ -264,16 +284,11 @@ def _unattributed(parts: pd.Series[float]) -> UnattributedRecord:
     return UnattributedRecord(**{str(name): float(seconds) for name, seconds in parts.items()})
 
 
-def _median_index(values: Sequence[float]) -> int:
-    """Where the lower median stands."""
-    return values.index(statistics.median_low(values))
-
-
-def _accuracy(network: Network, dataset: DataSet | None, store: Store, variant: VariantSpec) -> AccuracyRecord | None:
+def _accuracy(network: LoadedNetwork, dataset: DataSet | None, store: Store) -> AccuracyRecord | None:
     """Measured on all test images; without images the one recorded with the weights; else none."""
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
         return top1(network.model, dataset, network.weights.sha256)
-    training = store.read_training(variant.name)
+    training = store.read_training(network.network.name)
     return training.test.model_copy(update={"measured": False}) if training else None

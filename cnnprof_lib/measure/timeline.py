@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..base.errors import MeasureError
+from ..base.units import counted
 from ..records.run import UnattributedRecord
 
 _PROCESS = 1
@@ -36,9 +37,8 @@ def chrome_trace(rows: pd.DataFrame, step: int, step_s: float, unattributed: Una
     """
     of_step = rows[rows["step"] == step].sort_values(["start_ns", "duration_ns", "node"], kind="stable")
     if of_step.empty:
-        raise MeasureError(
-            f"Step {step}: no kernel to draw. Received: rows of {rows['step'].nunique()} steps. Name one of them."
-        )
+        there = counted(rows["step"].nunique(), "step")
+        raise MeasureError(f"Step {step}: no kernel to draw. Received: rows of {there}. Name one of them.")
     events = [_name("process_name", _STEP_LANE, "cnnprof"), *_lane_names(_STEP_LANE, "step")]
     events.append(_complete(_STEP_LANE, f"step {step}", "step", 0.0, step_s * 1e6, _balance(step_s, unattributed)))
     for lane, (name, kernels) in enumerate(_lanes(of_step), start=_STEP_LANE + 1):

@@ -21,15 +21,16 @@ from ..base.errors import MeasureError
 from ..base.files import try_writing
 from ..base.stamps import utc_now
 from ..params.reading import load_preset, load_variant
-from ..params.settings import PresetSpec, Runtime
+from ..params.settings import PresetSpec
 from ..records.machine import ComparisonRecord, OpShares
 from ..records.project import Project
 from . import machine
-from .prepare import AUTOMATIC, load_dataset, prepare_images, prepare_network
-from .runtimes import environment as runtimes
-from .runtimes import ops
+from .models.load import load_network
+from .prepare import AUTOMATIC, load_dataset, prepare_images
+from .runtimes import executions, ops
+from .runtimes.contract import find_runtime
 from .runtimes.memory import require_memory
-from .runtimes.session import NetworkSession, TracedStep
+from .runtimes.session import TensorFlowSession, TracedStep
 
 TOOL = "framework_op_stats"
 IDLE = "IDLE"
@@ -43,15 +44,15 @@ Convert = Callable[[list[str], str, dict[str, Any]], tuple[bytes | str | None, s
 
 
 def compare(
-    variant_name: str, runtime: Runtime, preset_name: str, project: Project, *, source: str = AUTOMATIC
+    variant_name: str, runtime_name: str, preset_name: str, project: Project, *, source: str = AUTOMATIC
 ) -> ComparisonRecord:
     """Traces one session both ways, in alternating blocks, compares the ops' shares of time and stores the outcome.
 
-    The process must have been set up by `runtime.set_up` before TensorFlow was loaded.
+    The process must have been set up by `Runtime.set_up` before TensorFlow was loaded.
 
     Args:
         variant_name: A file of ``params/``.
-        runtime: In which form TensorFlow runs the network.
+        runtime_name: A runtime of TensorFlow's.
         preset_name: A file of ``params/presets/``: how many steps of what batch, on each side.
         project: Where parameters and weights are, and the outcome goes.
         source: Images, as for `prepare.load_dataset`.
@@ -61,26 +62,29 @@ def compare(
     """
     convert = _xprof()
     try_writing(project.store.machine_dir)
-    runtimes.set_up(runtime)
+    runtime = find_runtime(runtime_name)
+    runtime.set_up()
     variant = load_variant(variant_name, project.params)
     preset = load_preset(preset_name, project.params)
-    require_memory(variant, preset.batch_size)
+    require_memory(variant.network, preset.batch_size)
     images = prepare_images(
         load_dataset(source, project.params, variant), variant.input, preset.batch_size, preset.seed
     )
-    network = prepare_network(variant, runtime, images, project.store, batch_size=preset.batch_size, seed=preset.seed)
+    network = load_network(variant, project.store, batch_size=preset.batch_size, seed=preset.seed)
+    session = runtime.open(network, images)
     try:
-        traced, executed = _trace(network.session, preset, convert)
+        if not isinstance(session, TensorFlowSession):
+            raise MeasureError(f"xprof: traces TensorFlow. Received: runtime {runtime.name}. Name another --runtime.")
+        traced, executed = _trace(session, preset, convert)
+        rows = session.executions(traced)
     finally:
-        network.session.close()
-    metadata, called_ns = [ops.parse(step.serialized) for step in traced], [step.called_ns for step in traced]
-    rows = ops.node_rows(metadata, called_ns, layer_of=lambda node: "")  # ops are compared, not layers
+        session.close()
     ours, theirs = _our_seconds(rows), xprof_seconds(executed)
     shared, left_out = compare_seconds(ours, theirs)
     record = ComparisonRecord(
         created=utc_now(),
         variant=variant.name,
-        runtime=runtime,
+        runtime=runtime.name,
         machine=machine.describe(onednn=bool(rows["kernel"].str.startswith("_Mkl").any())),
         preset=preset.name,
         steps=preset.steps,
@@ -106,7 +110,7 @@ def _xprof() -> Convert:
     return module.xspace_to_tool_data
 
 
-def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tuple[list[TracedStep], pd.DataFrame]:
+def _trace(session: TensorFlowSession, preset: PresetSpec, convert: Convert) -> tuple[list[TracedStep], pd.DataFrame]:
     """Our steps and XProf's rows; blocks alternate, so that a drift of the machine falls on both."""
     traced, tables = [], []
     for _ in range(preset.warmup_steps):
@@ -129,7 +133,7 @@ def _trace(session: NetworkSession, preset: PresetSpec, convert: Convert) -> tup
     return traced, pd.concat(tables)
 
 
-def _plain_step(session: NetworkSession) -> None:
+def _plain_step(session: TensorFlowSession) -> None:
     session.prepare()
     session.step()
 
@@ -183,7 +187,7 @@ def xprof_seconds(executed: pd.DataFrame) -> dict[str, float]:
 def _our_seconds(rows: pd.DataFrame) -> dict[str, float]:
     """CPU seconds per step of each op, start to end as XProf counts, so moments when two kernels run count twice."""
     seconds: dict[str, float] = {}
-    for total in ops.totals(rows):
+    for total in executions.totals(rows):
         if total.cpu_s > 0:
             seconds[total.op] = seconds.get(total.op, 0.0) + total.cpu_s
     return seconds

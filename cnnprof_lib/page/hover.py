@@ -39,9 +39,10 @@ class Caption(NamedTuple):
     text: str
     """Without a number; braces stand for a runtime."""
 
-    def put(self, figure: Figure, runtime: str = "") -> None:
+    def put(self, figure: Figure, runtime: str = "") -> Figure:
         """Gives it to a figure in place of the titles of its axes; the runtime follows the key: ``ops-stock``."""
         caption(figure, self.text.format(runtime), key=f"{self.key}-{runtime}" if runtime else self.key)
+        return figure
 
 
 def caption(figure: Figure, text: str, *, key: str = "") -> None:

@@ -22,6 +22,7 @@ from traitlets import default
 
 from .. import __version__
 from ..base.errors import ReportError
+from ..base.units import plural
 from . import arrange as page
 from . import paper_tables
 from .html import TEMPLATES, CommandLinePageExporter, PageExporter
@@ -195,4 +196,4 @@ def _code_points(text: str) -> str:
     letters = re.sub(r"\\u\{(\w+)\}", lambda found: chr(int(found[1], 16)), text)
     numbers = [f"U+{ord(letter):04X}" for letter in letters]
     more = len(numbers) - _NAMED_CHARACTERS
-    return ", ".join(numbers[:_NAMED_CHARACTERS]) + (f" and {more} others" if more > 0 else "")
+    return ", ".join(numbers[:_NAMED_CHARACTERS]) + (f" and {more} {plural(more, 'other')}" if more > 0 else "")

@@ -25,11 +25,6 @@ def interval_text(low: float, high: float, form: Callable[[float], str]) -> str:
     return "too few blocks for an interval" if math.isnan(low) else f"95% interval {form(low)} to {form(high)}"
 
 
-def counted(number: int, noun: str) -> str:
-    """So many of a thing: ``1 run``, ``2 runs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def listed(words: Iterable[str]) -> str:
     """At least one word, the last after an *and*."""
     *most, last = words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .variant import VariantSpec
+from .network import Network
 
 FLOAT32_BYTES = 4
 _MOVES_NOTHING = ("flatten", "dropout")
@@ -36,7 +36,7 @@ class LayerTraffic:
         return self.macs / self.bytes if self.bytes else 0.0
 
 
-def layer_traffic(variant: VariantSpec, batch_size: int, *, with_padding: bool = True) -> tuple[LayerTraffic, ...]:
+def layer_traffic(network: Network, batch_size: int, *, with_padding: bool = True) -> tuple[LayerTraffic, ...]:
     """Multiply-adds, unless told without those on padding, and bytes of each layer for ``batch_size`` images.
 
     The bytes are the compulsory traffic of Williams, Waterman and Patterson, "Roofline: An Insightful Visual
@@ -44,25 +44,23 @@ def layer_traffic(variant: VariantSpec, batch_size: int, *, with_padding: bool =
     empty at the start of each layer, would still have to move. A bias and an activation at the end of a layer
     therefore move only the bias, although ops of their own read and write the output again.
     """
-    rows, shape = [], variant.input.shape
-    for cost in variant.costs(with_padding=with_padding):
-        activations = batch_size * (math.prod(shape) + math.prod(cost.output_shape))
-        values = 0 if cost.type in _MOVES_NOTHING else activations + cost.parameters
-        rows.append(LayerTraffic(cost.name, cost.type, cost.macs * batch_size, values * FLOAT32_BYTES))
-        shape = cost.output_shape
+    rows, read = [], network.input_sizes()
+    for layer in network.layers:
+        activations = batch_size * (read[layer.name] + math.prod(layer.output_shape))
+        values = 0 if layer.type in _MOVES_NOTHING else activations + layer.parameters
+        macs = layer.products(with_padding=with_padding) * batch_size
+        rows.append(LayerTraffic(layer.name, layer.type, macs, values * FLOAT32_BYTES))
     return tuple(rows)
 
 
-def least_bytes(variant: VariantSpec, batch_size: int) -> tuple[int, str]:
+def least_bytes(network: Network, batch_size: int) -> tuple[int, str]:
     """What a step must hold in memory at once, whatever runs it, and the layer that most of it is for.
 
     A lower bound: all weights, and the input and output of one layer for ``batch_size`` images, as float32.
     """
-    weights, held, shape = 0, [(0, 0, "")], variant.input.shape
-    for cost in variant.costs():
-        values = (math.prod(shape), math.prod(cost.output_shape))
-        at_once = batch_size * (sum(values) if cost.type in _ONE_KERNEL else max(values))
-        held.append((at_once + cost.parameters, at_once, cost.name))
-        weights += cost.parameters
-        shape = cost.output_shape
-    return (weights + max(at_once for _, at_once, _ in held)) * FLOAT32_BYTES, max(held)[2]
+    held, read = [(0, 0, "")], network.input_sizes()
+    for layer in network.layers:
+        values = (read[layer.name], math.prod(layer.output_shape))
+        at_once = batch_size * (sum(values) if layer.type in _ONE_KERNEL else max(values))
+        held.append((at_once + layer.parameters, at_once, layer.name))
+    return (network.parameters + max(at_once for _, at_once, _ in held)) * FLOAT32_BYTES, max(held)[2]

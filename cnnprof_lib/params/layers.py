@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..base.spec import Fraction, NonNegativeFloat, PositiveInt, Spec
+from .network import Shape
 
-Shape = tuple[int, ...]
 Padding = Literal["same", "valid"]
 Activation = Literal["none", "relu"]
 _WIDEST = 2**16 - 1

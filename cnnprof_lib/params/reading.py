@@ -176,7 +176,7 @@ def _merge(parent: VariantSpec, content: dict[str, Any], path: Path) -> dict[str
 
 
 def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[VariantError]]:
-    """Loads every variant of ``params_dir``, the baseline first, then by MACs, largest first.
+    """Loads every variant of ``params_dir``, by MACs, largest first.
 
     Returns:
         The variants, and what is wrong with each file that is none.
@@ -192,7 +192,7 @@ def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[VariantErro
             refused.append(error)
     if not variants and not refused:
         raise VariantError(f"{params_dir}: holds no variant (*.yaml). Go to the project's folder or name it.")
-    return sorted(variants, key=lambda v: (v.name != "baseline", -v.macs_per_image, v.name)), refused
+    return sorted(variants, key=lambda v: (-v.network.macs_per_image, v.name)), refused
 
 
 def load_recipe(name: str, params_dir: Path) -> RecipeSpec:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..base import units
 from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
+from .runtimes import runtime_names
 
-Runtime = Literal["unfused", "stock"]
 Purpose = Literal["study", "scaling"]
 GENERATED = "generated"
 """The source of images that are made up."""
-RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
 DEFAULT_RECIPE = "fast"
 """What trains a variant unless another file of ``params/recipes/`` is named."""
 
@@ -130,14 +130,28 @@ class RecipeSpec(Spec):
         return f"{self.name}-seed{self.seed}"
 
 
+def _known(name: str) -> str:
+    """Refuses what is no runtime's name."""
+    if name not in (names := runtime_names()):
+        rule = {"key": "runtimes", "rule": f"must be of {', '.join(names)}", "value": name}
+        raise PydanticCustomError("rule", "{rule}", rule)
+    return name
+
+
+RuntimeName = Annotated[str, AfterValidator(_known)]
+
+
 class RunRequest(Spec):
     """One run to make: what `cnnprof run` hands to the notebook, and the notebook to `measure.run`."""
 
     variant: str
     """A file of ``params/``."""
-    runtime: Runtime
+    runtime: str
+    """One of `runtimes.runtime_names`."""
     preset: str
     """A file of ``params/presets/``: how many steps of what batch."""
+    baseline: str | None = None
+    """A file of ``params/``, which the variant is compared with in the same process; None for the preset's."""
     source: str = ""
     """A folder or archive of images; ``generated`` makes them up; empty takes CNNPROF_DATA or the cache."""
     train: Literal["never", "if missing", "always"] = "never"
@@ -150,7 +164,7 @@ class RunRequest(Spec):
     batch_size: PositiveInt | None = None
     """Images per step, in place of the preset's."""
     threads: PositiveInt | None = None
-    """Threads TensorFlow may use; None leaves it the choice."""
+    """Threads that the runtime may use; None leaves it the choice."""
 
     @property
     def purpose(self) -> Purpose:
@@ -160,7 +174,7 @@ class RunRequest(Spec):
     def describe(self) -> str:
         """What is run and under which conditions of its own: ``stride2 stock, batch of 64, 2 threads``."""
         batch = f", batch of {self.batch_size}" if self.batch_size else ""
-        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
+        threads = f", {units.counted(self.threads, 'thread')}" if self.threads else ""
         return f"{self.variant} {self.runtime}{batch}{threads}"
 
 
@@ -169,7 +183,9 @@ class PresetSpec(Spec):
 
     name: str
     variants: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    runtimes: Annotated[tuple[Runtime, ...], Field(min_length=1, strict=False)]
+    runtimes: Annotated[tuple[RuntimeName, ...], Field(min_length=1, strict=False)]
+    baseline: str | None = None
+    """What the variants are compared with: a file of ``params/``. Without one ratios are missing."""
     batch_size: PositiveInt
     warmup_steps: PositiveInt
     blocks: Annotated[int, Field(ge=2)]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..base.spec import PositiveInt, Spec
-from .layers import AnyLayer, Layer, Shape, ShapeError
+from .layers import AnyLayer, Layer, ShapeError
+from .network import Network, NetworkLayer, Shape, Tensor
+
+INPUT = "(images)"
+"""What the first layer reads; with brackets it is no name that a layer may have."""
 
 
 class InputSpec(Spec):
@@ -24,17 +28,6 @@ class InputSpec(Spec):
     def shape(self) -> Shape:
         """``(height, width, channels)``."""
         return (self.height, self.width, self.channels)
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """What one layer costs on paper, for one image."""
-
-    name: str
-    type: str
-    output_shape: Shape
-    parameters: int
-    macs: int
 
 
 class VariantSpec(Spec):
@@ -79,29 +72,31 @@ class VariantSpec(Spec):
             raise _rule("layers", rule, self.layers[-1].name)
         return self
 
-    def costs(self, *, with_padding: bool = True) -> tuple[LayerCost, ...]:
-        """Output shape, parameters and MACs of each layer, in order.
-
-        Args:
-            with_padding: Count products with padding among the MACs, as is the convention.
-        """
-        rows, shape = [], self.input.shape
+    @cached_property
+    def network(self) -> Network:
+        """What it is and costs, layer by layer."""
+        rows, shape, reads = [], self.input.shape, INPUT
         for layer in self.layers:
             out = layer.output_shape(shape)
-            macs = layer.macs(shape, with_padding=with_padding)
-            rows.append(LayerCost(layer.name, layer.type, out, layer.parameters(shape), macs))
-            shape = out
-        return tuple(rows)
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights of the whole network."""
-        return sum(row.parameters for row in self.costs())
-
-    @property
-    def macs_per_image(self) -> int:
-        """Multiply-adds of the convolutions and dense layers for one image."""
-        return sum(row.macs for row in self.costs())
+            row = NetworkLayer(
+                name=layer.name,
+                type=layer.type,
+                inputs=(reads,),
+                output_shape=out,
+                parameters=layer.parameters(shape),
+                macs=layer.macs(shape),
+                pixel_macs=layer.macs(shape, with_padding=False),
+            )
+            rows.append(row)
+            shape, reads = out, layer.name
+        return Network(
+            name=self.name,
+            title=self.title,
+            file=f"{self.name}.yaml",
+            inputs=(Tensor(name=INPUT, shape=self.input.shape),),
+            outputs=(Tensor(name=reads, shape=shape),),
+            layers=tuple(rows),
+        )
 
     def layer(self, name: str) -> Layer:
         """The layer of that name."""

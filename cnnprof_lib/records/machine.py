@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..base.spec import Spec
-from ..params.settings import Runtime
-from .run import BUSY_PERCENT, SCHEMA_VERSION, Blocks, MachineRecord, NonNegative, Positive, Share
+from .run import BUSY_PERCENT, Blocks, MachineRecord, NonNegative, Positive, Share
 
 
 class PartRecord(Spec):
@@ -24,19 +23,19 @@ class PartRecord(Spec):
 class PairRecord(Spec):
     """Steps of two sessions of one network, in seconds; their blocks alternate in random order."""
 
-    first_s: Blocks
+    first_s: Annotated[Blocks, Field(min_length=1)]
     """Unprofiled steps, by block."""
-    second_s: Blocks
+    second_s: Annotated[Blocks, Field(min_length=1)]
     parts: tuple[PartRecord, ...] = ()
-    """Of the profiled steps; empty in checks of before 2026-11-27."""
+    """Of the profiled steps; empty where the runtime cannot trace."""
 
 
 class CheckRecord(Spec):
     """The baseline timed against itself: what this machine calls a difference where there is none."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     created: str
-    runtime: Runtime
+    runtime: str
     batch_size: Annotated[int, Field(gt=0)]
     machine: MachineRecord
     rounds: Annotated[tuple[PairRecord, ...], Field(min_length=1)]
@@ -96,10 +95,10 @@ class OpShares(Spec):
 class ComparisonRecord(Spec):
     """Shares per op of one variant in one runtime, by us and by XProf."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     created: str
     variant: str
-    runtime: Runtime
+    runtime: str
     machine: MachineRecord
     preset: str
     steps: Annotated[int, Field(gt=0)]

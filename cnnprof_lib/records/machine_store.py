@@ -11,7 +11,6 @@ from typing import TypeVar
 from ..base.errors import StoreError
 from ..base.files import read_spec, write_atomically
 from ..base.spec import Spec
-from ..params.settings import RUNTIMES, Runtime
 from .machine import CheckRecord, ComparisonRecord, RooflineRecord
 from .place import Place
 
@@ -31,7 +30,7 @@ class MachineStore(Place):
         """Stores how the baseline compares with itself, in place of an earlier check of the runtime."""
         return self._write_machine(record.runtime, record)
 
-    def read_check(self, runtime: Runtime) -> CheckRecord | None:
+    def read_check(self, runtime: str) -> CheckRecord | None:
         """The last check of a runtime; None where there was none that can be read."""
         with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
             return self._read_machine(CheckRecord, runtime)
@@ -81,7 +80,7 @@ class MachineStore(Place):
     def _machine_readings(self) -> Iterator[tuple[Path, Callable[[], object]]]:
         """All that there is, with how to read it."""
         stored: list[tuple[type[Spec], str]] = [
-            *((CheckRecord, runtime) for runtime in RUNTIMES),
+            *((CheckRecord, path.stem) for path in self.machine_dir.glob("*.json") if path.stem != _ROOFLINE),
             (RooflineRecord, _ROOFLINE),
             *((ComparisonRecord, name) for name in self._comparisons()),
         ]

@@ -49,17 +49,16 @@ class Project:
         return done.stdout.strip() if done.returncode == 0 else None
 
 
-def find_project(start: Path | None = None, outputs: str | Path = "") -> Project:
-    """Finds the project in ``start`` (default: the working directory) or the nearest folder above it.
+def find_project(outputs: str | Path = "") -> Project:
+    """Finds the project in the working directory or the nearest folder above it.
 
     Args:
-        start: Where to look first.
         outputs: Another folder for what is measured; empty for the project's own.
 
     Raises:
         CnnprofError: no folder there has ``params/`` and ``notebooks/``.
     """
-    start = (start or Path.cwd()).resolve()
+    start = Path.cwd()
     for folder in (start, *start.parents):
         if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
             root = Path(os.path.relpath(folder))  # short in messages: params/wide.yaml

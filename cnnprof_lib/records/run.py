@@ -6,21 +6,40 @@ means per profiled step, and together with the unattributed time they add up to 
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import statistics
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from ..base import units
 from ..base.spec import Spec
-from ..params.settings import Purpose, Runtime
+from ..params.network import Network
+from ..params.settings import Purpose
 from ..params.variant import VariantSpec
 
-SCHEMA_VERSION: Final = 1
-"""Version of record.json and ops.parquet; an older record is refused by name.
+SCHEMA_VERSION: Final = 2
+"""Of record.json and ops.parquet.
 
-1 (2026-11-24): the first.
+2: holds the network, the baseline's name, and nothing where a runtime cannot tell.
+1: held a variant of ``params/`` only; `upgraded` makes 2 of it. Its oldest have no ``fused_into``, ``unowned_s`` and
+   ``classes``, name the processor without its instruction set, and count the cores of the machine rather than those
+   that the process could use: runs of before and after are told apart as of two machines.
 """
+
+EXECUTIONS: Final = {
+    **{"step": "int32", "device": "str", "thread": "int64", "node": "str", "op": "str", "kernel": "str"},
+    **{"layer": "str", "accelerator": "bool", "start_ns": "int64", "duration_ns": "int64", "self_ns": "float64"},
+    **{"profiler_us": "int64", "requested_bytes": "int64", "persistent_bytes": "int64"},
+}
+"""Columns of ops.parquet with their types: one row per node execution of the profiled steps.
+
+``op`` is the op in the thesis's terms of what ran as ``kernel``; ``layer`` is the one it works for, empty for a node
+around the network. ``start_ns`` counts from the call of the step. ``self_ns`` is the part of the step that is this
+row's: moments when n kernels run count 1/n for each. ``profiler_us`` is the duration as the runtime's own profiler
+counts it."""
 
 BALANCE_TOLERANCE_S = 1e-6
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
@@ -34,16 +53,16 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Bytes = Annotated[int, Field(ge=0)]
-Blocks = Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]
+Blocks = tuple[tuple[Positive, ...], ...]
 
 
 class MachineRecord(Spec):
     """Where a run took place; two runs are compared only where these agree."""
 
     cpu: str
-    """Name and, on Linux, best instruction set: ``AMD EPYC (AVX-512)``. Before 2026-11-24, 22:30: the name."""
+    """Name and, on Linux, best instruction set: ``AMD EPYC (AVX-512)``."""
     logical_cores: int
-    """That the process could use; in records of before 2026-11-24, 15:15, those of the machine."""
+    """That the process could use."""
     memory_bytes: Bytes
     system: str
     python: str
@@ -67,7 +86,7 @@ class ImagesRecord(Spec):
     generated: bool
     """True for made-up images, which serve timing only."""
     classes: tuple[str, ...] = ()
-    """What the labels number, in order; empty for made-up images, and in records of before 2026-11-26, 22:00."""
+    """What the labels number, in order; empty for made-up images."""
 
 
 class WeightsRecord(Spec):
@@ -82,28 +101,31 @@ class WeightsRecord(Spec):
 class LatencyRecord(Spec):
     """Every timed step, in seconds, by block. The three kinds of block alternate in random order."""
 
-    plain_s: Blocks
+    plain_s: Annotated[Blocks, Field(min_length=1)]
     """Steps without any tracing: the latency."""
-    profiled_s: Blocks
-    """Traced steps: where the ops' times come from."""
-    baseline_s: Blocks
-    """Unprofiled steps of the baseline in the same process, so that drift of the machine cancels in the ratio."""
+    profiled_s: Blocks = ()
+    """Traced steps: where the ops' times come from; empty where the runtime cannot trace."""
+    baseline_s: Blocks = ()
+    """Unprofiled steps of the baseline in the same process, so that drift of the machine cancels in the ratio; empty
+    where the study has no baseline."""
     processes: tuple[Annotated[int, Field(gt=0)], ...] = ()
     """Blocks of each process, in order, where `analysis.pool` put several together; empty for one process."""
 
     @model_validator(mode="after")
     def _check(self) -> LatencyRecord:
-        for blocks in (self.plain_s, self.profiled_s, self.baseline_s):
+        for blocks in (self.plain_s, self.profiled_s or self.plain_s, self.baseline_s or self.plain_s):
             if len(blocks) != len(self.plain_s) or not all(blocks):
                 raise ValueError("plain, profiled and baseline need the same number of blocks, none empty")
         if self.processes and sum(self.processes) != len(self.plain_s):
-            raise ValueError(f"the processes have {sum(self.processes)} blocks, not {len(self.plain_s)}")
+            raise ValueError(
+                f"the processes have {units.counted(sum(self.processes), 'block')}, not {len(self.plain_s)}"
+            )
         return self
 
     @property
-    def profiled_mean_s(self) -> float:
+    def profiled_mean_s(self) -> float | None:
         """Mean of the profiled steps, the total that the ops' times are shares of."""
-        return statistics.fmean(step for block in self.profiled_s for step in block)
+        return statistics.fmean(step for block in self.profiled_s for step in block) if self.profiled_s else None
 
 
 class UnattributedRecord(Spec):
@@ -135,8 +157,8 @@ class LoadRecord(Spec):
     plain_faults: Counts
     """Page faults without input or output in each unprofiled step, by block: 4 KiB, as a rule, that the allocator had
     given back and the system hands out anew, zeroed. Empty where the system does not count them."""
-    profiled_faults: Counts
-    baseline_faults: Counts
+    profiled_faults: Counts = ()
+    baseline_faults: Counts = ()
 
 
 class OpRecord(Spec):
@@ -159,15 +181,15 @@ class OpRecord(Spec):
 
 
 class MemoryRecord(Spec):
-    """Three answers to "how much memory", which differ by design."""
+    """Three answers to "how much memory", which differ by design; None where the runtime does not tell."""
 
-    requested_bytes: Bytes
+    requested_bytes: Bytes | None
     """Sum of all that is asked for in a step: the thesis's figure, not a peak."""
-    persistent_bytes: Bytes
+    persistent_bytes: Bytes | None
     """Part of it that stays from one step to the next: the input queue and the variables."""
-    live_peak_bytes: Bytes
+    live_peak_bytes: Bytes | None
     """Most bytes alive at one moment of a step, from allocations and releases; what persists is not included."""
-    live_peak_layer: str
+    live_peak_layer: str | None
     rss_start_bytes: Bytes
     """Resident memory of the process before a model was made."""
     rss_loaded_bytes: Bytes
@@ -199,41 +221,47 @@ class AccuracyRecord(Spec):
 
 
 class RunRecord(Spec):
-    """One variant, measured once in one runtime."""
+    """One network, measured once in one runtime."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str
     series: str
-    """Shared by the runs of one command; those of one variant and runtime are pooled."""
+    """Shared by the runs of one command; those of one network and runtime are pooled."""
     purpose: Purpose
     created: str
     """UTC, ISO 8601."""
     commit: str | None
     """Git commit of the project, with ``+changes`` where the work tree differed."""
-    variant: VariantSpec
-    runtime: Runtime
+    network: Network
+    variant: VariantSpec | None
+    """As ``params/`` has the network, if it is from there."""
+    baseline: str | None
+    """Name of the network whose steps are `LatencyRecord.baseline_s`; None where the study has none."""
+    runtime: str
     preset: str
     batch_size: Annotated[int, Field(gt=0)]
     threads: Annotated[int, Field(gt=0)] | None
-    """Threads TensorFlow was held to; None where it chose."""
+    """Threads that the runtime was held to; None where it chose."""
     seed: int
     """Seed of the order of the blocks, of generated images and of initial weights."""
-    parameters: Annotated[int, Field(ge=0)]
-    macs_per_image: Annotated[int, Field(ge=0)]
     machine: MachineRecord
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the runtime's libraries beside TensorFlow and Keras, by name."""
     images: ImagesRecord
     weights: WeightsRecord
     latency: LatencyRecord
     load: LoadRecord
-    ops: Annotated[tuple[OpRecord, ...], Field(min_length=1)]
-    unattributed: UnattributedRecord
+    ops: tuple[OpRecord, ...]
+    """Empty where the runtime cannot trace."""
+    unattributed: UnattributedRecord | None
     unowned_s: NonNegative = 0.0
     """Part of the ops' time, a mean per step, of nodes of the network of which it is not known for which layer they
-    work. Missing in records of before 2026-11-26, like `fused_into`."""
+    work."""
     fused_into: dict[str, str] = Field(default_factory=dict)
     """Layers without a kernel of their own, each with the layer whose kernel computes it."""
-    add_step_s: Positive
-    """Median time in which ``tf.compat.v1.profiler`` adds a profiled step to its books; not part of the step."""
+    add_step_s: Positive | None
+    """Median time in which the runtime's own profiler, ``tf.compat.v1.profiler``, adds a profiled step to its books;
+    not part of the step. None where it has none."""
     memory: MemoryRecord
     accuracy: AccuracyRecord | None
     warnings: tuple[str, ...]
@@ -241,30 +269,68 @@ class RunRecord(Spec):
     """Runs that `analysis.pool` made this record of, one per process; empty for a run as it was stored."""
 
     @property
+    def name(self) -> str:
+        """The network's."""
+        return self.network.name
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether its network is the one that it is compared with."""
+        return self.name == self.baseline
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether it is known what the time of a step is spent on."""
+        return self.unattributed is not None
+
+    @property
     def unattributed_s(self) -> float:
-        """Mean part of a profiled step in which no kernel ran."""
-        return self.unattributed.total_s
+        """Mean part of a profiled step in which no kernel ran; NaN where nothing was traced."""
+        return self.unattributed.total_s if self.unattributed else math.nan
 
     @model_validator(mode="after")
     def _check_balance(self) -> RunRecord:
-        total = math.fsum(op.time_s for op in self.ops) + self.unattributed.total_s
-        if abs(total - self.latency.profiled_mean_s) > BALANCE_TOLERANCE_S:
-            raise ValueError(
-                f"op times and unattributed time add up to {total:.6f} s, "
-                f"but a profiled step takes {self.latency.profiled_mean_s:.6f} s"
-            )
+        step_s = self.latency.profiled_mean_s
+        if (step_s is None, step_s is None) != (not self.ops, self.unattributed is None):
+            raise ValueError("profiled steps, ops and unattributed time are known together or not at all")
+        if step_s is not None:
+            total = math.fsum(op.time_s for op in self.ops) + self.unattributed_s
+            if abs(total - step_s) > BALANCE_TOLERANCE_S:
+                raise ValueError(
+                    f"op times and unattributed time add up to {total:.6f} s, but a profiled step takes {step_s:.6f} s"
+                )
+        if (self.baseline is None) != (not self.latency.baseline_s):
+            raise ValueError("the baseline has a name and steps, or neither")
         return self
+
+
+_OF_SCHEMA_1 = re.compile(rb'^\{\s*"schema_version":\s*1\b')
+
+
+def upgraded(stored: bytes) -> bytes:
+    """A stored `RunRecord` of schema 1 as one of schema 2; any other, or a damaged one, as it is."""
+    if not _OF_SCHEMA_1.match(stored):
+        return stored
+    try:
+        content = json.loads(stored)
+    except ValueError:
+        return stored
+    for key in ("parameters", "macs_per_image"):
+        content.pop(key, None)
+    variant = VariantSpec.model_validate_json(json.dumps(content.get("variant")))
+    network = variant.network.model_dump(mode="json")
+    return json.dumps({**content, "schema_version": 2, "network": network, "baseline": "baseline"}).encode()
 
 
 class FailureRecord(Spec):
     """A run that ended in an error."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run_id: str
     series: str
     purpose: Purpose
     created: str
     variant: str
-    runtime: Runtime
+    runtime: str
     error: str
     """One line."""

@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..base.errors import StoreError
 from ..base.files import new_folder, read_spec, write_atomically
-from ..params.settings import RunRequest, Runtime
+from ..params.settings import RunRequest
 from .machine_store import MachineStore
-from .run import FailureRecord, RunRecord
+from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
 from .trained_store import TrainedStore
 
 if TYPE_CHECKING:
@@ -37,8 +37,23 @@ AnyRun = RunRequest | RunRecord | FailureRecord
 Root = Literal["runs", "scaling"]
 """The folders of runs: those under a preset's own conditions, and those under others."""
 
+RECORD = "record.json"
 OPS = "ops.parquet"
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
+
+
+class TracedFiles(NamedTuple):
+    """What is stored beside the record of a run that was traced.
+
+    Attributes:
+        executions: One row per node execution, see `EXECUTIONS`.
+        profiler_text: What the runtime's own profiler printed of the same steps.
+        trace: The median step for Perfetto and chrome://tracing, see `measure.timeline`.
+    """
+
+    executions: pd.DataFrame
+    profiler_text: str
+    trace: bytes
 
 
 class Store(TrainedStore, MachineStore):
@@ -66,17 +81,11 @@ class Store(TrainedStore, MachineStore):
     def run_dir(self, run: AnyRun) -> Path:
         """The folder of one run: asked for, stored or failed."""
         root = {"study": "runs", "scaling": "scaling"}[run.purpose]
-        name = run.variant if isinstance(run.variant, str) else run.variant.name
+        name = run.name if isinstance(run, RunRecord) else run.variant
         return self.outputs / root / name / run.runtime / run.run_id
 
-    def write_run(self, record: RunRecord, ops: pd.DataFrame, profiler_text: str, trace: bytes) -> Path:
-        """Stores a run and returns its folder.
-
-        Args:
-            record: The run.
-            ops: One row per node execution, see `measure.ops`.
-            profiler_text: What ``tf.compat.v1.profiler`` printed of the same steps.
-            trace: The median step for Perfetto and chrome://tracing, see `measure.timeline`.
+    def write_run(self, record: RunRecord, traced: TracedFiles | None) -> Path:
+        """Stores a run, with what was traced if anything was, and returns its folder.
 
         Raises:
             StoreError: it cannot be written; the message says where it is kept.
@@ -84,10 +93,11 @@ class Store(TrainedStore, MachineStore):
 
         def write(final: Path) -> None:
             with new_folder(final) as folder:
-                (folder / "record.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
-                ops.to_parquet(folder / "ops.parquet", index=False)
-                (folder / "profiler.txt").write_text(profiler_text, encoding="utf-8")
-                (folder / "trace.json.gz").write_bytes(trace)
+                (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+                if traced:
+                    traced.executions.to_parquet(folder / OPS, index=False)
+                    (folder / "profiler.txt").write_text(traced.profiler_text, encoding="utf-8")
+                    (folder / "trace.json.gz").write_bytes(traced.trace)
 
         return self._keep(self.run_dir(record), write)
 
@@ -118,23 +128,27 @@ class Store(TrainedStore, MachineStore):
         found = (self.outputs / root).joinpath(*place).glob("*" if place else "*/*/*")
         return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
 
-    def latest(self) -> list[RunRecord | FailureRecord]:
-        """Of every variant and runtime the runs and failures of the newest series."""
+    def latest(self, runs: Sequence[RunRecord | FailureRecord] | None = None) -> list[RunRecord | FailureRecord]:
+        """Of every variant and runtime the runs and failures of the newest series, those measured first first.
+
+        Args:
+            runs: All `runs`, where they have been read.
+        """
         by_place: dict[Path, list[RunRecord | FailureRecord]] = {}
-        for run in self.runs():
+        for run in self.runs() if runs is None else runs:
             by_place.setdefault(self.run_dir(run).parent, []).append(run)
         return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
 
     def newest_runs(
-        self, variant: str, runtime: Runtime, batch_size: int | None = None, threads: int | None = None
+        self, variant: str, runtime: str, batch_size: int | None = None, threads: int | None = None
     ) -> list[RunRecord]:
         """The complete runs of one variant in one runtime that the newest command made: one for each process.
 
         Args:
-            variant: Name of the variant.
+            variant: Name of the network.
             runtime: The runtime.
             batch_size: Images per step; None for any.
-            threads: Threads TensorFlow was held to; None for any. With both None, runs under a preset's own conditions
+            threads: Threads the runtime was held to; None for any. With both None, runs under a preset's own conditions
                 go first, however old.
 
         Raises:
@@ -165,8 +179,9 @@ class Store(TrainedStore, MachineStore):
         if (folder / "failure.json").is_file():
             run = read_spec(FailureRecord, folder / "failure.json", _RUN_AGAIN)
         else:
-            run = read_spec(RunRecord, folder / "record.json", _RUN_AGAIN)
-            _check_ops(folder / OPS)
+            run = read_spec(RunRecord, folder / RECORD, _RUN_AGAIN, upgraded)
+            if run.is_traced:
+                _check_ops(folder / OPS)
         home = self.run_dir(run)
         if home.parts[-4:] != folder.parts[-4:]:
             raise StoreError(f"{folder}: holds a run that belongs elsewhere. Move it to {home}")
@@ -175,11 +190,15 @@ class Store(TrainedStore, MachineStore):
     def read_ops(self, record: RunRecord) -> pd.DataFrame:
         """The node executions of a run, one row each; of a pooled record those of all its runs, steps counted on.
 
+        There are none where the runtime cannot trace.
+
         Raises:
             StoreError: the file is missing or damaged.
         """
         import pandas as pd
 
+        if not record.is_traced:
+            return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in EXECUTIONS.items()})
         frames, first_step = [], 0
         for run_id in record.pooled or (record.run_id,):
             path = self.run_dir(record).with_name(run_id) / OPS
@@ -192,7 +211,7 @@ class Store(TrainedStore, MachineStore):
         return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
     def read_profiler_text(self, record: RunRecord) -> str:
-        """What ``tf.compat.v1.profiler`` printed of the run; empty where the file is gone."""
+        """What the runtime's own profiler printed of the run; empty where it has none, or the file is gone."""
         path = self.run_dir(record).with_name((record.pooled or (record.run_id,))[0]) / "profiler.txt"
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 

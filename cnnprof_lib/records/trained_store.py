@@ -45,7 +45,7 @@ class TrainedStore(Place):
         self,
         record: TrainingRecord,
         weights: bytes,
-        predicted: npt.NDArray[np.uint8],
+        predicted: npt.NDArray[np.int32],
         labels: npt.NDArray[np.int32],
         key: str | None = None,
     ) -> None:
@@ -104,7 +104,7 @@ class TrainedStore(Place):
         """What the weights of `read_training` made of every test image, so that pairs of them can be compared.
 
         Returns:
-            One row per test image in the data set's order: ``predicted`` and ``label``, classes as uint8.
+            One row per test image in the data set's order: ``predicted`` and ``label``, classes as int32.
 
         Raises:
             StoreError: the file is missing or damaged.
@@ -115,7 +115,7 @@ class TrainedStore(Place):
         path = self._trained_dir(variant, key) / OUTCOMES
         try:
             with np.load(path, allow_pickle=False) as saved:
-                return pd.DataFrame({name: saved[name] for name in ("predicted", "label")})
+                return pd.DataFrame({name: saved[name].astype(np.int32) for name in ("predicted", "label")})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             what = "cannot be read" if path.exists() else "is missing"
             raise StoreError(f"{path}: {what}. {self.restore(variant, key)}") from error
@@ -139,10 +139,10 @@ class TrainedStore(Place):
         yield from ((self._trained_dir(*place), partial(self.read_training, *place)) for place in self._trained())
 
 
-def _packed(predicted: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> bytes:
+def _packed(predicted: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> bytes:
     """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, predicted=predicted, label=labels.astype(np.uint8))
+    np.savez_compressed(buffer, predicted=predicted.astype(np.int32), label=labels.astype(np.int32))
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from ..base import units
 from ..base.spec import Spec
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from .run import SCHEMA_VERSION, AccuracyRecord, MachineRecord
+from .run import AccuracyRecord, MachineRecord
 
 
 class HistoryRow(Spec):
@@ -41,10 +41,10 @@ class HistoryRow(Spec):
 class TrainingRecord(Spec):
     """How a set of weights came about; stored beside them.
 
-    What has a default is missing in records of before 2026-11-24, 8:00.
+    What has a default is missing in the oldest records.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     variant: VariantSpec
     recipe: str
     """Its name."""
@@ -61,7 +61,7 @@ class TrainingRecord(Spec):
     dataset: str
     dataset_sha256: str
     classes: tuple[str, ...] = ()
-    """Of the data set, in the order of the network's outputs; missing in records of before 2026-11-26, 22:00."""
+    """Of the data set, in the order of the network's outputs; empty in older records."""
     seconds: float
     """Time spent in training steps and input, summed over resumed parts; evaluation left out. A process that was
     stopped or had to share the processor has this booked too: `step_s` times the steps leaves it out."""
@@ -87,5 +87,5 @@ class TrainingRecord(Spec):
         """
         if self.machine is None:
             return ""
-        cores = "1 core" if self.machine.logical_cores == 1 else f"{self.machine.logical_cores} cores"
+        cores = units.counted(self.machine.logical_cores, "core")
         return f"{self.machine.cpu}, {cores}{'' if self.machine.onednn else ', oneDNN off'}"

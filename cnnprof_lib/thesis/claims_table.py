@@ -30,7 +30,7 @@ _LABEL_WIDTH = 8
 
 
 def styled_claims(table: pd.DataFrame) -> Styler:
-    """All claims with their verdicts, from `claims.judge`, every text escaped."""
+    """All claims with their verdicts, from `verdicts.judge`, every text escaped."""
     return styled(table.replace("", MISSING), _CLAIMS, caption="The claims of the thesis, judged", key="claims")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,26 +17,37 @@ from ..analysis.frames import UNATTRIBUTED, Record
 from ..analysis.profile.numbers import by_op
 from ..analysis.resolution import Resolution, ratio_to_baseline
 from ..base import units
-from ..params.settings import Runtime
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
+from . import BASELINE
 
 
-class Outcome(Enum):
-    """What one part of a claim comes to in one place."""
+class Verdict(StrEnum):
+    """What is said of a claim, of a part of it, or of that in one place, the worst first."""
 
-    HOLDS = "holds"
-    FAILS = "fails"
-    DIFFERS = "differs in size"
-    """The effect is there, of another size, which the machine decides."""
+    CONTRADICTED = "contradicted"
+    DEPENDS = "depends on machine or runtime"
+    """Places disagree, or the effect is there in another size."""
+    REPRODUCED = "reproduced"
+    NOT_TESTABLE = "not testable here"
+
+    @classmethod
+    def of(cls, holds: bool) -> Verdict:
+        """The verdict on what either holds or fails."""
+        return cls.REPRODUCED if holds else cls.CONTRADICTED
+
+    @classmethod
+    def together(cls, verdicts: Iterable[Verdict]) -> Verdict:
+        """What those places say together that could be judged."""
+        decided = set(verdicts) - {cls.NOT_TESTABLE}
+        return cls.DEPENDS if len(decided) > 1 else next(iter(decided), cls.NOT_TESTABLE)
 
 
 class Finding(NamedTuple):
-    """Our numbers on one part of a claim, and what they say of it."""
+    """Our numbers on one part of a claim in one place, and what they say of it."""
 
     ours: str
-    outcome: Outcome | None
-    """None where the numbers leave it open."""
+    verdict: Verdict
     why: str = ""
     """What decided, or what is left open."""
 
@@ -54,83 +66,90 @@ class NotTestable(Exception):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Runs, trainings and node executions to judge from.
+    """Runs, trainings and node executions to judge from; what is empty was not looked at.
+
+    What asks for more than there is raises `NotTestable`.
 
     Attributes:
-        records: Runs and failures, one per variant and runtime, as from `frames.load_records`.
+        records: Runs and failures, one per variant and runtime, as from `Study.records`.
         trainings: How weights came about: those that were profiled, and others.
-        executed: Node executions from `frames.executions`, which give shares of time their intervals; may be None.
-        lost: Losses from `losses`, image by image, which are known better than accuracies apart; may be None.
+        executed: Node executions from `frames.executions`, which give shares of time their intervals.
+        lost: Losses from `accuracy.numbers.losses`, image by image, which are known better than accuracies apart.
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
-        original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`; may be
-            None.
+        original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`, which are
+            what accuracy is judged by where all variants of a claim have them.
         resolutions: What the machine can tell apart in each runtime, from `resolution.resolutions`.
     """
 
     records: Sequence[Record]
     trainings: Sequence[TrainingRecord] = ()
-    executed: pd.DataFrame | None = None
-    lost: pd.DataFrame | None = None
+    executed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    lost: pd.DataFrame = field(default_factory=pd.DataFrame)
     as_good: frozenset[tuple[str, str]] = frozenset()
-    original: pd.DataFrame | None = None
-    resolutions: Mapping[Runtime, Resolution] = field(default_factory=dict)
-    _tables: dict[int, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    original: pd.DataFrame = field(default_factory=pd.DataFrame)
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
 
-    @property
-    def runtimes(self) -> list[Runtime]:
-        """The runtimes of the records, in their order."""
-        return list(dict.fromkeys(record.runtime for record in self.records))
+    @cached_property
+    def by_runtime(self) -> dict[str, Evidence]:
+        """The same with the records of one runtime only, for each, in their order."""
+        return {
+            runtime: replace(self, records=[record for record in self.records if record.runtime == runtime])
+            for runtime in dict.fromkeys(record.runtime for record in self.records)
+        }
 
-    def run(self, variant: str, runtime: Runtime | None = None) -> RunRecord:
-        """The run of a variant, in any runtime unless named.
+    @cached_property
+    def runs(self) -> list[RunRecord]:
+        """The records without the failures."""
+        return frames.completed(self.records)
 
-        Raises:
-            NotTestable: there is none, or it failed.
-        """
-        there = [r for r in self.records if frames.variant_name(r) == variant and runtime in (None, r.runtime)]
-        for run in frames.completed(there):
-            return run
-        raise NotTestable(f"the run of {variant} failed" if there else f"no run of {variant}")
+    def run(self, variant: str) -> RunRecord:
+        """The first run of a variant."""
+        for run in self.runs:
+            if run.name == variant:
+                return run
+        failed = variant in map(frames.variant_name, self.records)
+        raise NotTestable(f"the run of {variant} failed" if failed else f"no run of {variant}")
 
-    def ratio(self, variant: str, runtime: Runtime) -> Estimate:
-        """Latency over that of the baseline in the same process.
-
-        Raises:
-            NotTestable: the run is missing, or too short for an interval.
-        """
-        ratio = ratio_to_baseline(self.run(variant, runtime), self.resolutions.get(runtime))
+    def ratio(self, variant: str) -> Estimate:
+        """Latency over that of the baseline in the same process."""
+        run = self.run(variant)
+        ratio = ratio_to_baseline(run, self.resolutions.get(run.runtime))
         if np.isnan(ratio.low):
             raise NotTestable(f"{variant} was timed in too few blocks for an interval", f"{ratio.value:.3f}")
         return ratio
 
-    def own_share(self, variant: str, runtime: Runtime, op: str) -> Estimate:
-        """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions.
+    def requested_bytes(self, variant: str) -> int:
+        """What a step asks for."""
+        if (requested := self.run(variant).memory.requested_bytes) is None:
+            raise NotTestable("the runtime does not tell what a step asks for")
+        return requested
 
-        Raises:
-            NotTestable: the run is missing or has no such op.
-        """
-        run = self.run(variant, runtime)
-        table = self._op_table(run).set_index("op")["own_share"]
-        if op not in table:
+    def ops(self, variant: str) -> pd.DataFrame:
+        """The ops of a run by their names, as from `profile.numbers.by_op`, the one that takes most time first."""
+        if not self.run(variant).is_traced:
+            raise NotTestable("the runtime does not tell what a step is spent on")
+        return self._ops[variant]
+
+    @cached_property
+    def _ops(self) -> dict[str, pd.DataFrame]:
+        return {run.name: by_op(run).set_index("op").drop(UNATTRIBUTED) for run in self.runs if run.is_traced}
+
+    def own_share(self, variant: str, op: str) -> Estimate:
+        """Share of an op in the ops' time; the interval, over profiled blocks, needs the executions."""
+        shares = self.ops(variant)["own_share"]
+        if op not in shares:
             raise NotTestable(f"no {op} in {variant}")
-        blocks = self._op_seconds(run)
+        blocks = self._op_seconds(self.run(variant))
         if blocks is None:
-            return Estimate(float(table[op]), np.nan, np.nan)
+            return Estimate(float(shares[op]), np.nan, np.nan)
         return ratio_of_sums(blocks[op], blocks.sum(axis="columns"))
-
-    def _op_table(self, run: RunRecord) -> pd.DataFrame:
-        """The ops of one of the records; nearly every rule asks for some."""
-        if id(run) not in self._tables:
-            self._tables[id(run)] = by_op(run)
-        return self._tables[id(run)]
 
     def _op_seconds(self, run: RunRecord) -> pd.DataFrame | None:
         """Seconds of each op (column) in each profiled block or, where there were several, each process (row)."""
-        if self.executed is None:
-            return None
         rows = self.executed
-        rows = rows[(rows["variant"] == run.variant.name) & (rows["runtime"] == run.runtime)]
-        rows = rows[rows["run_id"] == run.run_id]
+        if not rows.empty:
+            rows = rows[(rows["variant"] == run.name) & (rows["runtime"] == run.runtime)]
+            rows = rows[rows["run_id"] == run.run_id]
         if rows.empty:
             return None
         blocks, processes = run.latency.profiled_s, run.latency.processes
@@ -139,56 +158,30 @@ class Evidence:
         seconds = rows.pivot_table(index=groups, columns="op", values="self_ns", aggfunc="sum", fill_value=0.0)
         return seconds * 1e-9
 
-    def ops_by_time(self, variant: str, runtime: Runtime) -> list[str]:
-        """The ops of a run, the one that takes most time first."""
-        return [op for op in self._op_table(self.run(variant, runtime))["op"] if op != UNATTRIBUTED]
-
-    def op_bytes(self, variant: str, runtime: Runtime) -> pd.Series[float]:
-        """Requested bytes of each op per step, most first."""
-        table = self._op_table(self.run(variant, runtime))
-        table = table[table["op"] != UNATTRIBUTED]
-        return table.set_index("op")["requested_bytes"].sort_values(ascending=False)
-
     def top1(self, variant: str) -> Estimate:
-        """Accuracy on the test images, from the first runtime that has it.
-
-        Raises:
-            NotTestable: no run of the variant has an accuracy.
-        """
+        """Accuracy on the test images, from the first runtime that has it."""
         self.run(variant)
-        for run in frames.completed(self.records):
-            if run.variant.name == variant and run.accuracy:
+        for run in self.runs:
+            if run.name == variant and run.accuracy:
                 return proportion(run.accuracy.correct, run.accuracy.images)
         raise NotTestable(f"no accuracy of {variant}")
 
     def loss(self, variant: str) -> Estimate:
-        """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known.
-
-        Raises:
-            NotTestable: an accuracy is missing.
-        """
-        apart = difference_of_proportions(self.top1("baseline"), self.top1(variant))
-        if self.lost is None or variant not in set(self.lost["variant"]):
-            return apart
-        row = self.lost[self.lost["variant"] == variant].iloc[0]
-        return Estimate(row["loss"], row["loss_low"], row["loss_high"])
+        """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known."""
+        apart = difference_of_proportions(self.top1(BASELINE), self.top1(variant))
+        for row in self.lost.to_dict("records"):
+            if row["variant"] == variant:
+                return Estimate(row["loss"], row["loss_low"], row["loss_high"])
+        return apart
 
     def trainings_of(self, variant: str) -> list[TrainingRecord]:
-        """All trainings of a variant, in their order.
-
-        Raises:
-            NotTestable: there is none.
-        """
+        """All trainings of a variant, in their order."""
         if found := [training for training in self.trainings if training.variant.name == variant]:
             return found
         raise NotTestable(f"no training of {variant}")
 
-    def training_of(self, weights_sha256: str) -> TrainingRecord | None:
-        """The training that gave these weights; None where it is not stored."""
-        return next((t for t in self.trainings if t.weights_sha256 == weights_sha256), None)
 
-
-def labelled(texts: Sequence[tuple[str, str]]) -> str:
+def labelled(texts: Iterable[tuple[str, str]]) -> str:
     """Texts after their labels; equal ones once, after all labels they belong to."""
     labels: dict[str, list[str]] = {}
     for label, text in texts:
@@ -199,7 +192,7 @@ def labelled(texts: Sequence[tuple[str, str]]) -> str:
 
 def ratio_text(ratio: Estimate) -> str:
     """``0.250 (0.240 to 0.260)``."""
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+    return f"{units.ratio(ratio.value)} ({units.ratio(ratio.low)} to {units.ratio(ratio.high)})"
 
 
 def share_text(share: Estimate) -> str:

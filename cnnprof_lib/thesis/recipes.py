@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.io.formats.style import Styler
 from scipy import stats
 
 from ..analysis.accuracy.numbers import right_on_the_same_images
 from ..analysis.estimates import CONFIDENCE
-from ..base import units
 from ..base.errors import StoreError
-from ..page.table import Column, interval_texts, styled
 from ..records.store import Store
 from ..records.training import TrainingRecord
 from . import PUBLISHED
@@ -28,24 +25,7 @@ TOLERATED_LOSS = 0.005
 """What a recipe may lose against it, as a share: half a percentage point."""
 WORSE = "worse"
 
-_TOP1 = "top-1"
-_AGAINST = "lost against the thesis's recipe"
-_COLUMNS = {
-    "variant": Column("variant", wraps=False),
-    "recipe": Column("recipe"),
-    "steps": Column("steps", "{:,.0f}".format),
-    "training_s": Column("hours", lambda seconds: f"{seconds / 3600:.2f}"),
-    "seeds": Column("seeds", "{:.0f}".format),
-    "held_out_top1": Column("held out", units.percent, _TOP1),
-    "top1": Column("test", units.percent, _TOP1),
-    "top1_range": Column("between seeds", None, _TOP1, wraps=False),
-    "published_top1": Column("printed", units.percent, _TOP1),
-    "against": Column("file", None, _AGAINST, wraps=False),
-    "loss": Column("points", lambda share: f"{100 * share:.2f}", _AGAINST),
-    "loss_interval": Column("95% interval", None, _AGAINST, wraps=False),
-    "p_value": Column("p", "{:.2g}".format, _AGAINST),
-    "verdict": Column("", None, _AGAINST),
-}
+_LOST = ("loss", "loss_low", "loss_high", "p_value", "verdict")
 
 
 def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
@@ -74,8 +54,7 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
     originals = {key[0]: key for key in by_length if key[1] in (ORIGINAL, SHORTENED)}
     rows: list[dict[str, Any]] = []
     for key, records in groups.items():
-        variant, recipe, _ = key
-        steps = records[0].steps
+        (variant, recipe, _), steps = key, records[0].steps
         top1 = [record.test.top1 for record in records]
         printed = PUBLISHED[variant].top1 if recipe == ORIGINAL and variant in PUBLISHED else np.nan
         original = None if recipe in (ORIGINAL, SHORTENED) else originals.get(variant)
@@ -93,7 +72,7 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
                 "top1_high": max(top1),
                 "published_top1": printed,
                 "against": original[1] if original else "",
-                **_lost(right[original] if original else None, right[key]),
+                **dict(zip(_LOST, _lost(right[original] if original else None, right[key]), strict=True)),
             }
         )
     return pd.DataFrame(rows)
@@ -126,22 +105,6 @@ def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: 
     return right_on_the_same_images(scored)
 
 
-def table(compared: pd.DataFrame) -> Styler:
-    """The same for a reader."""
-    ranges = interval_texts(compared, "top1", units.percent)
-    numbers = compared["settings"].map(lambda number: f" ({number})" if number > 1 else "")
-    shown = compared.assign(
-        recipe=compared["recipe"] + numbers,
-        top1_range=[text if seeds > 1 else "" for text, seeds in zip(ranges, compared["seeds"], strict=True)],
-        loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
-    )
-    caption = (
-        "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images; "
-        "hours are of the fastest seed, on whatever machine that was trained"
-    )
-    return styled(shown, _COLUMNS, caption=caption, key="recipes")
-
-
 def _settings_but_seed(record: TrainingRecord) -> str:
     """What a training came out of, but for chance; of older records only the number of steps is known."""
     if record.settings is None:
@@ -159,26 +122,20 @@ def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray
     return np.asarray(right.mean(axis=0), np.float64)
 
 
-def _lost(original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float64] | None) -> dict[str, Any]:
+def _lost(
+    original: npt.NDArray[np.float64] | None, other: npt.NDArray[np.float64] | None
+) -> tuple[float, float, float, float, str]:
     """A t-test over images: means over seeds are not the counts that `accuracy.numbers.paired_loss` needs."""
-    unknown = {"loss": np.nan, "loss_low": np.nan, "loss_high": np.nan, "p_value": np.nan, "verdict": ""}
     if original is None or other is None or len(original) != len(other):
-        return unknown
+        return np.nan, np.nan, np.nan, np.nan, ""
     lost = original - other
     if not lost.any():
-        return {"loss": 0.0, "loss_low": 0.0, "loss_high": 0.0, "p_value": 1.0, "verdict": "the same"}
+        return 0.0, 0.0, 0.0, 1.0, "the same"
     test = stats.ttest_1samp(lost, 0.0)
-    interval = test.confidence_interval(CONFIDENCE)
     loss = float(lost.mean())
     verdict = WORSE
     if loss <= TOLERATED_LOSS:
         verdict = f"not more than {100 * TOLERATED_LOSS:g} points"
     elif test.pvalue >= 1 - CONFIDENCE:
         verdict = "no difference can be told"
-    return {
-        "loss": loss,
-        "loss_low": interval.low,
-        "loss_high": interval.high,
-        "p_value": test.pvalue,
-        "verdict": verdict,
-    }
+    return loss, *test.confidence_interval(CONFIDENCE), test.pvalue, verdict

@@ -1,78 +1,96 @@
-"""The rules of thesis/claims.yaml on time, memory and shapes, computed; those on weights are in `training_rules`.
+"""The rules of claims.yaml on time, memory and shapes, computed; those on weights are in `training_rules`.
 
-Each takes a claim and the evidence and returns a finding; one that is asked in each runtime takes that as third
-argument. What the records cannot answer raises `NotTestable`.
+Each takes a claim and the evidence, of one runtime unless it is asked once for all, and returns a finding. What the
+records cannot answer raises `NotTestable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
-from ..analysis import frames
 from ..analysis.estimates import Estimate, is_below, latency, lies_in, profiled_over_plain
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
-from ..params.settings import Runtime
-from ..params.variant import VariantSpec
-from . import PUBLISHED, published_table
+from . import BASELINE, PUBLISHED, STRIDES, published_table
 from .claims import Claim
-from .evidence import Evidence, Finding, NotTestable, Outcome, ratio_text, share_text
+from .evidence import Evidence, Finding, NotTestable, Verdict, ratio_text, share_text
 
-RuntimeRule = Callable[[Claim, Evidence, Runtime], Finding]
-WholeRule = Callable[[Claim, Evidence], Finding]
+Rule = Callable[[Claim, Evidence], Finding]
 
-STRIDES = {1: "baseline", 2: "stride2", 3: "stride3", 5: "stride5"}
 _UNIT_BYTES = {"KB": 1e3, "MB": 1e6}
 
 
-def conv2d_first(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 1."""
-    return _rank_in_time(evidence, runtime, "Conv2D", 1)
+class Part(NamedTuple):
+    """One part of a claim: its name, empty where it is the whole, and its rule, asked in each runtime or once."""
+
+    name: str
+    rule: Rule
+    once: bool
 
 
-def lrn_second(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 2."""
-    return _rank_in_time(evidence, runtime, "LRN", 2)
+PARTS: dict[int, list[Part]] = defaultdict(list)
+"""The parts of each claim, by its number."""
 
 
-def _rank_in_time(evidence: Evidence, runtime: Runtime, op: str, rank: int) -> Finding:
+def rule(number: int, part: str = "", *, once: bool = False) -> Callable[[Rule], Rule]:
+    """Makes a function the rule of a claim, or of a part of it, asked in each runtime or once for all."""
+
+    def register(function: Rule) -> Rule:
+        PARTS[number].append(Part(part, function, once))
+        return function
+
+    return register
+
+
+@rule(1)
+def _conv2d_first(claim: Claim, evidence: Evidence) -> Finding:
+    return _rank_in_time(evidence, "Conv2D", 1)
+
+
+@rule(2)
+def _lrn_second(claim: Claim, evidence: Evidence) -> Finding:
+    return _rank_in_time(evidence, "LRN", 2)
+
+
+def _rank_in_time(evidence: Evidence, op: str, rank: int) -> Finding:
     """Whether ``op`` has that rank among the baseline's ops by time, told apart from those beside it."""
-    own = evidence.own_share("baseline", runtime, op)
-    names = evidence.ops_by_time("baseline", runtime)
+    own = evidence.own_share(BASELINE, op)
+    names = list(evidence.ops(BASELINE).index)
     place = names.index(op) + 1
     rivals = [*names[max(rank - 2, 0) : rank - 1], *names[rank : rank + 1]] if place == rank else [names[rank - 1]]
-    shares = {name: evidence.own_share("baseline", runtime, name) for name in rivals}
+    shares = {name: evidence.own_share(BASELINE, name) for name in rivals}
     ours = f"{op} {share_text(own)}, " + ", ".join(f"{name} {share_text(share)}" for name, share in shares.items())
     if alike := [name for name, share in shares.items() if is_below(own, share) is None]:
-        return Finding(ours, None, f"{op} and {' and '.join(alike)} cannot be told apart")
-    return Finding(ours, Outcome.HOLDS if place == rank else Outcome.FAILS, f"{op} has place {place} by time")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"{op} and {' and '.join(alike)} cannot be told apart")
+    return Finding(ours, Verdict.of(place == rank), f"{op} has place {place} by time")
 
 
-def queue_then_conv2d(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 3."""
-    sizes = evidence.op_bytes("baseline", runtime)
+@rule(3)
+def _queue_then_conv2d(claim: Claim, evidence: Evidence) -> Finding:
+    sizes = evidence.ops(BASELINE)["requested_bytes"].sort_values(ascending=False)
     shares = (sizes / sizes.sum())[:2]
     ours = ", ".join(f"{op} {units.percent(share, 1)}" for op, share in shares.items())
     if not sizes.get("FIFOQueueV2"):
         raise NotTestable("this runtime has no input queue", ours)
-    holds = list(shares.index) == ["FIFOQueueV2", "Conv2D"]
-    why = f"most bytes: {', then '.join(shares.index)}"
-    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, why)
+    first = list(shares.index)
+    return Finding(ours, Verdict.of(first == ["FIFOQueueV2", "Conv2D"]), f"most bytes: {', then '.join(first)}")
 
 
-def time_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 4."""
-    ratios = {name: evidence.ratio(name, runtime) for name in STRIDES.values()}
-    latencies = [latency(evidence.run(name, runtime)).value for name in ratios]
+@rule(4)
+def _time_falls_with_stride(claim: Claim, evidence: Evidence) -> Finding:
+    ratios = {name: evidence.ratio(name) for name in STRIDES.values()}
+    latencies = [latency(evidence.run(name)).value for name in ratios]
     ours = ", ".join(map(units.seconds, latencies)) + "; ratios " + ", ".join(map(ratio_text, ratios.values()))
     return _falls(ratios, ours, "latency")
 
 
-def share_falls_with_stride(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 5."""
-    shares = {name: evidence.own_share(name, runtime, "Conv2D") for name in STRIDES.values()}
+@rule(5)
+def _share_falls_with_stride(claim: Claim, evidence: Evidence) -> Finding:
+    shares = {name: evidence.own_share(name, "Conv2D") for name in STRIDES.values()}
     return _falls(shares, ", ".join(map(share_text, shares.values())), "Conv2D's share")
 
 
@@ -82,148 +100,143 @@ def _falls(values: dict[str, Estimate], ours: str, what: str) -> Finding:
     for (wider, above), (narrower, below) in pairwise(values.items()):
         falls = is_below(below, above)
         if falls is False:
-            return Finding(ours, Outcome.FAILS, f"{what} of {narrower} is larger than that of {wider}")
+            return Finding(ours, Verdict.CONTRADICTED, f"{what} of {narrower} is larger than that of {wider}")
         if falls is None:
             open_pairs.append(f"{wider} and {narrower}")
     if open_pairs:
-        return Finding(ours, None, f"{what} of {', of '.join(open_pairs)} cannot be told apart")
-    return Finding(ours, Outcome.HOLDS, f"{what} falls at every stride")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"{what} of {', of '.join(open_pairs)} cannot be told apart")
+    return Finding(ours, Verdict.REPRODUCED, f"{what} falls at every stride")
 
 
-def conv2d_bytes(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 6."""
+@rule(6)
+def _conv2d_bytes(claim: Claim, evidence: Evidence) -> Finding:
     texts, fits = [], True
     for stride in (1, 5):
         printed = claim.published[f"stride {stride}"]
-        requested = float(evidence.op_bytes(STRIDES[stride], runtime)["Conv2D"])
+        requested = float(evidence.ops(STRIDES[stride])["requested_bytes"]["Conv2D"])
         texts.append(units.num_bytes(requested))
         fits &= requested <= printed.value * _UNIT_BYTES[printed.unit] < 2 * requested
     why = "both sizes are within what the allocator rounds up" if fits else "the printed sizes are not those requested"
-    return Finding(", ".join(texts), Outcome.HOLDS if fits else Outcome.FAILS, why)
+    return Finding(", ".join(texts), Verdict.of(fits), why)
 
 
 def sized(ratio: Estimate, span: tuple[float, float], ours: str, *, there: bool) -> Finding:
     """Holds where the ratio lies in the printed span; else it is another size of the effect, or it is not there."""
     inside, printed = lies_in(ratio, span), f"the printed {span[0]:.3g} to {span[1]:.3g}"
     if inside:
-        return Finding(ours, Outcome.HOLDS, f"within {printed}")
+        return Finding(ours, Verdict.REPRODUCED, f"within {printed}")
     if inside is None:
-        return Finding(ours, None, f"cannot be told from {printed}")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"cannot be told from {printed}")
     if there:
-        return Finding(ours, Outcome.DIFFERS, f"the effect is there, but outside {printed}")
-    return Finding(ours, Outcome.FAILS, "there is no such effect")
+        return Finding(ours, Verdict.DEPENDS, f"the effect is there, but outside {printed}")
+    return Finding(ours, Verdict.CONTRADICTED, "there is no such effect")
 
 
-def half_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 9, time."""
-    ratio = evidence.ratio("filters32", runtime)
+@rule(9, "time")
+def _half_time(claim: Claim, evidence: Evidence) -> Finding:
+    ratio = evidence.ratio("filters32")
     return sized(ratio, claim.published["time"].range, ratio_text(ratio), there=ratio.high < 1)
 
 
-def half_memory(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 9, memory: bytes follow from shapes, so another ratio contradicts."""
-    base, half = (evidence.run(name, runtime).memory.requested_bytes for name in ("baseline", "filters32"))
+@rule(9, "memory")
+def _half_memory(claim: Claim, evidence: Evidence) -> Finding:
+    """Bytes follow from shapes, so another ratio contradicts."""
+    base, half = (evidence.requested_bytes(name) for name in (BASELINE, "filters32"))
     low, high = claim.published["memory"].range
     ours = f"{units.num_bytes(base)} and {units.num_bytes(half)}, ratio {half / base:.3f}"
     holds = low <= half / base <= high
-    return Finding(ours, Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "requested bytes are not halved")
+    return Finding(ours, Verdict.of(holds), "" if holds else "requested bytes are not halved")
 
 
-def half_filters_share(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 10."""
-    base, half = (evidence.own_share(name, runtime, "Conv2D") for name in ("baseline", "filters32"))
+@rule(10)
+def _half_filters_share(claim: Claim, evidence: Evidence) -> Finding:
+    base, half = (evidence.own_share(name, "Conv2D") for name in (BASELINE, "filters32"))
     lower = is_below(half, base)
     ours = f"{share_text(base)}, with half the filters {share_text(half)}"
-    return Finding(ours, Outcome.FAILS if lower else Outcome.HOLDS, "Conv2D's share is lower" if lower else "")
+    return Finding(ours, Verdict.of(not lower), "Conv2D's share is lower" if lower else "")
 
 
-def pooling_time(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 11, time."""
-    ratio, little = evidence.ratio("pool-large", runtime), claim.criteria["little"]
+@rule(11, "time")
+def _pooling_time(claim: Claim, evidence: Evidence) -> Finding:
+    ratio, little = evidence.ratio("pool-large"), claim.criteria["little"]
     ours, change = ratio_text(ratio), f"a change of {little.plus_minus:.0%}"
     inside = lies_in(ratio, little.range)
     if inside is None:
-        return Finding(ours, None, f"cannot be told from {change}")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"cannot be told from {change}")
     if inside:
-        return Finding(ours, Outcome.HOLDS, f"less than {change}")
-    printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", "baseline")]
+        return Finding(ours, Verdict.REPRODUCED, f"less than {change}")
+    printed = [published_table(PUBLISHED[name].table)["time_s"].sum() for name in ("pool-large", BASELINE)]
     why = f"more than {change}, as in the printed tables, whose sums have the ratio {printed[0] / printed[1]:.3f}"
-    return Finding(ours, Outcome.FAILS, why)
+    return Finding(ours, Verdict.CONTRADICTED, why)
 
 
-def profiling_slows(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 12, of a step that is traced and handed to the profiler's ``add_step``, as slow for a short step."""
-    traced = profiled_over_plain(evidence.run("baseline", runtime))
-    runs = [run for run in frames.completed(evidence.records) if run.runtime == runtime]
-    factors = overhead(runs).set_index("variant")["with_add_step_over_plain"]
-    most, base = str(factors.idxmax()), float(factors["baseline"])
+@rule(12)
+def _profiling_slows(claim: Claim, evidence: Evidence) -> Finding:
+    """Of a step that is traced and handed to the profiler's ``add_step``, as slow for a short step."""
+    traced = profiled_over_plain(evidence.run(BASELINE))
+    factors = overhead(evidence.runs).set_index("variant")["with_add_step_over_plain"]
+    most, base = str(factors.idxmax()), float(factors[BASELINE])
     ours = f"{base:.2f} in the baseline (traced only: {ratio_text(traced)})"
-    if most != "baseline":
+    if most != BASELINE:
         ours += f", {factors.max():.2f} in {most}"
     low, high = claim.published["slowdown"].range
     printed = f"the printed {low:g} to {high:g} times"
     if low <= base <= high:
-        return Finding(ours, Outcome.HOLDS, f"within {printed}")
+        return Finding(ours, Verdict.REPRODUCED, f"within {printed}")
     if base < low <= factors.max():
-        return Finding(ours, Outcome.DIFFERS, f"as much as {printed} only in variants with shorter steps")
+        return Finding(ours, Verdict.DEPENDS, f"as much as {printed} only in variants with shorter steps")
     why = f"more than {printed}" if base > high else f"less than {printed} in every variant"
-    return Finding(ours, Outcome.FAILS, why)
+    return Finding(ours, Verdict.CONTRADICTED, why)
 
 
-def parameters(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 13, parameters."""
-    count = evidence.run("baseline").parameters
+@rule(13, "parameters", once=True)
+def _parameters(claim: Claim, evidence: Evidence) -> Finding:
+    count = evidence.run(BASELINE).network.parameters
     holds = count == claim.published["parameters"].value
-    return Finding(f"{count:,}", Outcome.HOLDS if holds else Outcome.FAILS, "" if holds else "another number")
+    return Finding(f"{count:,}", Verdict.of(holds), "" if holds else "another number")
 
 
-def multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 13, multiply-adds."""
-    run = evidence.run("baseline")
+@rule(13, "multiply-adds", once=True)
+def _multiply_adds(claim: Claim, evidence: Evidence) -> Finding:
+    run = evidence.run(BASELINE)
     low, high = claim.published["multiply-adds"].range
-    if low <= run.macs_per_image / 1e6 <= high:
-        return Finding(f"{run.macs_per_image:,}", Outcome.HOLDS)
-    both = (run.macs_per_image + run.parameters) / 1e6
+    if low <= run.network.macs_per_image / 1e6 <= high:
+        return Finding(f"{run.network.macs_per_image:,}", Verdict.REPRODUCED)
+    both = (run.network.macs_per_image + run.network.parameters) / 1e6
     why = "convolutions and dense layers need another number"
     if low <= both <= high:
         why += f"; it is the sum with the parameters, {both:.2f} million, that rounds to the printed one"
-    return Finding(f"{run.macs_per_image:,}", Outcome.FAILS, why)
+    return Finding(f"{run.network.macs_per_image:,}", Verdict.CONTRADICTED, why)
 
 
-def combination(claim: Claim, evidence: Evidence, runtime: Runtime) -> Finding:
-    """Claim 14."""
-    both = evidence.ratio("stride2-filters32", runtime)
-    single = {name: evidence.ratio(name, runtime) for name in ("stride2", "filters32")}
+@rule(14)
+def _combination(claim: Claim, evidence: Evidence) -> Finding:
+    both = evidence.ratio("stride2-filters32")
+    single = {name: evidence.ratio(name) for name in ("stride2", "filters32")}
     ours = f"{ratio_text(both)}; " + ", ".join(f"{name} {ratio_text(ratio)}" for name, ratio in single.items())
     below = {name: is_below(both, ratio) for name, ratio in single.items()}
     if faster := [name for name, is_lower in below.items() if is_lower is False]:
-        return Finding(ours, Outcome.FAILS, f"{' and '.join(faster)} alone is faster")
+        return Finding(ours, Verdict.CONTRADICTED, f"{' and '.join(faster)} alone is faster")
     if alike := [name for name, is_lower in below.items() if is_lower is None]:
-        return Finding(ours, None, f"it cannot be told apart from {' and '.join(alike)}")
-    return Finding(ours, Outcome.HOLDS, "faster than either change alone")
+        return Finding(ours, Verdict.NOT_TESTABLE, f"it cannot be told apart from {' and '.join(alike)}")
+    return Finding(ours, Verdict.REPRODUCED, "faster than either change alone")
 
 
-def whole_output(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 15: the P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
-    needed = {
-        f"{run.variant.name} {layer.name}": ((out - 1) * layer.stride + layer.kernel - side) / 2
-        for run in frames.completed(evidence.records)
-        for layer, side, out in _convolutions(run.variant)
-        if layer.stride > 1
-    }
+@rule(15, once=True)
+def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
+    """The P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
+    needed = {}
+    for run in evidence.runs:
+        if run.variant is None:
+            continue
+        shapes = [run.variant.input.shape, *(layer.output_shape for layer in run.network.layers)]
+        for layer, (before, after) in zip(run.variant.layers, pairwise(shapes), strict=True):
+            if isinstance(layer, Conv) and layer.stride > 1:
+                padding = ((after[0] - 1) * layer.stride + layer.kernel - before[0]) / 2
+                needed[f"{run.name} {layer.name}"] = padding
     if not needed:
         raise NotTestable("no convolution with a stride above 1 ran")
     ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())
-    broken = [name for name, padding in needed.items() if padding < 0 or padding % 1]
-    if broken:
-        return Finding(ours, Outcome.FAILS, f"no whole P for {', '.join(broken)}, which ran")
-    return Finding(ours, Outcome.HOLDS, "all convolutions that ran have a whole P")
-
-
-def _convolutions(variant: VariantSpec) -> Iterator[tuple[Conv, int, int]]:
-    """Each convolution with the side of its input and of its output, in pixels."""
-    shape = variant.input.shape
-    for layer, cost in zip(variant.layers, variant.costs(), strict=True):
-        if isinstance(layer, Conv):
-            yield layer, shape[0], cost.output_shape[0]
-        shape = cost.output_shape
+    if broken := [name for name, padding in needed.items() if padding < 0 or padding % 1]:
+        return Finding(ours, Verdict.CONTRADICTED, f"no whole P for {', '.join(broken)}, which ran")
+    return Finding(ours, Verdict.REPRODUCED, "all convolutions that ran have a whole P")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
 from ..analysis import estimates, frames
-from ..analysis.colours import SOURCE_STYLES, THESIS
+from ..analysis.colours import THESIS, source_style
 from ..analysis.frames import Record
 from ..analysis.profile.numbers import by_op
 from ..page.style import legend_below, log_ticks
 from ..params.layers import Conv
 from ..params.variant import VariantSpec
-from . import PUBLISHED, published_table
+from . import BASELINE, PUBLISHED, published_table
 
 _MS = 1e3
 
@@ -30,13 +30,13 @@ def stride_table(records: Sequence[Record]) -> pd.DataFrame:
         the printed op times. Empty without a baseline.
     """
     runs = frames.completed(records)
-    baseline = next((run.variant for run in runs if run.variant.name == "baseline"), None)
+    baseline = next((run.variant for run in runs if run.name == BASELINE), None)
     rows: list[tuple[str, str, int, float, float]] = []
     for run in runs:
-        stride = _only_stride(run.variant, baseline) if baseline else None
+        stride = _only_stride(run.variant, baseline) if run.variant and baseline else None
         if stride is not None:
-            latency = estimates.latency(run).value
-            rows.append((run.runtime, run.variant.name, stride, latency, _conv2d_share(by_op(run))))
+            share = _conv2d_share(by_op(run)) if run.is_traced else math.nan
+            rows.append((run.runtime, run.name, stride, estimates.latency(run).value, share))
     strides = {variant: stride for _, variant, stride, _, _ in rows if variant in PUBLISHED}
     for variant, stride in strides.items():
         printed = published_table(PUBLISHED[variant].table)
@@ -48,12 +48,11 @@ def stride_table(records: Sequence[Record]) -> pd.DataFrame:
 def _only_stride(variant: VariantSpec, baseline: VariantSpec) -> int | None:
     """The one stride of all the variant's convolutions, if nothing else tells it from the baseline."""
     strides = {layer.stride for layer in variant.layers if isinstance(layer, Conv)}
-    alike = _without_strides(variant) == _without_strides(baseline)
-    return strides.pop() if alike and len(strides) == 1 else None
-
-
-def _without_strides(variant: VariantSpec) -> list[dict[str, Any]]:
-    return [layer.model_dump(exclude={"stride"} if isinstance(layer, Conv) else None) for layer in variant.layers]
+    one, other = (
+        [layer.model_dump(exclude={"stride"} if isinstance(layer, Conv) else None) for layer in spec.layers]
+        for spec in (variant, baseline)
+    )
+    return strides.pop() if one == other and len(strides) == 1 else None
 
 
 def _conv2d_share(table: pd.DataFrame) -> float:
@@ -62,7 +61,7 @@ def _conv2d_share(table: pd.DataFrame) -> float:
 
 def latency_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """How latency falls with the stride of the convolutions, on a log scale; ``data`` from `stride_table`."""
-    ax = _against_stride(data.assign(latency_ms=data["latency_s"] * _MS), "latency_ms", ax)
+    ax = _against_stride(data, data["latency_s"] * _MS, ax)
     ax.set_yscale("log")
     log_ticks(ax.yaxis)
     ax.set(ylabel="latency per step [ms]", title="How much time does a larger stride save?")
@@ -71,19 +70,16 @@ def latency_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axe
 
 def conv2d_share_against_stride(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """How Conv2D's share of the ops' time changes with the stride; ``data`` from `stride_table`."""
-    ax = _against_stride(data.assign(percent=data["conv2d_share"] * 100), "percent", ax)
-    ax.set_ylim(0, 100)
-    ax.set(ylabel="Conv2D's share of the ops' time [%]", title="Does Conv2D remain the bottleneck?")
+    ax = _against_stride(data, data["conv2d_share"] * 100, ax)
+    ax.set(ylim=(0, 100), ylabel="Conv2D's share of the ops' time [%]", title="Does Conv2D remain the bottleneck?")
     return ax
 
 
-def _against_stride(data: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
+def _against_stride(data: pd.DataFrame, values: pd.Series[float], ax: Axes | None) -> Axes:
     ax = ax or plt.gca()
-    for source in data["source"].unique():
-        rows = data[data["source"] == source]
-        line, label = ("none", "thesis (published)") if source == THESIS else ("-", source)
-        ax.plot(rows["stride"], rows[column], linestyle=line, label=label, **SOURCE_STYLES[source])
-    ax.set_xticks(sorted(data["stride"].unique()))
-    ax.set_xlabel("stride of both convolutions [pixels]")
+    for source, rows in data.groupby("source", sort=False):
+        line, label = ("none", "thesis (published)") if source == THESIS else ("-", str(source))
+        ax.plot(rows["stride"], values[rows.index], linestyle=line, label=label, **source_style(str(source)))
+    ax.set(xticks=sorted(data["stride"].unique()), xlabel="stride of both convolutions [pixels]")
     legend_below(ax)
     return ax

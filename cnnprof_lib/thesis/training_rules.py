@@ -1,26 +1,27 @@
-"""The rules of thesis/claims.yaml on accuracy and training time, computed; see `claim_rules`."""
+"""The rules of claims.yaml on accuracy and training time, computed; see `rules`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
+from ..base.units import counted
 from ..records.training import TrainingRecord
-from .claims import Claim, Number, load_claims
-from .evidence import Evidence, Finding, NotTestable, Outcome, labelled, points_text, ratio_text, share_text
-from .rules import STRIDES, sized
+from . import BASELINE, STRIDES
+from .claims import Claim, published_numbers
+from .evidence import Evidence, Finding, NotTestable, Verdict, labelled, points_text, ratio_text, share_text
+from .rules import rule, sized
 
 _TRAINING_TIME = 8
 _HOUR_S = 3600
 _UNIT_S = {"h": _HOUR_S, "min": 60}
 
 
-def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 7."""
+@rule(7, once=True)
+def _accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
     ours, losses = _scores(claim, evidence, list(STRIDES.values()))
     worse = [
         f"stride {stride}"
@@ -28,45 +29,33 @@ def accuracy_with_stride(claim: Claim, evidence: Evidence) -> Finding:
         if loss.low > _published_loss(claim, "stride 1", f"stride {stride}").high
     ]
     if worse:
-        return Finding(ours, Outcome.FAILS, f"more points lost than printed at {', '.join(worse)}")
-    return Finding(ours, Outcome.HOLDS, "no stride loses more points than printed")
+        return Finding(ours, Verdict.CONTRADICTED, f"more points lost than printed at {', '.join(worse)}")
+    return Finding(ours, Verdict.REPRODUCED, "no stride loses more points than printed")
 
 
-def training_time(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 8: wherever both were trained by one recipe on one machine, of several seeds by the least disturbed."""
+@rule(_TRAINING_TIME, once=True)
+def _training_time(claim: Claim, evidence: Evidence) -> Finding:
+    """Wherever both were trained by one recipe on one machine, of several seeds by the least disturbed."""
     base, stride5 = (evidence.trainings_of(STRIDES[stride]) for stride in (1, 5))
     others = _fastest_by_place(stride5)
     pairs = {place: (first, others[place]) for place, first in _fastest_by_place(base).items() if place in others}
     if not pairs:
         raise NotTestable(_what_is_unlike(base[0], stride5[0]))
-    found = [(place.machine, _training_time_ratio(claim, *pair)) for place, pair in pairs.items()]
-    if len(found) == 1:
-        return found[0][1]
-    outcomes = {finding.outcome for _, finding in found} - {None}
+    labels = [machine if len(pairs) > 1 else "" for machine, *_ in pairs]
+    ours, verdicts, why = zip(*(_training_time_ratio(claim, *pair) for pair in pairs.values()), strict=True)
     return Finding(
-        labelled([(machine, finding.ours) for machine, finding in found]),
-        outcomes.pop() if len(outcomes) == 1 else Outcome.DIFFERS if outcomes else None,
-        labelled([(machine, finding.why) for machine, finding in found]),
+        labelled(zip(labels, ours, strict=True)), Verdict.together(verdicts), labelled(zip(labels, why, strict=True))
     )
 
 
-class _Place(NamedTuple):
-    """What two trainings must have in common for their times to be compared."""
+def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], TrainingRecord]:
+    """Of each machine, recipe and batch size the training with the shortest median step.
 
-    recipe: str
-    batch_size: int
-    machine: str
-
-
-def _place(training: TrainingRecord) -> _Place:
-    return _Place(training.recipe, training.batch_size, training.machine_in_words)
-
-
-def _fastest_by_place(trainings: Sequence[TrainingRecord]) -> dict[_Place, TrainingRecord]:
-    """Of each place the training with the shortest median step, if its history has the rows that an interval needs."""
+    Left out are those whose history has not the rows that an interval needs.
+    """
     timed = [training for training in trainings if len(training.history) >= FEWEST]
     slowest_first = sorted(timed, key=lambda training: -np.median(_step_s(training)))
-    return {_place(training): training for training in slowest_first}
+    return {(record.machine_in_words, record.recipe, record.batch_size): record for record in slowest_first}
 
 
 def _step_s(training: TrainingRecord) -> list[float]:
@@ -74,14 +63,13 @@ def _step_s(training: TrainingRecord) -> list[float]:
     return [row.step_s or training.batch_size / row.images_per_s for row in training.history]
 
 
-def _what_is_unlike(first: TrainingRecord, second: TrainingRecord) -> str:
-    one, other = _place(first), _place(second)
+def _what_is_unlike(one: TrainingRecord, other: TrainingRecord) -> str:
     if one.batch_size != other.batch_size:
-        return f"trained with batches of {one.batch_size} and {other.batch_size} images"
+        return f"trained with batches of {one.batch_size} and {counted(other.batch_size, 'image')}"
     if one.recipe != other.recipe:
         return f"trained by recipe {one.recipe} and {other.recipe}"
-    if one.machine != other.machine:
-        return f"trained on {' and '.join(sorted((one.machine, other.machine)))}"
+    if one.machine_in_words != other.machine_in_words:
+        return f"trained on {' and '.join(sorted((one.machine_in_words, other.machine_in_words)))}"
     return f"a training's history has fewer than {FEWEST} rows"
 
 
@@ -89,7 +77,7 @@ def _training_time_ratio(claim: Claim, base: TrainingRecord, stride5: TrainingRe
     step_s = [_step_s(base), _step_s(stride5)]
     ratio = ratio_of_medians(*step_s)
     steps = claim.published["training"]
-    whole = [f"{np.median(seconds) * steps.value / _HOUR_S:.1f} h" for seconds in step_s]
+    whole = [f"{np.median(seconds) * steps.value / _HOUR_S:.2f} h" for seconds in step_s]
     ours = f"{whole[0]} and {whole[1]} for {steps} by recipe {base.recipe}, ratio {ratio_text(ratio)}"
     first, second = published_step_s().values()
     return sized(ratio, (first.low / second.high, first.high / second.low), ours, there=ratio.low > 1)
@@ -97,7 +85,7 @@ def _training_time_ratio(claim: Claim, base: TrainingRecord, stride5: TrainingRe
 
 def published_step_s() -> dict[str, Estimate]:
     """The seconds per training step that claim 8 comes to, by variant, with what its rounding leaves open."""
-    published = _published_times()
+    published = published_numbers(_TRAINING_TIME)
     steps = published["training"].value
     printed = {STRIDES[stride]: published[f"stride {stride}"] for stride in (1, 5)}
     return {
@@ -108,30 +96,23 @@ def published_step_s() -> dict[str, Estimate]:
 
 def published_steps() -> float:
     """How many steps the thesis trained for."""
-    return _published_times()["training"].value
+    return published_numbers(_TRAINING_TIME)["training"].value
 
 
-def _published_times() -> Mapping[str, Number]:
-    (claim,) = (claim for claim in load_claims() if claim.number == _TRAINING_TIME)
-    return claim.published
-
-
-def half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 9, accuracy."""
-    names = ["baseline", "filters32"]
+@rule(9, "accuracy", once=True)
+def _half_accuracy(claim: Claim, evidence: Evidence) -> Finding:
+    names = [BASELINE, "filters32"]
     ours, (loss,) = _scores(claim, evidence, names)
     printed = _published_loss(claim, *names)
-    if loss.low <= printed.high and printed.low <= loss.high:
-        return Finding(ours, Outcome.HOLDS, f"as printed, {points_text(printed)}")
-    return Finding(ours, Outcome.FAILS, f"not as printed, {points_text(printed)}")
+    alike = loss.low <= printed.high and printed.low <= loss.high
+    return Finding(ours, Verdict.of(alike), f"{'' if alike else 'not '}as printed, {points_text(printed)}")
 
 
-def pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
-    """Claim 11, accuracy."""
-    ours, (loss,) = _scores(claim, evidence, ["baseline", "pool-large"])
-    if loss.low > 0:
-        return Finding(ours, Outcome.FAILS, "accuracy is lost")
-    return Finding(ours, Outcome.HOLDS, "no loss can be told")
+@rule(11, "accuracy", once=True)
+def _pooling_accuracy(claim: Claim, evidence: Evidence) -> Finding:
+    ours, (loss,) = _scores(claim, evidence, [BASELINE, "pool-large"])
+    lost = loss.low > 0
+    return Finding(ours, Verdict.of(not lost), "accuracy is lost" if lost else "no loss can be told")
 
 
 def _published_loss(claim: Claim, base: str, other: str) -> Estimate:
@@ -150,9 +131,8 @@ def _scores(claim: Claim, evidence: Evidence, variants: list[str]) -> tuple[str,
         NotTestable: those profiled do not answer for the thesis's, or an accuracy is missing.
     """
     base, *others = variants
-    original = evidence.original
-    if by_original := original is not None and set(variants) <= set(original):
-        right = original[variants]
+    if by_original := set(variants) <= set(evidence.original):
+        right = evidence.original[variants]
         top1 = [proportion(int(right[name].sum()), len(right)) for name in variants]
         losses = [accuracy.paired_loss(right[base].to_numpy(), right[name].to_numpy()) for name in others]
     else:
@@ -171,7 +151,7 @@ def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str],
     for name in variants:
         weights = evidence.run(name).weights
         recipe = f"recipe {weights.recipe}" if weights.recipe else f"{weights.origin} weights"
-        training = evidence.training_of(weights.sha256)
+        training = next((t for t in evidence.trainings if t.weights_sha256 == weights.sha256), None)
         if training is None:
             raise NotTestable(f"the weights of {name} ({recipe}) have no stored training", ours)
         if training.steps < wanted and (name, training.recipe) not in evidence.as_good:

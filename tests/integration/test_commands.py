@@ -71,7 +71,7 @@ def test_run_report_and_show_with_one_variant_that_fails(project: Path) -> None:
     (project / "params/broken.yaml").write_text("title: Broken\nextends: smoke\nchange: {conv1: {stride: -1}}\n")
     status, out, err = run(project, "run", "smoke", "broken", "--preset", "smoke", "--generated", "--report")
     assert status == 1
-    assert err.strip() == "2 of 4 runs failed; their notebooks are in outputs/runs."
+    assert err.strip() == "2 of 4 runs failed; the notebooks are in outputs/runs."
     assert "[2/4] smoke stock: " in out
     reason = "broken.yaml: `conv1.stride` must be greater than 0. Received: -1."
     assert "[3/4] broken unfused failed: " in out
@@ -229,7 +229,8 @@ def test_a_run_trains_first_where_it_is_asked_to(project: Path, monkeypatch: pyt
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the process that trains
     write_brief_recipe(project, steps=20, checkpoint_every=10)
     (project / "params/small.yaml").write_text("title: Not trained yet\nextends: smoke\n")
-    found = find_project(project)
+    monkeypatch.chdir(project)
+    found = find_project()
     told: list[str] = []
 
     def train_first(train: str, source: str = REAL_IMAGES) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from cnnprof_lib.app import report
+from cnnprof_lib.app import notebook, runs
 from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.records.project import find_project
 from cnnprof_lib.records.run import FailureRecord
@@ -53,7 +53,7 @@ def write_notebook(folder: Path, code: str) -> None:
 def test_a_kernel_that_dies_is_a_failure_that_says_how(project: Path, code: str) -> None:
     write_notebook(project / "notebooks", code)
     request = RunRequest(variant="smoke", runtime="stock", preset="smoke", run_id="a", series="a")
-    result = report.run_notebook(request, find_project(), lambda *_: None)
+    result = runs.run_notebook(request, find_project(), lambda *_: None)
     assert isinstance(result, FailureRecord)
     assert result.error == DEATHS[code]
     folder = project / "outputs/runs/smoke/stock/a"
@@ -66,7 +66,7 @@ def test_a_notebook_runs_where_the_command_was_called(project: Path, monkeypatch
     (project / "below").mkdir()
     monkeypatch.chdir(project / "below")
     said = io.StringIO()
-    executed, error = report._execute("run_variant.ipynb", {}, find_project(), said)
+    executed, error = notebook.execute("run_variant.ipynb", {}, find_project(), said)
     assert error is None
     assert said.getvalue() == f"{project}/below ../outputs\n"
     assert f"{project}/below ../outputs" in executed

@@ -15,11 +15,13 @@ from cnnprof_lib.measure import check
 from cnnprof_lib.measure.images import pixels
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import graph, weights
-from cnnprof_lib.measure.runtimes import environment as runtimes
-from cnnprof_lib.measure.runtimes import ops, session
+from cnnprof_lib.measure.prepare import queue_capacity
+from cnnprof_lib.measure.runtimes import executions, ops
+from cnnprof_lib.measure.runtimes.tensorflow import Unfused
 from cnnprof_lib.params.reading import load_preset, load_variant
-from cnnprof_lib.params.settings import GENERATED, Runtime
+from cnnprof_lib.params.settings import GENERATED
 from cnnprof_lib.records.project import Project
+from tests.builders import open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3
@@ -39,23 +41,20 @@ PUBLISHED = {
 class Profiled:
     """A few traced steps of one variant."""
 
-    def __init__(self, name: str, runtime: Runtime) -> None:
+    def __init__(self, name: str, runtime: str) -> None:
         variant = load_variant(name, PARAMS)
         built = model.build(variant, seed=1)
         weights.fill_zero_weights(built)
-        images = pixels.generated_images(
-            session.queue_capacity((BATCH, *variant.input.shape)), *variant.input.shape, seed=0
-        )
+        images = pixels.generated_images(queue_capacity((BATCH, *variant.input.shape)), *variant.input.shape, seed=0)
         frozen = graph.freeze(built, BATCH)
-        stepped = session.NetworkSession(frozen, runtime, images, np.zeros(len(images), np.int32))
+        stepped = open_session(frozen, runtime, images, np.zeros(len(images), np.int32))
         traced = []
         for _ in range(STEPS):
             stepped.prepare()
             traced.append(stepped.traced_step())
         steps = [ops.parse(step.serialized) for step in traced]
-        executed = stepped.executed_graph()
-        self.rows = ops.node_rows(steps, [step.called_ns for step in traced], executed.layer_of)
-        self.totals = ops.totals(self.rows, executed.fused_ops)
+        self.rows = stepped.executions(traced)
+        self.totals = executions.totals(self.rows, stepped.executed.fused_ops)
         self.text, self.tree, self.add_step_s = ops.profiler_report(stepped.graph, steps)
         stepped.close()
 
@@ -145,7 +144,7 @@ def test_the_baseline_against_itself_is_timed_by_whole_steps_and_by_layers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "PRESET", "smoke")
-    monkeypatch.setattr(runtimes, "set_up", lambda runtime: None)  # this process has TensorFlow as shipped
+    monkeypatch.setattr(Unfused, "set_up", lambda runtime: None)  # this process has TensorFlow as shipped
     project = Project(PARAMS.parent, tmp_path)
     record = check.check("unfused", 1, project, GENERATED)
     (pair,) = record.rounds

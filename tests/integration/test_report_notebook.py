@@ -13,10 +13,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from cnnprof_lib.app import provenance
 from cnnprof_lib.app.report import render
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.store import Store
-from tests.builders import RUN_ID, make_accuracy, make_failure, make_record, write_run
+from tests.builders import RUN_ID, RUNTIMES, make_accuracy, make_failure, make_record, write_run
 
 ROOT = Path(__file__).parents[2]
 

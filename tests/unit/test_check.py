@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnnprof_lib.analysis.resolution import reach, resolution, resolutions
 from cnnprof_lib.records.machine import PartRecord
 from cnnprof_lib.records.store import Store
-from tests.builders import make_check, make_machine, make_record
+from tests.builders import make_check, make_machine, make_record, make_untraced
 
 
 def test_rounds_that_are_all_alike_tell_everything_apart() -> None:
@@ -35,10 +36,18 @@ def test_noise_between_blocks_widens_the_intervals() -> None:
     assert quiet.smallest_ratio < loud.smallest_ratio
 
 
-def test_a_check_of_too_few_rounds_or_without_layers_says_nothing() -> None:
-    assert resolution(make_check(*[1.0] * 18)) is None
+def test_a_check_without_layers_says_nothing_of_runs_that_were_traced(tmp_path: Path) -> None:
     rounds = [pair.model_copy(update={"parts": ()}) for pair in make_check().rounds]
-    assert resolution(make_check().model_copy(update={"rounds": tuple(rounds)})) is None
+    store = Store(tmp_path)
+    store.write_check(make_check().model_copy(update={"rounds": tuple(rounds)}))
+    traced = make_record("stride2", "stock")
+    assert resolutions(store, [traced]) == {}
+    found = resolutions(store, [make_untraced("stride2", "stock")])["stock"]
+    assert (found.smallest_ratio, np.isnan(found.kernel_ratio), np.isnan(found.side_ratio)) == (1.0, True, True)
+
+
+def test_a_check_of_too_few_rounds_says_nothing() -> None:
+    assert resolution(make_check(*[1.0] * 18)) is None
     short = {"first_s": ((1.0,),) * 5, "second_s": ((1.0,),) * 5}
     rounds = [pair.model_copy(update=short) for pair in make_check().rounds]
     assert resolution(make_check().model_copy(update={"rounds": tuple(rounds)})) is None  # blocks without an interval

@@ -15,9 +15,8 @@ from scipy import stats
 from cnnprof_lib.analysis.accuracy import numbers as accuracy
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
 from cnnprof_lib.analysis.variants import numbers as variants
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.store import Store
-from tests.builders import make_failure, make_record, make_training
+from tests.builders import RUNTIMES, make_failure, make_record, make_training
 
 IMAGES = 10_000
 
@@ -50,7 +49,7 @@ def overview_of(**ratios: float) -> pd.DataFrame:
 
 
 def test_a_loss_counts_the_images_that_only_one_got_right() -> None:
-    row = accuracy.losses(outcomes_of(stride2=(700, 300))).iloc[0]
+    row = accuracy.losses(outcomes_of(stride2=(700, 300)), "baseline").iloc[0]
     assert (row["variant"], row["images"], row["only_baseline"], row["only_variant"]) == ("stride2", IMAGES, 700, 300)
     assert row["top1"] == pytest.approx(0.76)
     assert row["loss"] == pytest.approx(0.04)
@@ -58,7 +57,7 @@ def test_a_loss_counts_the_images_that_only_one_got_right() -> None:
 
 def test_the_interval_agrees_with_the_bootstrap_over_images() -> None:
     outcomes = outcomes_of(2000, stride2=(140, 60))
-    row = accuracy.losses(outcomes).iloc[0]
+    row = accuracy.losses(outcomes, "baseline").iloc[0]
     differences = outcomes["baseline"].astype(int) - outcomes["stride2"].astype(int)
     interval = stats.bootstrap((differences,), np.mean, n_resamples=2000, method="percentile", rng=1)
     assert row["loss_low"] == pytest.approx(interval.confidence_interval.low, abs=0.001)
@@ -66,7 +65,7 @@ def test_the_interval_agrees_with_the_bootstrap_over_images() -> None:
 
 
 def test_the_interval_is_narrower_than_two_accuracies_by_themselves_allow() -> None:
-    row = accuracy.losses(outcomes_of(stride2=(200, 100))).iloc[0]
+    row = accuracy.losses(outcomes_of(stride2=(200, 100)), "baseline").iloc[0]
     assert (row["loss_low"], row["loss_high"]) == pytest.approx((0.0066, 0.0134), abs=1e-4)
 
 
@@ -79,7 +78,7 @@ def test_mcnemar_s_exact_test(only_first: int, only_second: int, p_value: float)
 
 
 def test_without_a_baseline_nothing_is_lost_or_chosen() -> None:
-    lost = accuracy.losses(pd.DataFrame({"stride2": [True, False]}))
+    lost = accuracy.losses(pd.DataFrame({"stride2": [True, False]}), "baseline")
     assert lost.empty
     choices = accuracy.choices(lost, overview_of(stride2=0.2))
     assert choices.empty
@@ -90,7 +89,7 @@ def test_without_a_baseline_nothing_is_lost_or_chosen() -> None:
 
 
 def test_the_fastest_variant_within_each_limit() -> None:
-    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)), "baseline")
     choices = accuracy.choices(lost, overview_of(filters32=0.45, stride2=0.15), (1, 2, 10))
     assert list(choices["variant"]) == ["baseline", "filters32", "stride2"]
     assert list(choices["undecided"]) == [["filters32"], [], []]
@@ -107,7 +106,7 @@ def cells(choices: pd.DataFrame) -> list[list[str]]:
 
 
 def test_a_choice_as_a_table() -> None:
-    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)), "baseline")
     choices = accuracy.choices(lost, overview_of(filters32=0.45, stride2=0.15), (0.5, 1, 2, 5, 8))
     assert cells(choices) == [
         ["The fastest variant for the loss of accuracy that you accept, against the baseline on the same "
@@ -126,20 +125,20 @@ def test_a_choice_as_a_table() -> None:
 
 
 def test_where_the_images_tell_all_no_column_says_so() -> None:
-    lost = accuracy.losses(outcomes_of(filters32=(220, 100)))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100)), "baseline")
     assert len(cells(accuracy.choices(lost, overview_of(filters32=0.45), (2,)))[-1]) == 7
 
 
 def test_more_images_settle_what_fewer_leave_open() -> None:
     overview = overview_of(filters32=0.45)
-    few = accuracy.choices(accuracy.losses(outcomes_of(1000, filters32=(22, 14))), overview, (1.0,))
-    many = accuracy.choices(accuracy.losses(outcomes_of(100_000, filters32=(2200, 1400))), overview, (1.0,))
+    few = accuracy.choices(accuracy.losses(outcomes_of(1000, filters32=(22, 14)), "baseline"), overview, (1.0,))
+    many = accuracy.choices(accuracy.losses(outcomes_of(100_000, filters32=(2200, 1400)), "baseline"), overview, (1.0,))
     assert (few["variant"][0], few["undecided"][0]) == ("baseline", ["filters32"])
     assert (many["variant"][0], many["undecided"][0]) == ("filters32", [])
 
 
 def test_a_slower_variant_is_never_chosen_and_a_failed_one_left_out() -> None:
-    lost = accuracy.losses(outcomes_of(stride2=(100, 100), stride3=(100, 100)))
+    lost = accuracy.losses(outcomes_of(stride2=(100, 100), stride3=(100, 100)), "baseline")
     overview = pd.concat([overview_of(stride2=1.2), variants.overview([make_failure("stride3")])])
     choices = accuracy.choices(lost, overview, (2.0,))
     assert list(choices["variant"]) == ["baseline"]
@@ -147,7 +146,7 @@ def test_a_slower_variant_is_never_chosen_and_a_failed_one_left_out() -> None:
 
 
 def test_the_figure_draws_losses_in_points_with_intervals() -> None:
-    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)))
+    lost = accuracy.losses(outcomes_of(filters32=(220, 100), stride2=(900, 100)), "baseline")
     ax = Figure().subplots()
     assert accuracy_shown.loss_figure(lost, overview_of(filters32=0.45, stride2=0.15), ax=ax) is ax
     (bars,) = ax.containers
@@ -162,12 +161,12 @@ def test_the_figure_draws_losses_in_points_with_intervals() -> None:
 
 
 def test_the_figure_says_when_there_is_nothing_to_draw() -> None:
-    ax = accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame()), overview_of(), ax=Figure().subplots())
+    ax = accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame(), "baseline"), overview_of(), ax=Figure().subplots())
     assert [text.get_text() for text in ax.texts] == ["no variant has outcomes and a latency"]
 
 
 def test_the_figure_takes_the_current_axes() -> None:
-    assert accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame()), overview_of()) is plt.gca()
+    assert accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame(), "baseline"), overview_of()) is plt.gca()
     plt.close()
 
 

@@ -11,14 +11,17 @@ import pytest
 
 from cnnprof_lib.analysis.accuracy.numbers import losses
 from cnnprof_lib.analysis.frames import Record
-from cnnprof_lib.params.settings import RUNTIMES, Runtime
+from cnnprof_lib.params.network import Network
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
 from cnnprof_lib.thesis.claims import load_claims
+from cnnprof_lib.thesis.evidence import Evidence, Verdict
+from cnnprof_lib.thesis.rules import PARTS
 from cnnprof_lib.thesis.training_rules import published_step_s
-from cnnprof_lib.thesis.verdicts import CONTRADICTED, DEPENDS, NOT_TESTABLE, REPRODUCED, judge
+from cnnprof_lib.thesis.verdicts import judge
 from tests.builders import (
+    RUNTIMES,
     Node,
     make_accuracy,
     make_failure,
@@ -29,13 +32,14 @@ from tests.builders import (
     make_training,
 )
 
+CONTRADICTED, DEPENDS, REPRODUCED, NOT_TESTABLE = Verdict
 STRIDES = ("baseline", "stride2", "stride3", "stride5")
 WEIGHTS = {name: f"{i:064d}" for i, name in enumerate((*STRIDES, "filters32", "pool-large"))}
 
 
 def judged(number: int, records: Sequence[Record], trainings: Sequence[TrainingRecord] = ()) -> dict[str, Any]:
     """One claim's row."""
-    table = judge(records, trainings)
+    table = judge(Evidence(records, trainings))
     return table.set_index("number").loc[number].to_dict()
 
 
@@ -48,7 +52,7 @@ def both(variant: str, **changes: Any) -> list[RunRecord]:
     return [make_record(variant, runtime, **changes) for runtime in RUNTIMES]
 
 
-def timed(variant: str, runtime: Runtime, ratios: Sequence[float]) -> RunRecord:
+def timed(variant: str, runtime: str, ratios: Sequence[float]) -> RunRecord:
     """A run whose blocks take these multiples of its baseline's."""
     return make_record(
         variant, runtime, plain_s=tuple((0.01 * ratio,) for ratio in (*ratios,) * 3), baseline_s=((0.01,),) * 6
@@ -66,6 +70,7 @@ def test_there_are_fifteen_claims_each_with_its_rule() -> None:
     claims = load_claims()
     assert [claim.number for claim in claims] == list(range(1, 16))
     assert len({claim.rule for claim in claims}) == 15
+    assert sorted(PARTS) == [claim.number for claim in claims]
 
 
 def test_what_claims_cite_of_the_tables_is_printed_there() -> None:
@@ -98,7 +103,7 @@ def test_numbers_are_written_with_their_units() -> None:
 
 
 def test_without_records_nothing_is_testable() -> None:
-    table = judge([])
+    table = judge(Evidence([]))
     assert set(table["verdict"]) == {NOT_TESTABLE}
     assert "" not in set(table["reason"])
 
@@ -146,7 +151,7 @@ def test_shares_get_an_interval_from_the_executions() -> None:
     executed = make_ops(record).assign(variant="baseline", runtime="unfused", run_id=record.run_id)
     slow = (executed["step"] % 4 < 2) & (executed["op"] == "Conv2D")  # every other block
     executed["self_ns"] = executed["self_ns"].where(~slow, executed["self_ns"] * 2)
-    row = judge([record], executed=executed).set_index("number").loc[1]
+    row = judge(Evidence([record], executed=executed)).set_index("number").loc[1]
     assert row["ours"].startswith("unfused: Conv2D 82.4% (75.8 to 86.2), LRN 8.7% (6.8 to 12.0)")
     assert row["verdict"] == REPRODUCED
 
@@ -165,7 +170,7 @@ def test_of_several_processes_these_are_what_is_resampled() -> None:
     executed = make_ops(pooled).assign(variant="baseline", runtime="unfused", run_id=record.run_id)
     steps = executed["step"] % 12 < 6  # the first three blocks of each process
     executed["self_ns"] = executed["self_ns"].where(~steps | (executed["op"] != "Conv2D"), executed["self_ns"] * 2)
-    row = judge([pooled], executed=executed).set_index("number").loc[1]
+    row = judge(Evidence([pooled], executed=executed)).set_index("number").loc[1]
     assert row["ours"].startswith("unfused: Conv2D 82.4% (82.4 to 82.4)")
 
 
@@ -284,14 +289,22 @@ def test_bytes_of_conv2d_against_stride() -> None:
     assert verdict(6, records) == (CONTRADICTED, "unfused: the printed sizes are not those requested")
 
 
+def network_of(**counts: int) -> Network:
+    """The baseline with so many parameters and multiply-adds, all of them in its first layer."""
+    whole = make_record().network
+    first, *others = (layer.model_copy(update={"parameters": 0, "macs": 0}) for layer in whole.layers)
+    first = first.model_copy(update={"parameters": whole.parameters, **counts})
+    return whole.model_copy(update={"layers": (first, *others)})
+
+
 def test_parameters_and_multiply_adds() -> None:
     assert verdict(13, [make_record()]) == (
         CONTRADICTED,
         "multiply-adds: convolutions and dense layers need another number; it is the sum with the parameters, "
         "19.54 million, that rounds to the printed one",
     )
-    assert verdict(13, [make_record(macs_per_image=19_520_000)]) == (REPRODUCED, "")
-    assert verdict(13, [make_record(macs_per_image=19_520_000, parameters=1)]) == (
+    assert verdict(13, [make_record(network=network_of(macs=19_520_000))]) == (REPRODUCED, "")
+    assert verdict(13, [make_record(network=network_of(macs=19_520_000, parameters=1))]) == (
         CONTRADICTED,
         "parameters: another number",
     )
@@ -342,7 +355,7 @@ def test_accuracy_is_judged_for_weights_of_a_recipe_that_is_as_good_as_the_thesi
     trainings = trained(STRIDES, 4000)
     everywhere = {(name, "short") for name in STRIDES}
     for good, expected in ((everywhere, REPRODUCED), (everywhere - {("baseline", "short")}, NOT_TESTABLE)):
-        table = judge(records, trainings, as_good=frozenset(good)).set_index("number")
+        table = judge(Evidence(records, trainings, as_good=frozenset(good))).set_index("number")
         assert table.loc[7, "verdict"] == expected
 
 
@@ -350,13 +363,13 @@ def test_weights_of_the_thesis_s_recipe_are_judged_rather_than_those_profiled() 
     records = scored({"baseline": 5000, "stride2": 5000, "stride3": 5000, "stride5": 5000})
     correct = {"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 6000}
     original = pd.DataFrame({name: [True] * number + [False] * (10_000 - number) for name, number in correct.items()})
-    row = judge(records, original=original).set_index("number").loc[7]
+    row = judge(Evidence(records, original=original)).set_index("number").loc[7]
     assert (row["verdict"], row["reason"]) == (CONTRADICTED, "more points lost than printed at stride 5")
     assert row["ours"] == (
         "by the thesis's recipe 86.0% (85.3 to 86.7), 79.6% (78.8 to 80.4), 74.7% (73.8 to 75.5), "
         "60.0% (59.0 to 61.0); lost: 6.4 points (5.9 to 6.9), 11.3 points (10.7 to 11.9), 26.0 points (25.1 to 26.9)"
     )
-    row = judge(records, original=original.drop(columns="stride3")).set_index("number").loc[7]
+    row = judge(Evidence(records, original=original.drop(columns="stride3"))).set_index("number").loc[7]
     assert row["reason"] == "the weights of baseline (recipe short) have no stored training"
 
 
@@ -387,7 +400,7 @@ def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
     assert judged(11, records, trainings)["reason"].endswith("accuracy: no loss can be told")
     outcomes = pd.DataFrame({"baseline": [True] * 8600 + [False] * 1400})
     outcomes["pool-large"] = [False] * 60 + [True] * 8540 + [False] * 1400
-    row = judge(records, trainings, lost=losses(outcomes)).set_index("number").loc[11]
+    row = judge(Evidence(records, trainings, lost=losses(outcomes, "baseline"))).set_index("number").loc[11]
     assert row["reason"].endswith("accuracy: accuracy is lost")
     assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 
@@ -408,7 +421,7 @@ def test_training_time(step_s: float, expected: str) -> None:
 def test_training_time_in_hours_and_without_trainings() -> None:
     trainings = [make_training(), make_training("stride5", step_s=(0.02,) * 6)]
     assert judged(8, [], trainings)["ours"] == (
-        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000)"
+        "8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0 (15.0 to 15.0)"
     )
     assert judged(8, [], trainings[:1])["reason"] == "no training of stride5"
     trainings[1] = make_training("stride5", batch_size=64)
@@ -437,9 +450,9 @@ def test_training_time_is_told_of_every_machine_by_the_seed_that_was_least_distu
     row = judged(8, [], trainings)
     assert row["ours"] == (
         "Made-up CPU, 2 cores, oneDNN off: "
-        "8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000 (15.000 to 15.000); "
+        "8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0 (15.0 to 15.0); "
         "Another, 1 core, oneDNN off: "
-        "8.3 h and 2.8 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
+        "8.33 h and 2.78 h for 100,000 steps by recipe short, ratio 3.000 (3.000 to 3.000)"
     )
     assert row["verdict"] == DEPENDS
     del trainings[2]
@@ -451,7 +464,7 @@ def test_training_time_leaves_pauses_out_where_the_steps_were_timed() -> None:
     paused = [row.model_copy(update={"step_s": 0.02, "images_per_s": 1.0}) for row in trainings[1].history]
     trainings[1] = trainings[1].model_copy(update={"history": tuple(paused), "seconds": 1e6})
     row = judged(8, [], trainings)
-    assert row["ours"].startswith("8.3 h and 0.6 h for 100,000 steps by recipe short, ratio 15.000")
+    assert row["ours"].startswith("8.33 h and 0.56 h for 100,000 steps by recipe short, ratio 15.0")
     assert row["verdict"] == REPRODUCED
 
 
@@ -465,8 +478,8 @@ def test_the_published_time_of_a_training_step() -> None:
 def test_a_verdict_follows_the_records() -> None:
     stride5 = timed("stride5", "unfused", (0.04, 0.04))
     others = [timed(n, "unfused", (r, r)) for n, r in zip(STRIDES[:3], (1.0, 0.15, 0.07), strict=True)]
-    before = judge([*others, stride5])
-    after = judge([*others, timed("stride5", "unfused", (0.2, 0.2))])
+    before = judge(Evidence([*others, stride5]))
+    after = judge(Evidence([*others, timed("stride5", "unfused", (0.2, 0.2))]))
     changed = pd.Series(before["verdict"] != after["verdict"])
     assert list(before.loc[changed, "number"]) == [4]
     assert (before["verdict"][3], after["verdict"][3]) == (REPRODUCED, CONTRADICTED)
@@ -479,7 +492,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
     records = scored({"baseline": 8600, "stride2": 7960, "stride3": 7470, "stride5": 7000})
-    table = judge(records, [make_training(dataset=HOSTILE, weights_sha256=WEIGHTS["baseline"])])
+    table = judge(Evidence(records, [make_training(dataset=HOSTILE, weights_sha256=WEIGHTS["baseline"])]))
     assert HOSTILE in table["reason"][6]
     html = claims_table.styled_claims(table).to_html()
     assert "<script>" not in html
@@ -490,7 +503,7 @@ def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
 
 
 def test_the_text_names_claim_verdict_numbers_and_rule() -> None:
-    text = claims_table.plain_text(judge([make_record(), make_record("filters32")]))
+    text = claims_table.plain_text(judge(Evidence([make_record(), make_record("filters32")])))
     assert text.splitlines()[0] == "not testable here 8, contradicted 4, reproduced 3"
     start = text.index("10. Half the filters")
     assert text[start:].split("\n\n")[0] == (

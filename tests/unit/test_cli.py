@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib.analysis import estimates, frames
+from cnnprof_lib.analysis import estimates
 from cnnprof_lib.analysis.variants import numbers as variants
-from cnnprof_lib.app import cli, report
+from cnnprof_lib.app import cli, notebook, report, runs
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base import units
 from cnnprof_lib.base.errors import TrainingError
 from cnnprof_lib.measure.images import cache as data
@@ -28,17 +29,19 @@ from cnnprof_lib.measure.models import evaluate
 from cnnprof_lib.measure.runtimes import environment as runtimes
 from cnnprof_lib.measure.training import train
 from cnnprof_lib.page import pdf
-from cnnprof_lib.params.settings import RUNTIMES, RunRequest
+from cnnprof_lib.params.settings import RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import RunRecord
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.store import Store, TracedFiles
 from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
     RUN_ID,
+    RUNTIMES,
     Node,
     make_accuracy,
     make_check,
+    make_failure,
     make_machine,
     make_ops,
     make_record,
@@ -119,7 +122,7 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
     images, labels = np.zeros((10, 32, 32, 3), np.uint8), np.arange(10, dtype=np.int32)
     made_up = data.DataSet("made up", "0" * 64, CLASSES, images, labels, images, labels)
     monkeypatch.setattr(data, "load", lambda *_, **options: made_up)
-    monkeypatch.setattr(runtimes, "set_up", lambda name: None)
+    monkeypatch.setattr(runtimes, "set_up", lambda *_: None)
     monkeypatch.setattr(train, "train", train_variant)
     assert command(monkeypatch, "train", "--all", "--recipe", "short") == 1
     out, err = capsys.readouterr()
@@ -130,7 +133,7 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
 def test_names_are_checked_before_anything_runs(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report, "run_notebook", lambda *_: pytest.fail("something was run"))
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: pytest.fail("something was run"))
     for arguments in (("run", "smoke"), ("train",), ("evaluate",)):
         for name in ("presets/quick", "../params/smoke", "", "smoke.yaml"):
             assert command(monkeypatch, *arguments, name) == 1
@@ -227,11 +230,11 @@ def test_show_prints_the_promised_keys(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = make_record("stride2", "stock", accuracy=make_accuracy())
-    Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    promised = """variant runtime run_id parameters macs_per_image batch_size threads latency_s profiled_over_plain
-        unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
+    promised = """variant runtime run_id parameters macs_per_image batch_size threads baseline latency_s
+        profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
     assert {"layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"} == set(shown["layers"][0])
@@ -250,7 +253,7 @@ def write_processes(variant: str, ratios: Sequence[float], series: str = RUN_ID,
         timed = {"plain_s": ((0.01 * ratio,) * 2,) * 6, "baseline_s": ((0.01,) * 2,) * 6}
         run_id = f"{series}-{number:02d}"
         record = make_record(variant, "stock", run_id=run_id, series=series, **timed, **changes)
-        Store(Path("outputs")).write_run(record, make_ops(record), "", b"")
+        Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -266,9 +269,7 @@ def test_one_measurement_in_several_processes_has_one_answer_everywhere(
     write_processes("baseline", [1.0] * 7)
     write_processes("stride2", [1.003, 1.002, 1.001, 1.0, 0.998, 0.997, 0.99])
     shown = answer(monkeypatch, capsys, "show", "stride2")
-    (row,) = (
-        variants.overview(frames.load_records(Store(Path("outputs")))).query("variant == 'stride2'").to_dict("records")
-    )
+    (row,) = variants.overview(Study(Store(Path("outputs"))).records).query("variant == 'stride2'").to_dict("records")
     assert shown["ratio_to_baseline"]["median"] == row["ratio"] == pytest.approx(1.0)
     assert shown["ratio_to_baseline"]["ci95"] == [row["ratio_low"], row["ratio_high"]] == pytest.approx([0.99, 1.003])
     assert (shown["run_id"], shown["latency_s"]["steps"]) == (RUN_ID, 84)
@@ -311,7 +312,7 @@ def test_the_layers_that_show_prints_add_up_to_the_step(
     record = make_record("smoke", "stock", nodes=nodes, unattributed_s=0.003, fused_into={"pool1": "conv1"})
     fuses = record.ops[0].model_copy(update={"fuses": ("BiasAdd", "Relu")})
     record = record.model_copy(update={"ops": (fuses, *record.ops[1:])})
-    Store(Path("outputs")).write_run(record, make_ops(record, nodes), "", b"")
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record, nodes), "", b""))
     assert command(monkeypatch, "show", "smoke") == 0
     lines = [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
     assert lines[-10:] == [
@@ -395,7 +396,7 @@ def test_the_conditions_of_a_run_are_repeatable_options(
         asked.append(request)
         return make_record(request.variant, request.runtime)
 
-    monkeypatch.setattr(report, "run_notebook", run_notebook)
+    monkeypatch.setattr(runs, "run_notebook", run_notebook)
     options = ["--batch-size", "1", "--batch-size", "64", "--threads", "1", "--threads", "2"]
     command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", *options)
     assert [(r.batch_size, r.threads, r.purpose) for r in asked] == [
@@ -436,7 +437,7 @@ def test_a_report_is_written_again_only_if_another_would_come_of_it(
         path.with_suffix(".html").write_text("<p>the report")
         return [path.with_suffix(".html")]
 
-    monkeypatch.setattr(report, "_execute", execute)
+    monkeypatch.setattr(notebook, "execute", execute)
     monkeypatch.setattr(report, "export", export)
     write_run(Store(Path("outputs")), make_record("baseline"))
     options = ("report", "--if-changed")
@@ -466,7 +467,7 @@ def test_claims_prints_a_verdict_on_each(
 def damage(record: Path) -> str:
     """Makes a stored record one of another version, and returns what is said of it."""
     record.write_text(json.dumps({**json.loads(record.read_text()), "schema_version": 99}))
-    return f"{record}: `schema_version`: input should be 1. Received: 99. Remove that folder, or run again: cnnprof run"
+    return f"{record}: `schema_version`: input should be 2. Received: 99. Remove that folder, or run again: cnnprof run"
 
 
 @pytest.mark.parametrize(
@@ -477,7 +478,7 @@ def damage(record: Path) -> str:
 def test_what_is_damaged_is_passed_over_in_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(report, "_execute", lambda *_: ("{}", None))
+    monkeypatch.setattr(notebook, "execute", lambda *_: ("{}", None))
     monkeypatch.setattr(report, "export", lambda _: [])
     store = Store(Path("outputs"))
     write_run(store, make_record("baseline", run_id="20261101T000000Z-0000"))
@@ -532,8 +533,8 @@ def test_outputs_that_cannot_be_written_are_one_line_before_anything_is_measured
     reason: str,
 ) -> None:
     monkeypatch.setattr(runtimes, "load_tensorflow", lambda: None)
-    monkeypatch.setattr(runtimes, "set_up", lambda _: None)
-    monkeypatch.setattr(report, "_execute", lambda *_: pytest.fail("executed"))
+    monkeypatch.setattr(runtimes, "set_up", lambda *_: None)
+    monkeypatch.setattr(notebook, "execute", lambda *_: pytest.fail("executed"))
     folder = WRITERS[arguments]
     if reason == "File exists":
         place = project / "outputs" / folder
@@ -567,7 +568,7 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = make_record("smoke", "stock", plain_s=((1e-3, 1e-3, 9e-3), (1e-3, 1e-3, 9e-3), (8e-3, 8e-3, 8e-3)))
-    monkeypatch.setattr(report, "run_notebook", lambda *_: record)
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: record)
     command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated", "--batch-size", "64", "--threads", "1")
     assert capsys.readouterr().out.splitlines() == [
         "[1/1] smoke stock, batch of 64, 1 thread ...",
@@ -576,6 +577,14 @@ def test_progress_names_the_conditions_and_the_latency_that_show_prints(
     write_run(Store(Path("outputs")), record)
     assert command(monkeypatch, "show", "smoke") == 0
     assert f"latency {units.seconds(estimates.latency(record).value)} " in capsys.readouterr().out
+
+
+def test_how_many_runs_failed_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "run_notebook", lambda request, *_: make_failure(request.variant, request.runtime))
+    assert command(monkeypatch, "run", "smoke", "--runtime", "stock", "--generated") == 1
+    assert capsys.readouterr().err == "1 of 1 run failed; the notebooks are in outputs/runs.\n"
 
 
 def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -591,7 +600,7 @@ def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monk
 
     monkeypatch.setattr(subprocess, "Popen", Process)
     monkeypatch.setattr(Project, "commit", lambda _: None)  # asks Git, which is a process, too
-    monkeypatch.setattr(report, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
+    monkeypatch.setattr(runs, "run_notebook", lambda request, *_: make_record(request.variant, request.runtime))
     monkeypatch.setattr(report, "render", lambda project: [project.outputs / "report.html"])
     store = Store(Path("outputs"))
     for name in RUNTIMES:

@@ -17,7 +17,7 @@ def test_runs_that_were_not_made_alike_are_named_by_their_difference() -> None:
     other = make_record("stride5", machine=machine, batch_size=64, threads=1)
     assert conditions.differences([*records, other]) == [
         "batch size: 128 / 64",
-        "threads: 1 / TensorFlow's choice",
+        "threads: 1 / the runtime's choice",
         "CPU: Another CPU / Made-up CPU",
         "TensorFlow: 2.21.0 / 2.22.0",
         "oneDNN kernels: off / on",

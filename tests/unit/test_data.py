@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from test_sources import RECOGNISED, make_archive, make_folder, make_tree, make_zip, message_of
 
+from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.measure.images import cache as data
 from cnnprof_lib.measure.images import official, sources
 
@@ -46,10 +47,9 @@ def no_decoding(source: sources.Source, progress: sources.Progress) -> data.Data
 
 
 def decoded(path: Path) -> Path | None:
-    """The folder of a source's decoded arrays, None where they have to be decoded."""
-    mark = sources.fingerprint(sources.recognise(path))
-    entry = data._entry(data.cache_dir(), mark)
-    return entry if data._open_entry(entry, mark) else None
+    """The file of a source's decoded arrays, None where they have to be decoded."""
+    file = data._file_of(sources.recognise(path))
+    return file if data._open(file) else None
 
 
 # Loading and the cache
@@ -67,7 +67,7 @@ def test_second_load_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sources, "decode", no_decoding)
     second = data.load(archive)
     assert second.sha256 == first.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert (second.name, second.classes) == ("a", sources.CLASSES)
+    assert (second.name, second.classes) == ("a", official.CLASSES)
     for name in data.ARRAYS:
         array = getattr(second, name)
         assert np.array_equal(array, getattr(first, name))
@@ -108,28 +108,49 @@ def test_hidden_files_do_not_count_as_a_change(tmp_path: Path, monkeypatch: pyte
     assert data.load(folder).sha256 == before
 
 
-@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in data.ARRAYS), "meta.json"])
+@pytest.mark.parametrize("name", [*data.ARRAYS, *data.TEXTS])
 @pytest.mark.parametrize("damage", ["gone", "short", "empty", "garbled"])
 def test_damaged_cache_is_rebuilt(tmp_path: Path, name: str, damage: str) -> None:
+    """One part of it is damaged, in a file that reads as a zip."""
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = decoded(archive)
-    assert entry is not None
-    content = (entry / name).read_bytes()
-    changed = {"short": content[:-1], "empty": b"", "garbled": b"\xff" * 128 + content[128:]}
-    (entry / name).unlink() if damage == "gone" else (entry / name).write_bytes(changed[damage])
+    file = decoded(archive)
+    assert file is not None
+    whole = file.read_bytes()
+    with zipfile.ZipFile(file) as saved:
+        parts = {part: saved.read(part) for part in saved.namelist()}
+        at = saved.getinfo(f"{name}.npy").header_offset
+    content = parts.pop(f"{name}.npy")
+    if damage in ("short", "empty"):
+        parts[f"{name}.npy"] = content[:-1] if damage == "short" else b""
+    make_zip(file, parts)
+    if damage == "garbled":
+        file.write_bytes(whole[:at] + b"\xff" * 128 + whole[at + 128 :])
     assert decoded(archive) is None
     assert data.load(archive).train_labels.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
-    assert (entry / name).read_bytes() == content
+    assert file.read_bytes() == whole
 
 
-@pytest.mark.parametrize("meta", ["[]", "{}", '{"fingerprint": "other"}', "null"])
-def test_meta_of_another_kind_is_rebuilt(tmp_path: Path, meta: str) -> None:
+@pytest.mark.parametrize("size", [0, 1, 100, 2_000, -1_000, -1])
+def test_cache_cut_short_is_rebuilt(tmp_path: Path, size: int) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
     data.load(archive)
-    entry = decoded(archive)
-    assert entry is not None
-    (entry / "meta.json").write_text(meta)
+    file = decoded(archive)
+    assert file is not None
+    whole = file.read_bytes()
+    file.write_bytes(whole[:size])
+    assert decoded(archive) is None
+    assert data.load(archive).train_labels.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("arrays", [{}, {"name": "a"}, {"train_images": np.zeros(1)}, {"name": np.array(None)}])
+def test_cache_of_another_kind_is_rebuilt(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    archive = make_archive(tmp_path / "a.tar.gz")
+    data.load(archive)
+    file = decoded(archive)
+    assert file is not None
+    np.savez(file, **arrays)
     assert len(data.load(archive).train_images) == 10
 
 
@@ -144,14 +165,13 @@ def test_failed_decoding_leaves_nothing(tmp_path: Path) -> None:
 
 def test_interrupted_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
-    save = np.save
+    save = np.savez
 
-    def interrupted(path: Path, array: np.ndarray) -> None:
-        save(path, array)
-        if path.name == "test_images.npy":
-            raise KeyboardInterrupt
+    def interrupted(path: Path, **arrays: np.ndarray) -> None:
+        save(path, **arrays)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "save", interrupted)
+    monkeypatch.setattr(np, "savez", interrupted)
     with pytest.raises(KeyboardInterrupt):
         data.load(archive)
     assert files_in(tmp_path / "cache") == []
@@ -159,12 +179,9 @@ def test_interrupted_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
 def test_killed_while_moving_into_place_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = make_archive(tmp_path / "a.tar.gz")
-    replace = os.replace
 
     def killed(old: Path, new: Path) -> None:
-        if Path(new).name == "meta.json":
-            raise KeyboardInterrupt
-        replace(old, new)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", killed)
@@ -202,7 +219,7 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
         process.stdin.flush()
     assert [process.communicate()[0] for process in processes] == ["25\n", "25\n"]
     assert [process.returncode for process in processes] == [0, 0]
-    assert len(files_in(tmp_path / "cache")) == 5
+    assert len(files_in(tmp_path / "cache")) == 1
 
 
 def test_other_process_finishing_first_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,27 +234,29 @@ def test_other_process_finishing_first_does_no_harm(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(sources, "decode", slow_decode)
     assert len(data.load(archive).train_images) == 10
-    assert len(files_in(tmp_path / "cache")) == 5
+    assert len(files_in(tmp_path / "cache")) == 1
 
 
-def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_bytes(b"")
+    monkeypatch.setenv("CNNPROF_CACHE", str(blocked))
     archive = make_archive(tmp_path / "a.tar.gz")
-    assert message_of(lambda: data.load(archive, cache_dir=blocked)) == (
-        f"{blocked}: not writable. Received: File exists. Set CNNPROF_CACHE to another folder."
+    assert message_of(lambda: data.load(archive), StoreError) == (
+        f"{blocked}: cannot be written. Received: File exists. Set CNNPROF_CACHE to another folder."
     )
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, array: np.ndarray) -> None:
+    def full(path: Path, **arrays: np.ndarray) -> None:
         path.write_bytes(b"x")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "savez", full)
     archive = make_archive(tmp_path / "a.tar.gz")
-    assert message_of(lambda: data.load(archive)) == (
-        f"{tmp_path / 'cache'}: not writable. Received: No space left on device. Set CNNPROF_CACHE to another folder."
+    assert message_of(lambda: data.load(archive), StoreError) == (
+        f"{tmp_path / 'cache'}: cannot be written. Received: No space left on device. "
+        "Set CNNPROF_CACHE to another folder."
     )
     assert files_in(tmp_path / "cache") == []
 
@@ -262,19 +281,21 @@ def test_variable_names_the_images_and_the_argument_wins(tmp_path: Path, monkeyp
 
 def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download = tmp_path / "cache" / "cifar-10-binary.tar.gz"
-    assert data.locate() == data.Location("download", "official archive", download, exists=False)
+    expected = sources.Source("official archive", download, download, "download")
+    assert (data.locate(), data.locate().exists) == (expected, False)
     download.parent.mkdir()
     make_archive(download)
-    assert data.locate() == data.Location("download", "official archive", download, exists=True)
+    assert (data.locate(), data.locate().exists) == (expected, True)
     path = make_zip(tmp_path / "a.zip")
     monkeypatch.setenv("CNNPROF_DATA", str(path))
-    assert data.locate() == data.Location("CNNPROF_DATA", "zip of images", path, exists=True)
+    expected = sources.Source("zip of images", path, path, "CNNPROF_DATA")
+    assert (data.locate(), data.locate().exists) == (expected, True)
     data.load()
     found = data.locate(path)
     assert (found.origin, found.exists) == ("--data", True)
-    entry = decoded(path)
-    assert entry is not None
-    assert json.loads((entry / "meta.json").read_text())["name"] == "a"
+    file = decoded(path)
+    assert file is not None
+    assert np.load(file)["name"] == "a"
     assert (
         message_of(lambda: data.locate(tmp_path / "none"))
         == f"{tmp_path / 'none'}: no such file or folder. {RECOGNISED}"
@@ -323,7 +344,7 @@ def test_download_once(tmp_path: Path, server: dict[str, Any]) -> None:
     assert said[0] == "Downloading cifar-10-binary.tar.gz (162 MB) from 127.0.0.1"
     assert data.load(download=False).sha256 == loaded.sha256
     assert server["sent"] == 1
-    assert len(files_in(tmp_path / "cache")) == 6  # the archive, four arrays and their description
+    assert len(files_in(tmp_path / "cache")) == 2  # the archive and its arrays
 
 
 def test_download_with_another_checksum(tmp_path: Path, server: dict[str, Any]) -> None:
@@ -387,11 +408,11 @@ def test_download_not_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not WHOLE_DATA, reason="CNNPROF_DATA names no images")
-def test_whole_data_set() -> None:
-    cache = Path(WHOLE_CACHE) if WHOLE_CACHE else None
-    whole = data.load(Path(str(WHOLE_DATA)), cache_dir=cache)
+def test_whole_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNPROF_CACHE", WHOLE_CACHE or "")
+    whole = data.load(Path(str(WHOLE_DATA)))
     assert whole.name.startswith("CIFAR-10")
-    assert whole.classes == sources.CLASSES
+    assert whole.classes == official.CLASSES
     assert whole.train_images.shape == (50_000, 32, 32, 3)
     assert whole.test_images.shape == (10_000, 32, 32, 3)
     assert np.bincount(whole.train_labels).tolist() == [5_000] * 10

@@ -15,7 +15,6 @@ from scipy import stats
 from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.app import terminal_diff
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.run import RunRecord
 from tests.builders import Node, make_machine, make_ops, make_record, make_resolution, make_unattributed
@@ -179,7 +178,7 @@ def test_a_layer_that_only_one_network_has_is_all_macs_and_side_operations() -> 
     assert back[-1] == ("difference", "difference", -3000)
 
 
-def padded(stride: int, conv1_s: float, runtime: Runtime) -> Run:
+def padded(stride: int, conv1_s: float, runtime: str) -> Run:
     """On 4x4 pixels a window of 3x3 meets 100 values and 44 of padding with stride 1, 16 and 20 with stride 3."""
     spec = network(f"stride{stride}", 8)
     conv1 = spec.layers[0].model_copy(update={"kernel": 3, "stride": stride})
@@ -189,7 +188,7 @@ def padded(stride: int, conv1_s: float, runtime: Runtime) -> Run:
 
 
 @pytest.mark.parametrize(("runtime", "macs", "rate"), [("stock", -8400, 0), ("unfused", -7500, -900)])
-def test_kernels_that_skip_padding_are_not_called_faster_for_it(runtime: Runtime, macs: float, rate: float) -> None:
+def test_kernels_that_skip_padding_are_not_called_faster_for_it(runtime: str, macs: float, rate: float) -> None:
     table = micros(waterfall(padded(1, 0.010, runtime), padded(3, 0.0016, runtime)))
     assert [row for row in table if row[0] == "conv1"] == [("conv1", "MACs", macs), ("conv1", "rate", rate)]
 
@@ -337,7 +336,7 @@ def test_unlike_runs_are_refused_by_name() -> None:
     with pytest.raises(MeasureError) as refused:
         waterfall(wide(run_id="a"), other)
     assert str(refused.value) == (
-        "wide (a) and narrow (b) were not run alike: batch size (128 / 64), threads (TensorFlow's choice / 1), "
+        "wide (a) and narrow (b) were not run alike: batch size (128 / 64), threads (the runtime's choice / 1), "
         "CPU (Made-up CPU / Another CPU), logical cores (2 / 4), GPUs (none / A GPU), TensorFlow (2.21.0 / 2.22.0), "
         "Keras (3.12.0 / 3.13.0), oneDNN kernels (off / on). Measure both anew under the same conditions: "
         "cnnprof run wide narrow"

@@ -13,12 +13,10 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import graph, weights
 from cnnprof_lib.measure.models.executed import ExecutedGraph, trace_layers
-from cnnprof_lib.measure.runtimes import ops
-from cnnprof_lib.measure.runtimes.session import NetworkSession
-from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
+from tests.builders import open_session
 
-RUNTIMES: tuple[Runtime, ...] = ("unfused", "stock")
+RUNTIMES = ("unfused", "stock")
 OUTSIDE = {
     "unfused": {"NoOp", "Const", "FIFOQueueV2", "QueueDequeueManyV2", "Reshape", "InTopKV2", "_Retval"},
     "stock": {"NoOp", "_Arg", "Identity", "_Retval"},
@@ -138,20 +136,19 @@ def test_what_is_known_to_be_outside_is_told_from_what_is_unknown() -> None:
 class Stepped:
     """A network traced for one step."""
 
-    def __init__(self, built: keras.Model, runtime: Runtime) -> None:
+    def __init__(self, built: keras.Model, runtime: str) -> None:
         weights.fill_zero_weights(built)
         self.model = built
         images = np.random.default_rng(0).normal(size=(BATCH, *built.input_shape[1:])).astype(np.float32)
         self.frozen = graph.freeze(built, BATCH)
-        session = NetworkSession(self.frozen, runtime, images, np.zeros(BATCH, np.int32))
+        session = open_session(self.frozen, runtime, images, np.zeros(BATCH, np.int32))
         session.prepare()
-        step = session.traced_step()
-        self.executed = session.executed_graph()
+        self.rows = session.executions([session.traced_step()])
+        self.executed = session.executed
         session.prepare()
         self.results = session.results()
         self.logits = np.asarray(built(images))
         session.close()
-        self.rows = ops.node_rows([ops.parse(step.serialized)], [step.called_ns], self.executed.layer_of)
 
     def outside(self) -> set[str]:
         """Kernels of no layer; of all nodes it is known whether they have one."""
@@ -191,7 +188,7 @@ CONFUSING = ("third_flatten", "images", "resource", "in_top_k", "convolution")
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(("name", "names"), [("conv2d", KERAS), ("images", CONFUSING)])
-def test_time_is_booked_alike_whatever_the_layers_are_called(runtime: Runtime, name: str, names: Sequence[str]) -> None:
+def test_time_is_booked_alike_whatever_the_layers_are_called(runtime: str, name: str, names: Sequence[str]) -> None:
     plain, other = Stepped(twin("plain", PLAIN), runtime), Stepped(twin(name, names), runtime)
     renamed = dict(zip(names, PLAIN, strict=True))
 
@@ -226,7 +223,7 @@ def residual() -> keras.Model:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_convolutions_of_a_network_with_branches_are_their_layers(runtime: Runtime) -> None:
+def test_convolutions_of_a_network_with_branches_are_their_layers(runtime: str) -> None:
     stepped = Stepped(residual(), runtime)
     assert stepped.layers_of("Conv2D") == ["a", "b", "shared", "shared", "shortcut"]
     assert stepped.layers_of("MatMul") == ["logits"]
@@ -240,12 +237,12 @@ def test_convolutions_of_a_network_with_branches_are_their_layers(runtime: Runti
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_what_is_executed_may_be_asked_for_before_any_step(runtime: Runtime) -> None:
+def test_what_is_executed_may_be_asked_for_before_any_step(runtime: str) -> None:
     built = network("small", conv("conv1"), dense("logits"))
     weights.fill_zero_weights(built)
     images = np.zeros((BATCH, 8, 8, 3), np.float32)
-    session = NetworkSession(graph.freeze(built, BATCH), runtime, images, np.zeros(BATCH, np.int32))
-    executed = session.executed_graph()
+    session = open_session(graph.freeze(built, BATCH), runtime, images, np.zeros(BATCH, np.int32))
+    executed = session.executed
     session.prepare()  # would wait for ever in a queue that was filled and not emptied
     session.close()
     fused = {"conv1/Relu": ("BiasAdd", "Relu"), "logits/BiasAdd": ("BiasAdd",)}

@@ -14,15 +14,16 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cnnprof_lib.analysis.stored import StoredRuns
 from cnnprof_lib.app import explore
 from cnnprof_lib.app.calls import Call
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import style
 from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 
-RUN_ID = "20261124T000000Z-0000"
+RUN_ID, LATER = "20261124T000000Z-0000", "20261124T000001Z-0000"
+RUN_IDS = {"unfused": RUN_ID, "stock": LATER}
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def store(tmp_path: Path) -> Store:
 def explorer(store: Store) -> explore.Explorer:
     for runtime in ("unfused", "stock"):
         for variant in ("baseline", "stride2"):
-            write_run(store, make_record(variant, runtime))
-    write_run(store, make_record("stride5", "stock"))
-    return explore.Explorer(StoredRuns(store))
+            write_run(store, make_record(variant, runtime, run_id=RUN_IDS[runtime]))
+    write_run(store, make_record("stride5", "stock", run_id=RUN_IDS["stock"]))
+    return explore.Explorer(Study(store))
 
 
 def opened(explorer: explore.Explorer, title: str) -> explore.View:
@@ -49,9 +50,9 @@ def opened(explorer: explore.Explorer, title: str) -> explore.View:
 def test_the_first_view_sets_the_first_variant_beside_the_last(explorer: explore.Explorer) -> None:
     view = explorer.views[explorer.tab.selected_index]
     assert repr(view.call()) == (
-        "side_by_side_figure(\n"
-        f'    runs.profile("baseline", "unfused", "{RUN_ID}"),\n'
-        f'    runs.profile("stride5", "stock", "{RUN_ID}"),\n'
+        "explore.side_by_side_figure(\n"
+        f'    study.nodes("baseline", "unfused", "{RUN_ID}"),\n'
+        f'    study.nodes("stride5", "stock", "{LATER}"),\n'
         '    value="time_s",\n    by="op",\n    share=False,\n)'
     )
     assert "From baseline · unfused to stride5 · stock: " in view.place.widget.value
@@ -90,7 +91,7 @@ def test_a_runtime_that_the_variant_was_not_run_in_gives_way(explorer: explore.E
 def test_the_run_of_a_command_is_offered_with_those_of_its_processes(store: Store) -> None:
     for number in (0, 1):
         write_run(store, make_record("baseline", run_id=f"{RUN_ID}-0{number}", series=RUN_ID))
-    run = explore.Explorer(StoredRuns(store)).first.run
+    run = explore.Explorer(Study(store)).first.run
     assert run.options == (
         (f"{RUN_ID} (2 processes)", RUN_ID),
         (f"{RUN_ID}-01", f"{RUN_ID}-01"),
@@ -113,7 +114,7 @@ def test_variants_are_taken_out_of_the_picture_of_all(explorer: explore.Explorer
     assert [box.description for box in explorer.checked] == ["baseline", "stride2", "stride5"]
     explorer.checked[0].value = False
     assert repr(view.call()) == (
-        'op_times_figure(runs.newest_profiles("unfused", ["stride2", "stride5"]), share=False)'
+        'explore.op_times_figure(study.nodes_of("unfused", ["stride2", "stride5"]), share=False)'
     )
     assert ">stride2<" in view.place.widget.value
     assert ">baseline<" not in view.place.widget.value
@@ -155,7 +156,7 @@ def test_the_nodes_are_a_table_to_filter_that_needs_no_network(explorer: explore
 
 def test_one_run_alone_is_explored_too(store: Store) -> None:
     write_run(store, make_record("stride2", "stock", machine=make_machine("stock")))
-    explorer = explore.Explorer(StoredRuns(store))
+    explorer = explore.Explorer(Study(store))
     for view in explorer.views:
         opened(explorer, view.title)
         assert view.text.value

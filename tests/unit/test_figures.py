@@ -132,7 +132,7 @@ def test_stride_figures_draw_ours_as_lines_and_the_published_as_markers(
     assert list(drawn["unfused"].get_ydata()) == pytest.approx(unfused)
     assert list(drawn["thesis (published)"].get_ydata()) == pytest.approx(published)
     assert [line.get_linestyle() for line in ax.lines] == ["-", "None"]
-    assert drawn["thesis (published)"].get_color() == colours.SOURCE_STYLES["thesis"]["color"]
+    assert drawn["thesis (published)"].get_color() == colours.source_style("thesis")["color"]
     assert ax.get_xlabel() == "stride of both convolutions [pixels]"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
 from tests.builders import RUN_ID, Node, make_accuracy, make_failure, make_ops, make_record, write_run
@@ -28,7 +29,7 @@ def test_the_newest_runs_come_baseline_first_then_by_falling_macs(tmp_path: Path
     write_run(store, make_record("stride2", "unfused", run_id="20261124T000001Z-0000"))
     store.write_failure(make_failure("stride5", "unfused", run_id="20261124T000002Z-0000"))
 
-    loaded = frames.load_records(store)
+    loaded = Study(store).records
 
     assert [(frames.variant_name(r), r.runtime, r.run_id[14]) for r in loaded] == [
         ("baseline", "unfused", "0"),
@@ -39,13 +40,13 @@ def test_the_newest_runs_come_baseline_first_then_by_falling_macs(tmp_path: Path
         ("stride5", "stock", "0"),
     ]
     assert len(frames.completed(loaded)) == 5
-    assert len(frames.load_records(store, every=True)) == 8
+    assert len(store.runs()) == 8
 
 
 def test_nothing_measured_is_one_line(tmp_path: Path) -> None:
     message = f"{tmp_path / 'runs'}: nothing measured yet. Measure first: cnnprof run"
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        frames.load_records(Store(tmp_path))
+        _ = Study(Store(tmp_path)).records
 
 
 def test_a_run_and_a_failure_are_rows_of_one_frame() -> None:

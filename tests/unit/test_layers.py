@@ -62,6 +62,6 @@ def test_padding_is_counted_by_the_convention_alone(
 
 def test_a_network_counts_either_way() -> None:
     variant = load_variant("stride5", PARAMS)
-    (convention,) = [cost.macs for cost in variant.costs() if cost.name == "conv2"]
-    (on_pixels,) = [cost.macs for cost in variant.costs(with_padding=False) if cost.name == "conv2"]
+    (convention,) = [layer.macs for layer in variant.network.layers if layer.name == "conv2"]
+    (on_pixels,) = [layer.pixel_macs for layer in variant.network.layers if layer.name == "conv2"]
     assert (convention, on_pixels) == (102_400, 36_864)

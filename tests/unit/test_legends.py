@@ -34,10 +34,9 @@ from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.analysis.variants import shown as variants_shown
 from cnnprof_lib.page import style
-from cnnprof_lib.params.settings import RUNTIMES
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
-from tests.builders import make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
+from tests.builders import RUNTIMES, make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
 
 VARIANTS = ("baseline", "filters32", "stride2", "stride3", "stride5", "pool-large", "stride2-filters32")
 
@@ -97,7 +96,10 @@ def draw_side_by_side(runs: Sequence[RunRecord]) -> None:
 def draw_step_times(_: Sequence[RunRecord]) -> None:
     trained = [make_thesis_training(variant, recipe=recipe) for variant in VARIANTS for recipe in ("thesis", "fast")]
     published = {variant: Estimate(0.1, 0.09, 0.11) for variant in VARIANTS}
-    wide(training_shown.step_times_figure, training.training_step_times(training.trainings(trained), published))
+    wide(
+        training_shown.step_times_figure,
+        training.training_step_times(training.trainings(trained), published, "baseline"),
+    )
 
 
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {

@@ -39,18 +39,18 @@ def test_the_least_is_all_weights_and_the_largest_input_with_its_output() -> Non
     baseline = load_variant("baseline", PARAMS)
     weights = 4 * 1_068_298
     pool1 = 4 * (24 * 24 * 64 + 12 * 12 * 64)  # more than conv1, whose input has 3 channels
-    assert least_bytes(baseline, 1) == (weights + pool1, "local3")  # 884,736 weights
-    assert least_bytes(baseline, 128) == (weights + 128 * pool1, "pool1")
+    assert least_bytes(baseline.network, 1) == (weights + pool1, "local3")  # 884,736 weights
+    assert least_bytes(baseline.network, 128) == (weights + 128 * pool1, "pool1")
 
 
 def test_layers_that_may_work_in_place_or_in_two_steps_count_once() -> None:
     relu, gap = {"name": "relu1", "type": "relu"}, {"name": "gap", "type": "global_avg_pool"}
-    assert least_bytes(network(relu, gap, classes=3), 1) == (4 * (300 + 3), "gap")
+    assert least_bytes(network(relu, gap, classes=3).network, 1) == (4 * (300 + 3), "gap")
     flat = {"name": "flat", "type": "flatten"}
-    assert least_bytes(network(relu, flat, classes=300), 2) == (4 * 2 * 300, "relu1")
+    assert least_bytes(network(relu, flat, classes=300).network, 2) == (4 * 2 * 300, "relu1")
     separable = {"name": "sep", "type": "separable_conv", "filters": 5, "kernel": 1, "use_bias": False}
     weights = 3 + 15
-    assert least_bytes(network(separable, gap, classes=5), 1) == (4 * (weights + 500 + 5), "sep")
+    assert least_bytes(network(separable, gap, classes=5).network, 1) == (4 * (weights + 500 + 5), "sep")
 
 
 @pytest.fixture
@@ -71,13 +71,17 @@ CONV1 = 4 * (24 * 24 * 3 + 12 * 12 * 8)
 
 @pytest.mark.usefixtures("small_machine")
 def test_what_fits_into_memory_and_swap_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    most = (1_000_000 - 4 * SMOKE.parameters) // CONV1
-    memory.require_memory(SMOKE, most)
+    most = (1_000_000 - 4 * SMOKE.network.parameters) // CONV1
+    memory.require_memory(SMOKE.network, most)
     with pytest.raises(MeasureError) as caught:
-        memory.require_memory(SMOKE, most + 1)
+        memory.require_memory(SMOKE.network, most + 1)
     assert str(caught.value) == TOO_LARGE.format(needed="1.00MB", images=most + 1)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(total=0))
+    monkeypatch.setattr(memory.psutil, "swap_memory", lambda: SimpleNamespace(total=1))
+    with pytest.raises(MeasureError, match="of memory for 1 image, most of it"):
+        memory.require_memory(SMOKE.network, 1)
     monkeypatch.setattr(memory.tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
-    memory.require_memory(SMOKE, 10**6)
+    memory.require_memory(SMOKE.network, 10**6)
 
 
 @pytest.mark.usefixtures("small_machine")

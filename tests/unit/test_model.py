@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.base.errors import CnnprofError, MeasureError
+from cnnprof_lib.measure import prepare
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import graph, weights
-from cnnprof_lib.measure.runtimes import session
-from cnnprof_lib.measure.runtimes.session import NetworkSession, queue_capacity
+from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.params.reading import load_variant, load_variants
-from cnnprof_lib.params.settings import Runtime
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.store import Store
+from tests.builders import open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH = 4
@@ -63,10 +63,10 @@ def test_models_have_the_shapes_and_parameters_of_their_variants(every: VariantS
     for variant in [*load_variants(PARAMS)[0], every]:
         built = model.build(variant, seed=1)
         assert built.output_shape == (None, variant.classes)
-        assert built.count_params() == variant.parameters
+        assert built.count_params() == variant.network.parameters
         shapes = {layer.name: layer.output.shape[1:] for layer in built.layers}
-        assert {row.name: shapes[row.name] for row in variant.costs()} == {
-            row.name: row.output_shape for row in variant.costs()
+        assert {row.name: shapes[row.name] for row in variant.network.layers} == {
+            row.name: row.output_shape for row in variant.network.layers
         }
 
 
@@ -121,14 +121,14 @@ def test_the_gradient_of_lrn_in_training_is_tensorflows(channels: int) -> None:
 
 @pytest.mark.parametrize("name", ["baseline", "every"])
 @pytest.mark.parametrize("runtime", ["unfused", "stock"])
-def test_both_runtimes_compute_what_keras_computes(name: str, runtime: Runtime, every: VariantSpec) -> None:
+def test_both_runtimes_compute_what_keras_computes(name: str, runtime: str, every: VariantSpec) -> None:
     variant = every if name == "every" else load_variant(name, PARAMS)
     built = model.build(variant, seed=1)
     weights.fill_zero_weights(built)
     images = images_for(variant)
     logits = np.asarray(built(images))
     labels = np.array([logits[0].argmax(), logits[1].argmin(), logits[2].argmax(), logits[3].argmin()], np.int32)
-    session = NetworkSession(graph.freeze(built, BATCH), runtime, images, labels)
+    session = open_session(graph.freeze(built, BATCH), runtime, images, labels)
     session.prepare()
     result = session.results()
     session.close()
@@ -146,7 +146,7 @@ def test_nodes_are_named_and_booked_by_layer(smoke: VariantSpec) -> None:
     assert all(name.startswith(f"{layer}/") for name, layer in frozen.owners.items())
     names = {node.name for node in frozen.graph_def.node}
     assert names - frozen.owners.keys() == {frozen.input_name, frozen.output_name}
-    assert sum(value.size for value in frozen.weights.values()) == smoke.parameters
+    assert sum(value.size for value in frozen.weights.values()) == smoke.network.parameters
 
 
 def test_the_thesis_graph_has_the_ops_of_the_tutorial() -> None:
@@ -170,7 +170,7 @@ def test_the_queue_feeds_images_and_labels_in_turn(smoke: VariantSpec) -> None:
     images = images_for(smoke, 10)
     labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
     labels[7] = (labels[7] + 1) % 10
-    session = NetworkSession(graph.freeze(built, BATCH), "unfused", images, labels)
+    session = open_session(graph.freeze(built, BATCH), "unfused", images, labels)
     right = []
     for _ in range(5):
         session.prepare()
@@ -204,15 +204,17 @@ def test_a_batch_of_more_bytes_than_tensorflow_counts_is_refused() -> None:
         "batch size: a batch must have less than 2,147,483,648 bytes, which is as far as TensorFlow counts those of a "
         "queue. Received: 2,147,747,772, 3567 images of 224x224x3. Choose at most 3566 with --batch-size."
     )
+    with pytest.raises(MeasureError, match=r"Received: 3,600,000,004, 1 image of 30000x30000x1\. "):
+        queue_capacity((1, 30_000, 30_000, 1))
 
 
 def test_large_images_fill_the_queue_and_are_fed_in_turn(monkeypatch: pytest.MonkeyPatch, smoke: VariantSpec) -> None:
-    monkeypatch.setattr(session, "_QUEUE_BYTES", 1)  # every image is large
+    monkeypatch.setattr(prepare, "_QUEUE_BYTES", 1)  # every image is large
     built = model.build(smoke, seed=1)
     images = images_for(smoke, BATCH)
     labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
     labels[1] = (labels[1] + 1) % 10
-    stepped = NetworkSession(graph.freeze(built, BATCH), "unfused", images, labels)
+    stepped = open_session(graph.freeze(built, BATCH), "unfused", images, labels)
     for _ in range(3):
         stepped.prepare()
         assert stepped.results().tolist() == [True, False, True, True]

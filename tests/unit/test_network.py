@@ -45,26 +45,26 @@ def layers() -> pd.DataFrame:
 
 def test_network_draws_a_box_for_each_layer_and_for_what_is_none(ax: Axes) -> None:
     table = layers()
-    assert network_figure(RECORD.variant, table, ax=ax) is ax
+    assert network_figure(RECORD.network, table, ax=ax) is ax
     boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
-    names = [*(layer.name for layer in RECORD.variant.layers), "(no layer)", "unattributed"]
+    names = [*(layer.name for layer in RECORD.network.layers), "(no layer)", "unattributed"]
     shares = [SHARES.get(name, 0) for name in names]
     assert [box.get_gid() for box in boxes] == [
         f"{hover.HOVER}{name}: {share:.2%} of the step" for name, share in zip(names, shares, strict=True)
     ]
     colours = mpl.colormaps[NETWORK_COLOURS]
     assert [to_hex(box.get_facecolor()) for box in boxes] == [to_hex(colours(share)) for share in shares]
-    assert [box.get_linestyle() for box in boxes] == ["-"] * len(RECORD.variant.layers) + [":", ":"]
+    assert [box.get_linestyle() for box in boxes] == ["-"] * len(RECORD.network.layers) + [":", ":"]
     assert ax.yaxis_inverted()
     assert [round(box.get_y() + box.get_height() / 2, 6) for box in boxes] == list(range(1, len(boxes) + 1))
     arrows = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None)]
-    assert len(arrows) == len(RECORD.variant.layers)
+    assert len(arrows) == len(RECORD.network.layers)
     assert all(isinstance(arrow, FancyArrowPatch) for arrow in arrows)
     assert ax.get_title() == "Where a step of stride5 goes"
 
 
 def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
-    network_figure(RECORD.variant, layers(), ax=ax)
+    network_figure(RECORD.network, layers(), ax=ax)
     texts = [text.get_text() for text in ax.texts if text.get_text()]
     assert texts[:8] == [
         "input",
@@ -81,12 +81,12 @@ def test_network_writes_shapes_parameters_macs_and_shares(ax: Axes) -> None:
 
 def test_network_says_which_layer_computes_a_fused_one(ax: Axes) -> None:
     fused = RECORD.model_copy(update={"fused_into": {"norm1": "conv1"}})
-    network_figure(fused.variant, profile.by_layer(fused, make_ops(fused, NODES)), ax=ax)
+    network_figure(fused.network, profile.by_layer(fused, make_ops(fused, NODES)), ax=ax)
     assert [text.get_text() for text in ax.texts if "fused" in text.get_text()] == ["3×3×64 · fused into conv1"]
 
 
 def test_network_writes_its_texts_so_that_they_can_be_read(ax: Axes) -> None:
-    network_figure(RECORD.variant, layers(), ax=ax)
+    network_figure(RECORD.network, layers(), ax=ax)
     colours = {text.get_text(): text.get_color() for text in ax.texts}
     assert (colours["conv1"], colours["pool1"]) == ("white", "black")
     inside = ax.get_window_extent()

@@ -11,7 +11,8 @@ import pytest
 from tensorflow.core.protobuf import config_pb2
 
 from cnnprof_lib.base.errors import MeasureError
-from cnnprof_lib.measure.runtimes import memory, ops
+from cnnprof_lib.measure.runtimes import executions, memory, ops
+from cnnprof_lib.records.run import EXECUTIONS
 
 CALLED_NS = 1_790_000_000_000_000_000
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
@@ -52,7 +53,7 @@ def rows_of(*steps: config_pb2.RunMetadata) -> pd.DataFrame:
 def test_a_row_says_what_was_executed() -> None:
     node = {"name": "conv1/Conv2D", "start_us": 10, "end_us": 14.5, "allocated": [100, 28], "persistent": 4}
     rows = rows_of(metadata(node))
-    assert list(rows.columns) == ops.COLUMNS
+    assert list(rows.columns) == list(EXECUTIONS)
     assert rows.iloc[0].to_dict() == {
         "step": 0,
         "device": CPU,
@@ -120,20 +121,20 @@ def test_overlapping_kernels_share_the_time_in_which_both_run() -> None:
     apart = {"name": "c/x", "start_us": 20, "end_us": 21}
     rows = rows_of(metadata(first, second, apart))
     assert rows["self_ns"].tolist() == [8000.0, 6000.0, 1000.0]
-    assert ops.unattributed(rows, [25e-6]).sum(axis="columns").tolist() == pytest.approx([10e-6])
+    assert executions.unattributed(rows, [25e-6]).sum(axis="columns").tolist() == pytest.approx([10e-6])
 
 
 def test_the_rest_of_a_step_is_told_apart_by_when_it_was() -> None:
     first = {"name": "a/x", "start_us": 3, "end_us": 10}
     second = {"name": "b/x", "start_us": 14, "end_us": 20}
-    (rest,) = ops.unattributed(rows_of(metadata(first, second)), [21.5e-6]).to_dict("records")
+    (rest,) = executions.unattributed(rows_of(metadata(first, second)), [21.5e-6]).to_dict("records")
     assert rest == pytest.approx({"before_s": 3e-6, "between_s": 4e-6, "after_s": 1.5e-6})
 
 
 @pytest.mark.parametrize("set_us", [-50, 50])
 def test_the_parts_add_up_where_the_clock_was_set_meanwhile(set_us: int) -> None:
     kernel = {"name": "a/x", "start_us": 3 + set_us, "end_us": 10 + set_us}
-    (rest,) = ops.unattributed(rows_of(metadata(kernel)), [9e-6]).to_dict("records")
+    (rest,) = executions.unattributed(rows_of(metadata(kernel)), [9e-6]).to_dict("records")
     assert min(rest.values()) >= 0
     assert sum(rest.values()) == pytest.approx(2e-6)
 
@@ -145,13 +146,13 @@ def test_self_times_add_up_to_the_union_of_the_intervals() -> None:
     busy = np.zeros(1200, bool)
     for start, end in zip(starts, ends, strict=True):
         busy[start:end] = True
-    assert ops.self_times_ns(starts, ends).sum() == pytest.approx(busy.sum())
+    assert executions.self_times_ns(starts, ends).sum() == pytest.approx(busy.sum())
 
 
 def test_a_step_shorter_than_its_kernels_is_refused() -> None:
     rows = rows_of(metadata({"name": "a/x", "start_us": 0, "end_us": 10}))
     with pytest.raises(MeasureError) as caught:
-        ops.unattributed(rows, [9e-6])
+        executions.unattributed(rows, [9e-6])
     assert str(caught.value) == (
         "Step 0: its kernels ran for 0.000010 s, longer than the step. "
         "Received: 0.000009 s. The system's clock was set meanwhile; run again."
@@ -161,7 +162,7 @@ def test_a_step_shorter_than_its_kernels_is_refused() -> None:
 def test_a_step_without_kernels_is_refused() -> None:
     rows = rows_of(metadata(), metadata({"name": "a/x", "start_us": 0, "end_us": 1}))
     with pytest.raises(MeasureError) as caught:
-        ops.unattributed(rows, [1e-5, 1e-5])
+        executions.unattributed(rows, [1e-5, 1e-5])
     assert str(caught.value) == "Step 0: its statistics hold no kernel. Received: nothing. Run again."
 
 
@@ -169,7 +170,7 @@ def test_totals_are_means_per_step_the_longest_first() -> None:
     short = {"name": "a/x", "start_us": 0, "end_us": 1, "label": "a/x = Relu(y)"}
     long = {"name": "b/x", "start_us": 1, "end_us": 4, "allocated": [64]}
     longer = {**long, "end_us": 6}
-    relu, conv = ops.totals(rows_of(metadata(short, long), metadata(short, longer)))[::-1]
+    relu, conv = executions.totals(rows_of(metadata(short, long), metadata(short, longer)))[::-1]
     assert (conv.op, conv.time_s, conv.cpu_s, conv.requested_bytes, conv.occurrences) == ("Conv2D", 4e-6, 4e-6, 64, 1)
     assert (relu.op, relu.time_s) == ("Relu", 1e-6)
 
@@ -180,7 +181,7 @@ def test_a_kernel_says_what_was_fused_into_it() -> None:
         for start, name in enumerate(("local3/Relu", "logits/Add"))
     ]
     fused_ops = {"local3/Relu": ("BiasAdd", "Relu"), "logits/Add": ("BiasAdd",)}
-    (total,) = ops.totals(rows_of(metadata(*kernels)), fused_ops)
+    (total,) = executions.totals(rows_of(metadata(*kernels)), fused_ops)
     assert (total.kernel, total.fuses) == ("_FusedMatMul", ("BiasAdd", "Relu"))
 
 
@@ -189,7 +190,7 @@ def test_an_accelerators_kernels_are_read_once_and_shown_apart() -> None:
     kernel = {"name": "a/x", "start_us": 1, "end_us": 4}
     add_device(step, "/device:GPU:0/stream:all", [kernel])
     add_device(step, "/device:GPU:0/stream:14", [kernel])
-    (total,) = ops.totals(rows_of(step))
+    (total,) = executions.totals(rows_of(step))
     assert (total.cpu_s, total.accelerator_s, total.time_s, total.occurrences) == (1e-6, 3e-6, 4e-6, 2)
 
 

@@ -48,10 +48,10 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_published_variants_have_the_thesis_shapes(name: str) -> None:
     sides, parameters, macs = PUBLISHED[name]
     variant = load_variant(name, PARAMS)
-    by_name = {row.name: row for row in variant.costs()}
+    by_name = {row.name: row for row in variant.network.layers}
     assert tuple(by_name[layer].output_shape[0] for layer in ("conv1", "pool1", "conv2", "pool2")) == sides
-    assert variant.parameters == parameters
-    assert variant.macs_per_image == macs
+    assert variant.network.parameters == parameters
+    assert variant.network.macs_per_image == macs
 
 
 def test_every_parameter_file_of_the_project_loads() -> None:
@@ -97,7 +97,7 @@ layers:
   - {name: logits, type: dense, units: 10}
 """
     )
-    rows = {row.name: row for row in load_variant("every", params).costs()}
+    rows = {row.name: row for row in load_variant("every", params).network.layers}
     assert rows["conv1"].output_shape == (14, 14, 8)
     assert rows["conv1"].parameters == 3 * 3 * 3 * 8
     assert rows["conv1"].macs == 14 * 14 * 8 * 27
@@ -217,7 +217,7 @@ def test_a_chain_of_any_length_is_followed(params: Path) -> None:
     usual = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 200)
     try:
-        assert load_variant("n300", params).parameters == load_variant("small", params).parameters
+        assert load_variant("n300", params).network.parameters == load_variant("small", params).network.parameters
     finally:
         sys.setrecursionlimit(usual)
 
@@ -292,7 +292,11 @@ def test_numbers_with_exponents_and_merge_keys_are_read(params: Path) -> None:
     assert load_variant("expo", params).layer("n1").alpha == 0.0001  # type: ignore[attr-defined]
     (params / "merge.yaml").write_text(MERGE)
     variant = load_variant("merge", params)
-    assert (variant.title, variant.parameters, variant.macs_per_image) == ("2024-02-30", 5_258, 3_391_648)
+    assert (variant.title, variant.network.parameters, variant.network.macs_per_image) == (
+        "2024-02-30",
+        5_258,
+        3_391_648,
+    )
 
 
 VERBS = "be|have|match|contain"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cnnprof_lib.analysis import frames, pool
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.store import Store, TracedFiles
 from tests.builders import make_failure, make_load, make_machine, make_ops, make_record
 
 SERIES = "20261124T000000Z-0000"
@@ -77,9 +78,9 @@ def test_a_kernel_of_the_pool_has_what_any_process_fused_into_it() -> None:
 def test_the_pool_is_what_a_report_loads(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for record in processes():
-        store.write_run(record, make_ops(record), "text", b"")
+        store.write_run(record, TracedFiles(make_ops(record), "text", b""))
     store.write_failure(make_failure("baseline", run_id=f"{SERIES}-02").model_copy(update={"series": SERIES}))
-    (loaded,) = frames.load_records(store)
+    (loaded,) = Study(store).records
     assert isinstance(loaded, frames.RunRecord)
     assert loaded.pooled == (f"{SERIES}-00", f"{SERIES}-01")
     executed = store.read_ops(loaded)

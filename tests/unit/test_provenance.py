@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -94,19 +93,27 @@ def test_a_report_is_current_until_a_file_changes(project: Project, name: str) -
     assert provenance.is_current(project)
 
 
-def test_a_report_of_another_library_or_commit_is_not_current(
+@pytest.mark.parametrize("name", ["app/provenance.py", "templates/paper/report.typ", "thesis/claims.yaml", None])
+def test_a_report_of_another_library_is_not_current(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    library = project.root / "cnnprof_lib"
+    shutil.copytree(Path(provenance.__file__).parents[1], library, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(library / "app/provenance.py"))
+    assert provenance.is_current(project)
+    if name is None:
+        (library / "new.py").touch()
+    else:
+        (library / name).write_text("another")
+    assert not provenance.is_current(project)
+
+
+def test_a_report_of_another_commit_or_other_packages_is_not_current(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = Path(provenance.__file__).parents[1]
-    made_by = provenance.sources(project)
-    assert (
-        made_by["cnnprof_lib/app/provenance.py"]
-        == hashlib.sha256((library / "app" / "provenance.py").read_bytes()).hexdigest()
-    )
-    assert {"cnnprof_lib/templates/paper/report.typ", "cnnprof_lib/thesis/claims.yaml"} <= made_by.keys()
-    for name in ("cnnprof_lib/app/provenance.py", "installed packages", "commit"):
+    for place, name, value in ((Project, "commit", "another"), (provenance, "distributions", [])):
         with monkeypatch.context() as patch:
-            patch.setattr(provenance, "sources", lambda _, changed=name: {**made_by, changed: "another"})
+            patch.setattr(place, name, lambda *_, value=value: value)
             assert not provenance.is_current(project), name
     assert provenance.is_current(project)
 

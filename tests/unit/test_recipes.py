@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cnnprof_lib.records.store import Store
-from cnnprof_lib.thesis import recipes
+from cnnprof_lib.thesis import recipes, shown
 from tests.builders import make_thesis_training
 
 IMAGES = 10_000
@@ -42,7 +42,7 @@ def test_seeds_are_averaged_and_their_range_is_kept(tmp_path: Path) -> None:
     assert row["held_out_top1"] == 0.85
     assert np.isnan(row["loss"])
     assert row["verdict"] == ""
-    assert "68.00% – 70.00%" in recipes.table(compared(store).reset_index()).to_html()
+    assert "68.00% – 70.00%" in shown.styled_recipes(compared(store).reset_index()).to_html()
 
 
 def test_trainings_of_before_a_recipe_was_changed_are_no_seeds_of_it(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_trainings_of_before_a_recipe_was_changed_are_no_seeds_of_it(tmp_path: P
     rows = table[table["recipe"] == "fast"].set_index("settings")
     assert rows["seeds"].to_dict() == {1: 2, 2: 1}
     assert rows["top1"].to_dict() == {1: pytest.approx(0.696), 2: pytest.approx(0.68)}
-    assert "fast (2)" in recipes.table(table).to_html()
+    assert "fast (2)" in shown.styled_recipes(table).to_html()
     assert recipes.as_good(table) == frozenset()  # the second settings are worse, so the name answers for nothing
 
 

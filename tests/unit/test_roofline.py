@@ -91,6 +91,13 @@ def test_a_process_that_dies_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_one_thread_is_told_of_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(roofline, "in_new_process", lambda what, *_: told.append(what) or 1.0)
+    roofline.peak_in_new_process(1, ticking_clock())
+    assert told == ["measures the peak rate with 1 thread"]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_bandwidth_counts_bytes_read_and_written(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[int] = []
@@ -240,7 +247,7 @@ def test_traffic_is_input_output_and_weights_once() -> None:
             ],
         }
     )
-    assert layer_traffic(variant, 10) == (
+    assert layer_traffic(variant.network, 10) == (
         LayerTraffic("conv", "conv", 10 * 16 * 8 * 27, 4 * (10 * 16 * 3 + 10 * 16 * 8 + 27 * 8 + 8)),
         LayerTraffic("pool", "max_pool", 0, 4 * (10 * 16 * 8 + 10 * 4 * 8)),
         LayerTraffic("flat", "flatten", 0, 0),
@@ -251,7 +258,7 @@ def test_traffic_is_input_output_and_weights_once() -> None:
 
 def test_larger_batches_share_the_weights() -> None:
     variant = make_record().variant
-    one, many = ({row.name: row.macs_per_byte for row in layer_traffic(variant, size)} for size in (1, 128))
+    one, many = ({row.name: row.macs_per_byte for row in layer_traffic(variant.network, size)} for size in (1, 128))
     assert one["local3"] == pytest.approx(0.249, abs=5e-4)
     assert many["local3"] == pytest.approx(23.03, abs=5e-3)
     assert one["pool1"] == many["pool1"] == 0

@@ -16,7 +16,6 @@ from matplotlib.colors import to_hex
 
 from cnnprof_lib.analysis import colours, frames
 from cnnprof_lib.analysis.profile.shown_pair import side_by_side_figure
-from cnnprof_lib.params.settings import Runtime
 from tests.builders import Node, make_ops, make_record
 
 BEFORE = (
@@ -37,7 +36,7 @@ def ax() -> Iterator[Axes]:
 
 
 def profile(
-    variant: str, nodes: tuple[Node, ...], runtime: Runtime = "unfused", run_id: str = "20261124T000000Z-0000"
+    variant: str, nodes: tuple[Node, ...], runtime: str = "unfused", run_id: str = "20261124T000000Z-0000"
 ) -> pd.DataFrame:
     record = make_record(variant, runtime, nodes=nodes, unattributed_s=0.001, run_id=run_id)
     return frames.profile(record, make_ops(record, nodes), by_node=True)

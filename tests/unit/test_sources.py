@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnprof_lib.base.errors import DataError
+from cnnprof_lib.base.errors import CnnprofError, DataError
 from cnnprof_lib.measure.images import files as image_files
 from cnnprof_lib.measure.images import official, sources
 from cnnprof_lib.measure.images import tree as image_tree
@@ -95,9 +95,9 @@ def peak_bytes(call: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def message_of(call: Callable[[], object]) -> str:
-    """The text of the DataError that a call must raise."""
-    with pytest.raises(DataError) as caught:
+def message_of(call: Callable[[], object], kind: type[CnnprofError] = DataError) -> str:
+    """The text of the error that a call must raise."""
+    with pytest.raises(kind) as caught:
         call()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -350,10 +350,28 @@ def test_a_zip_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path) -> No
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("train/airplane/2.png", bytes(60 << 20))
     assert message_of(lambda: decode(path)) == (
-        f"train/airplane/2.png in {path}: must be at most 1,048,576 bytes, enough for any image of 32x32 pixels. "
-        "Received: more. Remove it."
+        f"train/airplane/2.png in {path}: must be at most 16,777,216 bytes. Received: 62,914,560. Remove it."
     )
-    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 10 << 20
+    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 1 << 20
+
+
+def test_an_image_in_a_folder_of_too_many_bytes_is_refused_unread(tmp_path: Path) -> None:
+    path = make_folder(tmp_path / "a")
+    os.truncate(path / "train/airplane/1.png", 60 << 20)
+    assert message_of(lambda: decode(path)) == (
+        f"train/airplane/1.png in {path}: must be at most 16,777,216 bytes. Received: 62,914,560. Remove it."
+    )
+    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 1 << 20
+
+
+@pytest.mark.parametrize("place", ["train/airplane/0.png", "test/truck/0.png"])
+def test_a_few_bytes_that_stand_for_a_huge_image_are_refused_undecoded(tmp_path: Path, place: str) -> None:
+    huge = make_image(size=(8_192, 4_096), mode="L")
+    path = make_zip(tmp_path / "a.zip", make_tree() | {place: huge})
+    rule = "at most 16,777,216 pixels" if "airplane" in place else "32x32 pixels, as the first image is"
+    expected = f"{place} in {path}: must be {rule}. Received: 8192x4096. Remove it, or give images of one size."
+    assert message_of(lambda: decode(path)) == expected
+    assert peak_bytes(lambda: message_of(lambda: decode(path))) < 1 << 20
 
 
 def test_a_zip_of_another_compression_is_refused(tmp_path: Path) -> None:
@@ -373,31 +391,85 @@ def test_a_tree_of_too_many_images_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("suffix", "classes", "name"),
+    ("suffix", "classes", "side", "name"),
     [
-        (".jpg", CLASSES, "CIFAR-10 (JPEG copy)"),
-        (".jpeg", tuple(name.upper() if "i" in name else name for name in CLASSES), "CIFAR-10 (JPEG copy)"),
-        (".png", tuple("9876543210"), "CIFAR-10 (PNG copy)"),
-        (".bmp", CLASSES, "set"),
-        (".png", tuple("abcdefghij"), "set"),
+        (".jpg", CLASSES, 32, "CIFAR-10 (JPEG copy)"),
+        (".jpeg", tuple(name.upper() if "i" in name else name for name in CLASSES), 32, "CIFAR-10 (JPEG copy)"),
+        (".png", tuple("9876543210"), 32, "CIFAR-10 (PNG copy)"),
+        (".bmp", CLASSES, 32, "set"),
+        (".png", tuple("abcdefghij"), 32, "set"),
+        (".jpg", CLASSES, 24, "set"),
     ],
 )
 def test_name_of_a_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, classes: tuple[str, ...], name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, classes: tuple[str, ...], side: int, name: str
 ) -> None:
-    monkeypatch.setattr(image_files, "decode", lambda name, read: np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.setattr(image_files, "decode", lambda name, read, like=None: np.zeros((side, side, 3), np.uint8))
     counts = {"train": 5_000, "test": 1_000}
     names = [f"{split}/{c}/{i}{suffix}" for split, count in counts.items() for c in classes for i in range(count)]
     source = sources.recognise(make_zip(tmp_path / "set.zip", {"train/a/0.png": b""}))
-    tree = image_tree.sort_out(source.path, [image_tree.Entry(name, is_file=True) for name in names])
-    assert sources._decode_tree(source, tree, lambda name: b"", lambda message: None).name == name
+    entries = [image_tree.Entry(name, is_file=True) for name in names]
+    assert sources._decode_tree(source, entries, lambda name: b"", lambda message: None).name == name
 
 
 def test_image_of_another_size(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", make_tree() | {"train/cat/1.png": make_image(size=(64, 48))})
     assert message_of(lambda: decode(path)) == (
-        f"train/cat/1.png in {path}: must be 32x32 pixels. Received: 64x48. Remove it."
+        f"train/cat/1.png in {path}: must be 32x32 pixels, as the first image is. Received: 64x48. "
+        "Remove it, or give images of one size."
     )
+
+
+@pytest.mark.parametrize("make", [make_zip, make_folder])
+@pytest.mark.parametrize("count", [1, 9, 300])
+def test_any_number_of_classes_and_any_one_size(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], count: int
+) -> None:
+    tree = {}
+    for place in range(count):
+        image = make_image(place % 251, size=(40, 24))
+        tree |= {f"train/{place:03}/0.png": image, f"test/{place:03}/0.png": image}
+    data = decode(make(tmp_path / "a.zip", tree))
+    assert data.classes == tuple(f"{place:03}" for place in range(count))
+    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
+        assert images.shape == (count, 24, 40, 3)
+        assert (labels.dtype, labels.tolist()) == (np.int32, list(range(count)))
+        assert images[:, 23, 39, 1].tolist() == [place % 251 for place in range(count)]
+
+
+def test_an_image_on_its_side_has_the_size_that_a_viewer_shows(tmp_path: Path) -> None:
+    def turned(size: tuple[int, int]) -> bytes:
+        exif, content = Image.Exif(), io.BytesIO()
+        exif[0x0112] = 6
+        Image.new("RGB", size).save(content, "PNG", exif=exif)
+        return content.getvalue()
+
+    tree = {f"{split}/cat/0.png": make_image(size=(40, 24)) for split in ("train", "test")}
+    path = make_zip(tmp_path / "a.zip", tree | {"train/cat/1.png": turned((24, 40))})
+    assert decode(path).train_images.shape == (2, 24, 40, 3)
+    make_zip(path, tree | {"train/cat/1.png": turned((40, 24))})
+    assert message_of(lambda: decode(path)) == (
+        f"train/cat/1.png in {path}: must be 40x24 pixels, as the first image is. Received: 24x40. "
+        "Remove it, or give images of one size."
+    )
+
+
+def test_large_images_are_bounded_by_all_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official, "MAX_BYTES", 2 * 24 * 40 * 3)
+    tree = {f"{split}/cat/0.png": make_image(size=(40, 24)) for split in ("train", "test")}
+    assert len(decode(make_zip(tmp_path / "a.zip", tree)).train_images) == 1
+    path = make_zip(tmp_path / "b.zip", tree | {"test/cat/1.png": make_image(size=(40, 24))})
+    assert message_of(lambda: decode(path)) == (
+        f"{path}: must hold at most 500,000 images, 5,760 bytes. Received: more. Give a smaller set."
+    )
+
+
+def test_decoded_images_are_held_once(tmp_path: Path) -> None:
+    image = make_image(size=(256, 256))
+    tree = {f"{split}/cat/{place:03}.png": image for split in ("train", "test") for place in range(100)}
+    path = make_zip(tmp_path / "a.zip", tree)
+    decode(path)  # Pillow's plug-ins are loaded
+    assert peak_bytes(lambda: decode(path)) < 1.5 * 200 * 256 * 256 * 3
 
 
 @pytest.mark.parametrize("make", [make_zip, make_folder])
@@ -449,11 +521,12 @@ def test_images_without_suffixes_are_told_of(tmp_path: Path) -> None:
     )
 
 
-def test_other_number_of_classes(tmp_path: Path) -> None:
-    path = make_zip(tmp_path / "a.zip", make_tree(CLASSES[:9]))
+def test_other_number_of_classes_in_test(tmp_path: Path) -> None:
+    tree = {name: content for name, content in make_tree().items() if name not in ("test/cat/0.png", "test/dog/0.png")}
+    path = make_zip(tmp_path / "a.zip", tree)
     assert message_of(lambda: decode(path)) == (
-        f"{path}: must hold the same 10 classes in train/ and test/. Received: 9 and 9, in one of them only: none. "
-        "Give ten folders of images in each."
+        f"{path}: must hold the same classes in train/ and test/. Received: 10 and 8, in one of them only: cat, dog. "
+        "Give both the same folders."
     )
 
 
@@ -461,8 +534,8 @@ def test_other_classes_in_test(tmp_path: Path) -> None:
     tree = {name.replace("test/cat", "test/lynx"): content for name, content in make_tree().items()}
     path = make_zip(tmp_path / "a.zip", tree)
     assert message_of(lambda: decode(path)) == (
-        f"{path}: must hold the same 10 classes in train/ and test/. Received: 10 and 10, in one of them only: "
-        "cat, lynx. Give ten folders of images in each."
+        f"{path}: must hold the same classes in train/ and test/. Received: 10 and 10, in one of them only: "
+        "cat, lynx. Give both the same folders."
     )
 
 

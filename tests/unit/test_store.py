@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.base.files import partial_name, write_atomically
-from cnnprof_lib.records.run import LatencyRecord
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.run import LatencyRecord, RunRecord
+from cnnprof_lib.records.store import Store, TracedFiles
 from tests.builders import (
     RUN_ID,
     make_check,
@@ -47,14 +47,18 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def traced(record: RunRecord) -> TracedFiles:
+    return TracedFiles(make_ops(record), "the profiler's text", b"trace")
+
+
 def write(store: Store, **changes: object) -> Path:
     record = make_record(**changes)  # type: ignore[arg-type]
-    return store.write_run(record, make_ops(record), "the profiler's text", b"trace")
+    return store.write_run(record, traced(record))
 
 
 def test_a_run_comes_back_as_it_was(store: Store) -> None:
     record = make_record("stride2", "stock")
-    folder = store.write_run(record, make_ops(record), "the profiler's text", b"trace")
+    folder = store.write_run(record, traced(record))
     assert store.read_run(folder) == record
     assert store.newest_runs("stride2", "stock") == [record]
     assert store.read_ops(record).equals(make_ops(record))
@@ -93,7 +97,7 @@ def test_a_write_that_fails_leaves_nothing(store: Store, temporary: Path, monkey
     ops = make_ops(record)
     monkeypatch.setattr(type(ops), "to_parquet", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(StoreError) as caught:
-        store.write_run(record, ops, "", b"")
+        store.write_run(record, TracedFiles(ops, "", b""))
     assert str(caught.value) == (
         f"outputs/runs/baseline/unfused/{RUN_ID}: cannot be written. Received: disk full. What was there before is "
         "intact: make it writable, or name another folder by --outputs, and start the same command again."
@@ -143,9 +147,24 @@ def test_another_schema_version_is_named(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
         store.read_run(folder)
     assert str(caught.value) == (
-        f"{folder}/record.json: `schema_version`: input should be 1. Received: 99. "
+        f"{folder}/record.json: `schema_version`: input should be 2. Received: 99. "
         "Remove that folder, or run again: cnnprof run"
     )
+
+
+def test_a_record_of_schema_1_gets_the_network_of_its_variant(store: Store) -> None:
+    folder = write(store, variant="stride2")
+    (record,) = store.newest_runs("stride2", "unfused")
+    content = json.loads((folder / "record.json").read_text())
+    network, base = content.pop("network"), content.pop("baseline")
+    assert (network["layers"][0]["macs"], base) == (691_200, "baseline")
+    old = {**content, "schema_version": 1, "parameters": 281_866, "macs_per_image": 1_786_752}
+    (folder / "record.json").write_text(json.dumps(old, indent=1))
+    assert store.read_run(folder) == record
+    (folder / "record.json").write_text(json.dumps(old, indent=1)[:-100])
+    with pytest.raises(StoreError) as caught:
+        store.read_run(folder)
+    assert str(caught.value).startswith(f"{folder}/record.json: `record`: invalid json")
 
 
 def test_a_half_deleted_run_is_one_line(store: Store) -> None:
@@ -201,7 +220,24 @@ def test_outcomes_of_the_reference_are_those_its_record_counted(variant: str) ->
         assert training is not None
         assert (outcomes["predicted"] == outcomes["label"]).sum() == training.test.correct
         assert outcomes["label"].value_counts().to_dict() == dict.fromkeys(range(10), 1_000)
-        assert {str(kind) for kind in outcomes.dtypes} == {"uint8"}
+        assert {str(kind) for kind in outcomes.dtypes} == {"int32"}  # older files hold uint8
+
+
+def test_outcomes_hold_a_thousand_classes(store: Store) -> None:
+    classes = np.arange(1_000, dtype=np.int32)
+    store.write_training(make_training("smoke"), b"weights", classes[::-1], classes)
+    outcomes = store.read_outcomes("smoke")
+    assert outcomes["predicted"].tolist() == list(range(999, -1, -1))
+    assert outcomes["label"].tolist() == list(range(1_000))
+
+
+def test_outcomes_stored_as_bytes_are_still_read(store: Store) -> None:
+    store.write_training(make_training("smoke"), b"weights", np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int32))
+    path = store.reference_dir("smoke") / "outcomes.npz"
+    np.savez_compressed(path, predicted=np.array([9, 0, 5], np.uint8), label=np.array([9, 1, 5], np.uint8))
+    outcomes = store.read_outcomes("smoke")
+    assert outcomes.to_dict("list") == {"predicted": [9, 0, 5], "label": [9, 1, 5]}
+    assert {str(kind) for kind in outcomes.dtypes} == {"int32"}
 
 
 def test_outcomes_that_cannot_be_read_are_one_line(store: Store) -> None:
@@ -227,7 +263,7 @@ def test_what_was_measured_is_kept_elsewhere_where_its_place_cannot_be_written(s
         (store.outputs / name).write_text("a file in its place")
     record, check, roof = make_record(), make_check(), make_roofline()
     writes = {
-        f"runs/baseline/unfused/{RUN_ID}": lambda: store.write_run(record, make_ops(record), "text", b"trace"),
+        f"runs/baseline/unfused/{RUN_ID}": lambda: store.write_run(record, traced(record)),
         "check/stock.json": lambda: store.write_check(check),
         "check/roofline.json": lambda: store.write_roofline(roof),
     }

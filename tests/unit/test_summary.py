@@ -115,12 +115,12 @@ def test_layer_table_has_work_rate_and_the_rest_of_the_step() -> None:
 
 def test_architecture_and_shapes_come_from_the_variant() -> None:
     baseline, stride2 = load_variant("baseline", PARAMS), load_variant("stride2", PARAMS)
-    table = profile.architecture(baseline)
+    table = profile.architecture(baseline.network)
     assert rows(table.iloc[[0, 6]], "layer", "type", "output_shape", "parameters", "macs") == [
         ("conv1", "conv", (24, 24, 64), 4864, 2_764_800),
         ("local3", "dense", (384,), 885_120, 884_736),
     ]
-    shapes = profile.shapes([baseline, stride2, load_variant("smoke", PARAMS)])
+    shapes = profile.shapes([v.network for v in (baseline, stride2, load_variant("smoke", PARAMS))])
     assert rows(shapes.iloc[:2], "layer", "baseline", "stride2") == [
         ("conv1", (24, 24, 64), (12, 12, 64)),
         ("pool1", (12, 12, 64), (6, 6, 64)),
@@ -272,8 +272,9 @@ def test_show_prints_the_promised_keys() -> None:
         "variant": "smoke",
         "runtime": "stock",
         "run_id": record.run_id,
-        "parameters": record.parameters,
-        "macs_per_image": record.macs_per_image,
+        "parameters": record.network.parameters,
+        "macs_per_image": record.network.macs_per_image,
+        "baseline": "baseline",
         "batch_size": 128,
         "threads": None,
         "latency_s": {"median": 0.008, "ci95": [0.008, 0.008], "steps": 12},

@@ -92,6 +92,11 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
     assert table[-1] == ["sum", "10.14ms", "–", "–", "40.43MB", "–", "–"]
 
 
+def ops_beside_published(record: RunRecord) -> str:
+    title = f"Ops of {record.name}, {record.runtime}"
+    return styled.beside((title, profile_tables.ops_table(profile.by_op(record))), *shown.published_beside(record))
+
+
 @pytest.mark.parametrize(
     ("variant", "runtime", "titles"),
     [
@@ -111,7 +116,7 @@ def test_a_published_table_is_shown_as_printed_with_its_sums() -> None:
 def test_the_published_table_of_a_variant_stands_beside_its_unfused_ops(
     variant: str, runtime: str, titles: list[str]
 ) -> None:
-    html = shown.ops_beside_published(make_record(variant, runtime))  # type: ignore[arg-type]
+    html = ops_beside_published(make_record(variant, runtime))
     assert re.findall(r"<caption>(.*?)</caption>", html) == titles
     assert html.count("<table") == len(titles)
 
@@ -148,7 +153,7 @@ def test_layers_name_what_they_are_fused_into_where_any_is() -> None:
 
 def test_architecture_ends_in_its_sums() -> None:
     table = lines_of(
-        profile_tables.architecture_table(profile.architecture(load_variant("baseline", PARAMS))).to_html()
+        profile_tables.architecture_table(profile.architecture(load_variant("baseline", PARAMS).network)).to_html()
     )
     assert table[1] == ["conv1", "conv", "24×24×64", "4,864", "2,764,800"]
     assert table[-1] == ["network", "", "–", "1,068,298", "18,470,784"]
@@ -156,7 +161,7 @@ def test_architecture_ends_in_its_sums() -> None:
 
 def test_shapes_of_unlike_networks_have_gaps() -> None:
     variants = [load_variant(name, PARAMS) for name in ("stride5", "smoke")]
-    table = lines_of(profile_tables.shapes_table(profile.shapes(variants)).to_html())
+    table = lines_of(profile_tables.shapes_table(profile.shapes([variant.network for variant in variants])).to_html())
     assert table[:3] == [
         ["layer", "stride5", "smoke"],
         ["conv1", "5×5×64", "12×12×8"],
@@ -240,14 +245,14 @@ def test_no_foreign_text_reaches_the_page_as_markup() -> None:
     record = record.model_copy(update={"memory": record.memory.model_copy(update={"live_peak_layer": HOSTILE})})
     executed = make_ops(record, (Node(HOSTILE, HOSTILE, 0.001, kernel=HOSTILE),))
     texts = {
-        "ops": shown.ops_beside_published(record),
+        "ops": ops_beside_published(record),
         "layers": profile_tables.layers_table({"unfused": profile.by_layer(record, executed)}).to_html(),
         "overview": variants_shown.overview_table(variants.overview([record, failure])).to_html(),
         "environment": report_text.environment_table([record]).to_html(),
         "memory": memory_shown.memory_table(memory.memory([record])).to_html(),
         "warnings": all_cautions_text(variants.overview([record])),
         "folded": styled.folded(HOSTILE, HOSTILE),
-        "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.variant)))),
+        "beside": styled.beside((HOSTILE, profile_tables.architecture_table(profile.architecture(record.network)))),
         "variant": profile_text.variant_text([record, failure], variants.overview([record, failure])),
         "data": report_text.data_text(
             [record, make_record(images=ImagesRecord(name="b", sha256=None, generated=False))]
@@ -329,11 +334,10 @@ def test_introduction_counts_what_there_is() -> None:
 
 
 def test_the_claims_refer_to_the_figures_that_are_there() -> None:
-    overview = variants.overview([make_record("stride2"), make_failure("baseline")])
-    assert report_text.claims_drawn_text(overview, steps_trained=False) == (
+    assert report_text.claims_drawn_text(strides_drawn=False, steps_trained=False) == (
         "Drawn are accuracy against latency in [Figure](#F_accuracy) and what profiling costs in [Figure](#F_overhead)."
     )
-    assert report_text.claims_drawn_text(variants.overview([make_record()]), steps_trained=True) == (
+    assert report_text.claims_drawn_text(strides_drawn=True, steps_trained=True) == (
         "Drawn are latency and Conv2D's share against stride in [Figure](#F_stride), accuracy against latency in "
         "[Figure](#F_accuracy), what profiling costs in [Figure](#F_overhead) and the time of training in "
         "[Figure](#F_training-time)."

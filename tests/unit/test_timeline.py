@@ -136,7 +136,7 @@ def test_only_the_step_asked_for_is_drawn() -> None:
 def test_a_step_without_rows_is_refused() -> None:
     with pytest.raises(MeasureError) as caught:
         chrome_trace(pd.DataFrame([row("a/x", 0, 1)]), 5, 1e-3)
-    assert str(caught.value) == "Step 5: no kernel to draw. Received: rows of 1 steps. Name one of them."
+    assert str(caught.value) == "Step 5: no kernel to draw. Received: rows of 1 step. Name one of them."
 
 
 def test_a_variants_trace_is_small_and_the_same_each_time() -> None:

@@ -312,9 +312,18 @@ def test_mixed_precision_trains_networks_with_lrn() -> None:
 def test_outcomes_cover_every_image_in_order(images: DataSet) -> None:
     classifier = evaluate.Classifier(model.build(SMOKE, seed=1))
     predicted = classifier.predicted(images.train_images[:7], images.train_labels[:7])
-    assert (predicted.shape, predicted.dtype) == ((7,), np.uint8)
+    assert (predicted.shape, predicted.dtype) == ((7,), np.int32)
     for i in range(7):
         assert classifier.predicted(images.train_images[i : i + 1], images.train_labels[i : i + 1]) == predicted[i]
+
+
+def test_a_class_beyond_255_is_itself(images: DataSet) -> None:
+    inputs = keras.Input((24, 24, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(1_000)(mean))
+    network.set_weights([np.zeros((3, 1_000)), np.arange(1_000)])
+    predicted = evaluate.Classifier(network).predicted(images.test_images, images.test_labels)
+    assert set(predicted.tolist()) == {999}
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(

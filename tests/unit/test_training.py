@@ -90,7 +90,9 @@ def test_step_times_stand_beside_the_published_ones(ax: Axes) -> None:
         make_thesis_training("stride2", recipe="short", step_s=None),
     ]
     assert (
-        training_shown.step_times_figure(training.training_step_times(training.trainings(records), PUBLISHED), ax=ax)
+        training_shown.step_times_figure(
+            training.training_step_times(training.trainings(records), PUBLISHED, "baseline"), ax=ax
+        )
         is ax
     )
     assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "stride3", "stride5"]
@@ -120,9 +122,9 @@ def test_comparable_are_trainings_on_a_machine_that_trained_the_baseline_too() -
         make_thesis_training("stride5", recipe="fast", step_s=0.02),
     ]
     results = training.trainings(records)
-    assert list(training.comparable_trainings(results).index) == [0, 1]
-    assert list(training.comparable_trainings(results[2:]).index) == [3, 4]
-    assert training.comparable_trainings(results[2:3]).empty
+    assert list(training.comparable_trainings(results, "baseline").index) == [0, 1]
+    assert list(training.comparable_trainings(results[2:], "baseline").index) == [3, 4]
+    assert training.comparable_trainings(results[2:3], "baseline").empty
 
 
 def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
@@ -132,7 +134,7 @@ def test_step_times_of_several_machines_are_drawn_apart(ax: Axes) -> None:
         make_thesis_training("stride5", step_s=0.02, machine=make_machine(cpu="First", logical_cores=1)),
         make_thesis_training("stride3", step_s=0.04, machine=make_machine(cpu="First", onednn=True)),
     ]
-    training_shown.step_times_figure(training.training_step_times(training.trainings(records), {}), ax=ax)
+    training_shown.step_times_figure(training.training_step_times(training.trainings(records), {}, "baseline"), ax=ax)
     assert {c.get_label(): c[0].get_xydata()[:, 0].round(6).tolist() for c in ax.containers} == {
         "recipe thesis, First, 2 cores, oneDNN off": [200, 10],
         "recipe thesis, First, 1 core, oneDNN off": [20],

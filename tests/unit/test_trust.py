@@ -134,8 +134,8 @@ def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
         "- `unfused`: the baseline was timed against itself 0 times, each time in two new sessions. 95% of the ratios "
         "lie within 1.250 and its inverse. A ratio nearer to 1 is not distinguishable here. One layer's multiply-adds "
         "differ by up to 1.250, its other operations by up to 1.250. The intervals over blocks are 0.010 wide "
-        "(median), and 3 of 0 leave out 1. They know the noise between blocks but not that of a new session. So they "
-        "are widened by a ratio of 1.250, with which 95% of them hold 1.",
+        "(median), and 1 lies outside 3 of 0. They know the noise between blocks but not that of a new session. So "
+        "they are widened by a ratio of 1.250, with which 95% of them hold 1.",
         "- `stock`: the baseline was not timed against itself on this machine, so no ratio is called not "
         "distinguishable here. `cnnprof check --runtime stock` does it, and `make render` then uses it.",
     ]

@@ -105,7 +105,7 @@ def test_colours_tell_the_causes_apart(ax: Axes) -> None:
     waterfall_figure(table(), ax=ax)
     by_height = sorted(ax.patches, key=lambda bar: bar.get_y())
     drawn = [to_hex(bar.get_facecolor()) for bar in by_height]
-    runtime = colours.SOURCE_STYLES["stock"]["color"]
+    runtime = colours.source_style("stock")["color"]
     causes = [CAUSE_LOOKS[cause]["facecolor"] for cause in diff.CAUSES]
     assert drawn == [runtime, *causes, runtime]
     assert len(set(drawn)) == 6

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..estimates import Estimate, difference_of_proportions, is_below
-from ..frames import BASELINE, frame_of
+from ..frames import frame_of
 from .numbers import paired_loss
 
 ON_FRONTIER, DOMINATED, SLOWER, LESS_ACCURATE, BEHIND = "frontier", "dominated", "slower", "less accurate", "behind"
@@ -39,7 +39,7 @@ def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
         A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
         run of the baseline.
     """
-    baselines = overview[overview["variant"] == BASELINE].groupby("runtime")["latency_s"].first()
+    baselines = overview[overview["is_baseline"]].groupby("runtime")["latency_s"].first()
     scale_s = overview["runtime"].map(baselines)
     return overview.assign(
         latency_s=(scale_s * overview["ratio"]).fillna(overview["latency_s"]),

@@ -19,7 +19,7 @@ from ...base.errors import StoreError
 from ...records.run import RunRecord
 from ...records.store import Store
 from ..estimates import CONFIDENCE, Estimate
-from ..frames import BASELINE, frame_of
+from ..frames import frame_of
 
 LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Losses of accuracy that a reader may be willing to bear, in percentage points."""
@@ -67,7 +67,7 @@ def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
     left out. Empty where there are none.
     """
     scored = {}
-    for name, run in {run.variant.name: run for run in runs}.items():
+    for name, run in {run.name: run for run in runs}.items():
         try:
             training = store.read_training(name)
             if training is not None and training.weights_sha256 == run.weights.sha256:
@@ -90,20 +90,21 @@ def right_on_the_same_images(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame
     return pd.DataFrame({name: outcomes["predicted"] == outcomes["label"] for name, outcomes in alike.items()})
 
 
-def losses(outcomes: pd.DataFrame) -> pd.DataFrame:
+def losses(outcomes: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """How much accuracy each variant loses against the baseline, image by image.
 
     Args:
         outcomes: A row per test image and a column per variant: whether it was classified correctly (bool).
+        baseline: Its name.
 
     Returns:
         A `LossRow` per variant but the baseline. Empty without a baseline.
     """
-    if BASELINE not in outcomes:
+    if baseline is None or baseline not in outcomes:
         return frame_of(LossRow, [])
-    base = outcomes[BASELINE].to_numpy(dtype=bool)
+    base = outcomes[baseline].to_numpy(dtype=bool)
     rows = []
-    for name in outcomes.columns.drop(BASELINE):
+    for name in outcomes.columns.drop(baseline):
         variant = outcomes[name].to_numpy(dtype=bool)
         only_base, only_variant = _discordant(base, variant)
         loss = paired_loss(base, variant)
@@ -150,7 +151,7 @@ def choices(lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[
     """
     rows: list[ChoiceRow] = []
     for runtime, timed in overview.dropna(subset=["ratio"]).groupby("runtime", sort=False):
-        base = timed[timed["variant"] == BASELINE].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
+        base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
         both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
         if not (lost.empty or base.empty):
             images = int(lost["images"].iloc[0])

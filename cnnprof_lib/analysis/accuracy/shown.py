@@ -15,7 +15,7 @@ from ...page import hover
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from .frontier import BEHIND, DOMINATED, LESS_ACCURATE, ON_FRONTIER, SLOWER
 
 NO_CHOICE = (
@@ -132,7 +132,7 @@ def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def _points(ax: Axes, rows: pd.DataFrame, x: tuple[str, float], y: tuple[str, float], **look: Any) -> ErrorbarContainer:
     """Points of one runtime with their intervals; ``x`` and ``y`` are columns, and what they are multiplied by."""
     ends: dict[str, Any] = {"xerr": interval_lengths(rows, *x), "yerr": interval_lengths(rows, *y)}
-    style = SOURCE_STYLES[rows["runtime"].iloc[0]]
+    style = source_style(rows["runtime"].iloc[0])
     return ax.errorbar(rows[x[0]] * x[1], rows[y[0]] * y[1], **ends, linestyle="none", **style, **look)
 
 

@@ -73,27 +73,28 @@ class Timed:
 
 
 def timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], baseline_s: BlocksOfSteps) -> Timed:
-    """Times of a run by step and layer, and of the baseline in its process.
+    """Times of a run by step and layer, and of the baseline in its process; ones where there was none.
 
     Raises:
         MeasureError: the executions leave another time unattributed than the record has.
     """
     latency = record.latency
     step_s = np.concatenate(latency.profiled_s)
-    with_macs = [cost.name for cost in record.variant.costs() if cost.macs]
+    with_macs = [cost.name for cost in record.network.layers if cost.macs]
     own = executed["op"].isin(MAC_OPS) & executed["layer"].isin(with_macs)
     kernel_s = _seconds_by_layer(executed[own], len(step_s), layers)
     side_s = _seconds_by_layer(executed[~own], len(step_s), layers)
     unattributed_s = float((step_s - kernel_s.sum(axis=1) - side_s.sum(axis=1)).mean())
     if abs(unattributed_s - record.unattributed_s) > BALANCE_TOLERANCE_S:
         raise MeasureError(
-            f"{record.variant.name} ({record.run_id}): its ops leave {unattributed_s:.6f} s of a step unattributed, "
+            f"{record.name} ({record.run_id}): its ops leave {unattributed_s:.6f} s of a step unattributed, "
             f"but its record {record.unattributed_s:.6f} s. Pass the ops of the same run."
         )
     processes = latency.processes
     unit_of_round = unit_of_block(len(latency.profiled_s), processes)
     unit_of_step = np.repeat(unit_of_round, [len(block) for block in latency.profiled_s])
-    plain, baseline = (by_unit(block_medians(blocks), processes) for blocks in (latency.plain_s, baseline_s))
+    plain = by_unit(block_medians(latency.plain_s), processes)
+    baseline = by_unit(block_medians(baseline_s), processes) if baseline_s else np.ones_like(plain)
     return Timed(kernel_s, side_s, step_s, unit_of_step, plain, baseline)
 
 

@@ -22,7 +22,7 @@ from ...base.errors import MeasureError
 from ...records.run import RunRecord
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
-from ..frames import BASELINE, UNATTRIBUTED, layer_order
+from ..frames import UNATTRIBUTED, layer_order, require_traced
 from ..resolution import Resolution, is_beyond
 from .levels import Floats, Level, Timed, Units, timed
 
@@ -79,11 +79,13 @@ def waterfall(
         where a run has too few of either.
 
     Raises:
-        MeasureError: the runs were not made alike, or ops and record do not belong together.
+        MeasureError: the runs were not made alike or not traced, or ops and record do not belong together.
     """
     _refuse_unlike(before, after)
+    for run in (before, after):
+        require_traced(run)
     layers = _layers(before, before_ops, after, after_ops)
-    own_s = before.latency.plain_s if before.variant.name == BASELINE else before.latency.baseline_s
+    own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
     old, new = timed(before, before_ops, layers, own_s), timed(after, after_ops, layers, after.latency.baseline_s)
     macs = np.array([_macs(record, layers) for record in (before, after)])
     over_processes = all(are_units(record.latency.processes) for record in (before, after))
@@ -93,13 +95,13 @@ def waterfall(
         change_s=change_s,
         change_s_low=low_s,
         change_s_high=high_s,
-        before=before.variant.name,
+        before=before.name,
         before_run_id=before.run_id,
-        after=after.variant.name,
+        after=after.name,
         after_run_id=after.run_id,
         runtime=after.runtime,
         batch_size=after.batch_size,
-        drift=np.median(new.baseline_s) / np.median(old.baseline_s),
+        drift=np.median(new.baseline_s) / np.median(old.baseline_s) if after.baseline else np.nan,
         smallest_ratio=resolution.smallest_ratio if resolution else np.nan,
     )
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
@@ -107,8 +109,9 @@ def waterfall(
 
 def _macs(record: RunRecord, layers: Sequence[str]) -> list[float]:
     """Products that the kernels of each layer compute of one image; 0 where the network has no such layer."""
-    costs = {cost.name: cost.macs for cost in record.variant.costs(with_padding=record.machine.multiplies_padding)}
-    return [float(costs.get(layer, 0)) for layer in layers]
+    with_padding = record.machine.multiplies_padding
+    products = {layer.name: layer.products(with_padding=with_padding) for layer in record.network.layers}
+    return [float(products.get(layer, 0)) for layer in layers]
 
 
 def _estimated(old: Timed, new: Timed, macs: Floats, resolution: Resolution | None) -> tuple[Floats, Floats, Floats]:
@@ -168,7 +171,7 @@ def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
         "after": {"variant": last["after"], "run_id": last["after_run_id"], "latency_s": _shown(last, "median")},
         "runtime": first["runtime"],
         "batch_size": first["batch_size"],
-        "drift": first["drift"],
+        "drift": None if np.isnan(first["drift"]) else first["drift"],
         "difference_s": _shown(difference, "value"),
         "distinguishable": is_distinct(table),
         "steps": [{"layer": row["layer"], "cause": row["cause"], **_shown(row, "change_s")} for row in between],
@@ -181,16 +184,16 @@ def _shown(row: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
     if found := unlike(before, after):
-        names = " ".join(dict.fromkeys([before.variant.name, after.variant.name]))
+        names = " ".join(dict.fromkeys([before.name, after.name]))
         raise MeasureError(
-            f"{before.variant.name} ({before.run_id}) and {after.variant.name} ({after.run_id}) were not run alike: "
+            f"{before.name} ({before.run_id}) and {after.name} ({after.run_id}) were not run alike: "
             f"{', '.join(found)}. Measure both anew under the same conditions: cnnprof run {names}"
         )
 
 
 def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> list[str]:
     """Layers of both networks, behind them those that only the ops name, and `NO_LAYER`."""
-    known = layer_order(*([layer.name for layer in record.variant.layers] for record in (before, after)))
+    known = layer_order(*([layer.name for layer in record.network.layers] for record in (before, after)))
     named = [name for ops in (before_ops, after_ops) for name in ops["layer"].unique() if name]
     return [name for name in layer_order([*known, *named]) if name != UNATTRIBUTED]
 
@@ -242,6 +245,6 @@ def _labels(
         for layer, *work, aside in zip(layers, *macs.tolist(), side_s.tolist(), strict=True)
         for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE_OPS, aside > 0))
     ]
-    ends = [(after.variant.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
+    ends = [(after.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
     rest = [(UNATTRIBUTED, UNATTRIBUTED, True), (TRACING, TRACING, True)]
-    return [(before.variant.name, LATENCY, True), *by_layer, *rest, *ends]
+    return [(before.name, LATENCY, True), *by_layer, *rest, *ends]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...base import units
 from ...page.style import BAR_EDGE, label_right, legend_below
-from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
+from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT
 from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, waterfall_steps
@@ -47,7 +47,7 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     end = np.append(change[:-1].cumsum(), change[-1])
     start = np.concatenate([[0.0], end[:-2], [0.0]])
     y, names, centres = _places(rows["layer"])
-    looks = {LATENCY: {"facecolor": SOURCE_STYLES[data["runtime"].iloc[0]]["color"]}, **CAUSE_LOOKS}
+    looks = {LATENCY: {"facecolor": source_style(data["runtime"].iloc[0])["color"]}, **CAUSE_LOOKS}
     for cause, look in looks.items():
         of_cause = (rows["cause"] == cause).to_numpy()
         ax.barh(y[of_cause], change[of_cause], 0.9, left=start[of_cause], **look, **BAR_EDGE)

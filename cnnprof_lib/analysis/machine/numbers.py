@@ -111,7 +111,7 @@ def under_roofline(record: RunRecord, executed: pd.DataFrame, roofline: Roofline
     """
     roof = roofs(roofline)[0 if record.threads == 1 else 1]
     times = by_layer(record, executed).set_index("layer")["time_s"]
-    layers = layer_traffic(record.variant, record.batch_size, with_padding=record.machine.multiplies_padding)
+    layers = layer_traffic(record.network, record.batch_size, with_padding=record.machine.multiplies_padding)
     table = frame_of(RooflineRow, [_against(roof, record, layer, times[layer.name]) for layer in layers])
     above = table["share_of_attainable"] > 1
     disturbed = disturbance(roofline)
@@ -130,7 +130,7 @@ def disturbance(roofline: RooflineRecord) -> str:
 def _against(roof: Roof, record: RunRecord, layer: LayerTraffic, time_s: float) -> RooflineRow:
     intensity = layer.macs_per_byte
     row = RooflineRow(
-        record.variant.name,
+        record.name,
         record.runtime,
         layer=layer.name,
         type=layer.type,
@@ -158,16 +158,16 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
     Returns:
         A `ScalingRow` per run.
     """
-    newest = {(run.variant.name, run.runtime, run.batch_size, run.threads): run for run in runs}
+    newest = {(run.name, run.runtime, run.batch_size, run.threads): run for run in runs}
     rows = []
     for run in newest.values():
         step = latency(run)
-        single = newest.get((run.variant.name, run.runtime, run.batch_size, 1))
+        single = newest.get((run.name, run.runtime, run.batch_size, 1))
         images_per_s = run.batch_size / step.value
-        computed = sum(cost.macs for cost in run.variant.costs(with_padding=run.machine.multiplies_padding))
+        computed = run.network.products(with_padding=run.machine.multiplies_padding)
         rows.append(
             ScalingRow(
-                run.variant.name,
+                run.name,
                 run.runtime,
                 batch_size=run.batch_size,
                 threads=run.threads,
@@ -176,11 +176,11 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
                 latency_s_high=step.high,
                 images_per_s=images_per_s,
                 speedup=latency(single).value / step.value if single else None,
-                macs_per_s=run.macs_per_image * images_per_s,
+                macs_per_s=run.network.macs_per_image * images_per_s,
                 share_of_peak=computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
             )
         )
-    order = list(dict.fromkeys(run.variant.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
+    order = list(dict.fromkeys(run.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
     table = frame_of(ScalingRow, rows).astype({"threads": "Int64", "speedup": float})
     table = table.assign(_place=table["variant"].map(order.index) if rows else [])
     return table.sort_values(["_place", "runtime", "batch_size", "threads"], ignore_index=True).drop(columns="_place")

@@ -13,7 +13,7 @@ from ...page import hover
 from ...page.style import label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...records.machine import RooflineRecord
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from .numbers import disturbance, roofs
 
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
@@ -65,7 +65,7 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     ax.set(xscale="log", yscale="log")
     _draw_roofs(ax, roof, drawn["macs_per_byte"])
     for runtime, rows in drawn.groupby("runtime", sort=False):
-        style = SOURCE_STYLES[str(runtime)]
+        style = source_style(str(runtime))
         ax.plot(rows["macs_per_byte"], rows["gmacs_per_s"], linestyle="none", label=str(runtime), **style)
     ax.margins(x=0.02, y=0.1)
     ax.autoscale_view()
@@ -85,7 +85,7 @@ def _draw_roofs(ax: Axes, roof: RooflineRecord, intensities: pd.Series[float]) -
     for limits, line in ((every, "-"), (one, "--")) if every.threads > 1 else ((one, "-"),):
         x = np.array([left, limits.ridge, right])
         y = np.minimum(limits.macs_per_s, x * limits.bytes_per_s) / _GIGA
-        threads = "1 thread" if limits.threads == 1 else f"{limits.threads} threads"
+        threads = units.counted(limits.threads, "thread")
         label = f"{threads}: {limits.macs_per_s / _GIGA:.0f} GMAC/s, {limits.bytes_per_s / _GIGA:.0f} GB/s"
         ax.plot(x, y, color=_ROOF_COLOUR, linestyle=line, label=label)
 

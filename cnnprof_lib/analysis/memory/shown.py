@@ -66,7 +66,9 @@ def memory_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def memory_text(table: pd.DataFrame) -> str:
     """What lies between the three answers to how much memory; ``table`` from `numbers.memory`."""
-    return "\n".join(_memory(row) for row in table[table["variant"] == "baseline"].to_dict("records"))
+    return "\n".join(
+        _memory(row) for row in table[table["is_baseline"] & table["requested_bytes"].notna()].to_dict("records")
+    )
 
 
 def _memory(row: Mapping[Hashable, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -34,31 +35,37 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
     layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
     layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"]]
     found = cautions(record)
-    if record.variant.name != "baseline" and resolution and not resolution.distinguishes(ratio.value):
+    if not record.is_baseline and resolution and not resolution.distinguishes(ratio.value):
         found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")
     return {
-        "variant": record.variant.name,
+        "variant": record.name,
         "runtime": record.runtime,
         "run_id": record.run_id,
-        "parameters": record.parameters,
-        "macs_per_image": record.macs_per_image,
+        "parameters": record.network.parameters,
+        "macs_per_image": record.network.macs_per_image,
         "batch_size": record.batch_size,
         "threads": record.threads,
+        "baseline": record.baseline,
         "latency_s": {
             "median": step.value,
             "ci95": ends(*step[1:]),
             "steps": sum(len(block) for block in record.latency.plain_s),
         },
-        "profiled_over_plain": profiled_over_plain(record).value,
-        "unattributed_s": record.unattributed_s,
-        "unattributed_share": unattributed_share(record),
-        "ratio_to_baseline": {"median": ratio.value, "ci95": ends(*ratio[1:])},
+        "profiled_over_plain": _known(profiled_over_plain(record).value),
+        "unattributed_s": _known(record.unattributed_s),
+        "unattributed_share": _known(unattributed_share(record)),
+        "ratio_to_baseline": {"median": _known(ratio.value), "ci95": ends(*ratio[1:])},
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
         "layers": _plain_rows(layers),
         "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),
         "accuracy": _show_accuracy(record),
         "warnings": found,
     }
+
+
+def _known(value: float) -> float | None:
+    """A number as JSON has it: None where it is missing."""
+    return None if math.isnan(value) else value
 
 
 def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ...params.costs import FLOAT32_BYTES
-from ...params.variant import LayerCost, VariantSpec
+from ...params.network import Network, NetworkLayer
 from ...records.run import RunRecord
 from .. import frames
 from ..frames import UNATTRIBUTED, frame_of, layer_order
@@ -35,7 +35,7 @@ class LayerRow(NamedTuple):
     type: str = ""
     output_shape: tuple[int, ...] | float = math.nan
     """Without the batch."""
-    macs: float = math.nan
+    macs: float | None = math.nan
     """Of one image."""
     gmacs_per_s: float = math.nan
     """Achieved; missing without MACs."""
@@ -51,7 +51,7 @@ def by_op(record: RunRecord) -> pd.DataFrame:
         ``accumulated_share`` (of this row and all below it, as the profiler prints it), ``own_share``,
         ``step_share``, ``accelerator_s``, ``requested_bytes``, ``bytes_accumulated_share`` (in the same order of rows;
         0 where the row has no bytes), ``bytes_share``.
-        ``time_s`` adds up to the profiled step.
+        ``time_s`` adds up to the profiled step. Empty where nothing was traced.
     """
     by_kernel = frames.ops([record])
     by_kernel["executed"] = [_executed(*pair) for pair in zip(by_kernel["kernel"], by_kernel["fuses"], strict=True)]
@@ -82,8 +82,8 @@ def by_op(record: RunRecord) -> pd.DataFrame:
         }
     )
     table = pd.concat([table, unattributed], ignore_index=True)
-    table["step_share"] = table["time_s"] / record.latency.profiled_mean_s
-    return table
+    table["step_share"] = table["time_s"] / (record.latency.profiled_mean_s or math.nan)
+    return table if record.is_traced else table.iloc[:0]
 
 
 def _executed(kernel: str, fuses: Sequence[str]) -> str:
@@ -108,42 +108,46 @@ def by_layer(record: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
         executed: Its node executions, as `Store.read_ops` returns them.
 
     Returns:
-        A `LayerRow` each; ``time_s`` adds up to the step.
+        A `LayerRow` each; ``time_s`` adds up to the step. Where nothing was traced there are the layers alone, without
+        times.
     """
-    times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
-    costs = {cost.name: cost for cost in record.variant.costs()}
+    times = pd.Series(dtype=float)
+    if record.is_traced:
+        times = frames.profile(record, executed).groupby("layer", sort=False)["time_s"].sum()
+    costs = {cost.name: cost for cost in record.network.layers}
     # A layer that ran no node of its own (flatten, dropout) took no time, but is there.
     rows = [
-        _layer_row(record, name, float(times.get(name, 0.0)), costs.get(name))
+        _layer_row(record, name, float(times.get(name, 0.0)) if record.is_traced else math.nan, costs.get(name))
         for name in [*costs, *(name for name in times.index if name not in costs)]
     ]
     return frame_of(LayerRow, rows)
 
 
-def _layer_row(record: RunRecord, name: str, time_s: float, cost: LayerCost | None) -> LayerRow:
-    row = LayerRow(name, time_s, time_s / record.latency.profiled_mean_s, record.fused_into.get(name, ""))
+def _layer_row(record: RunRecord, name: str, time_s: float, cost: NetworkLayer | None) -> LayerRow:
+    step_s = record.latency.profiled_mean_s or math.nan
+    row = LayerRow(name, time_s, time_s / step_s, record.fused_into.get(name, ""))
     if cost is None:
         return row
     return row._replace(
         type=cost.type,
         output_shape=cost.output_shape,
         macs=cost.macs,
-        gmacs_per_s=cost.macs * record.batch_size / time_s / 1e9 if cost.macs and time_s else math.nan,
+        gmacs_per_s=cost.macs * record.batch_size / time_s / 1e9 if cost.macs and time_s > 0 else math.nan,
         output_bytes=record.batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
     )
 
 
-def architecture(variant: VariantSpec) -> pd.DataFrame:
+def architecture(network: Network) -> pd.DataFrame:
     """Layers of a network: ``layer``, ``type``, ``output_shape``, ``parameters``, ``macs`` (of one image)."""
-    rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in variant.costs()]
+    rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in network.layers]
     return pd.DataFrame(rows, columns=["layer", "type", "output_shape", "parameters", "macs"])
 
 
-def shapes(variants: Sequence[VariantSpec]) -> pd.DataFrame:
+def shapes(networks: Sequence[Network]) -> pd.DataFrame:
     """Output shapes of several networks: ``layer`` and a column per variant, missing where it has no such layer."""
     columns = [
-        pd.Series({cost.name: cost.output_shape for cost in variant.costs()}, name=variant.name, dtype=object)
-        for variant in variants
+        pd.Series({layer.name: layer.output_shape for layer in network.layers}, name=network.name, dtype=object)
+        for network in networks
     ]
     return pd.concat(columns, axis="columns", sort=False).rename_axis("layer").reset_index()
 

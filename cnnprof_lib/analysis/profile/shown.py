@@ -5,6 +5,7 @@ Every function draws on ``ax`` (the current axes unless given) and returns it; s
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,7 @@ from matplotlib.patches import Patch
 from ...base import units
 from ...page import hover
 from ...page.style import BAR_EDGE, grouped_bars, legend_below
-from ..colours import OP_COLOURS, OTHER, SOURCE_STYLES
+from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED, RunKey
 from .quantities import QUANTITIES, bar_colour
 
@@ -26,6 +27,8 @@ OP_TIMES_CAPTION = hover.Caption(
 )
 _MS = 1e3
 _HATCH = "///"
+_HATCHES = (_HATCH, "...", "xxx", "+++", "ooo", "---")
+"""Of the second runtime and those behind it."""
 
 
 def op_times_figure(data: pd.DataFrame, *, share: bool = False, legend: bool = True, ax: Axes | None = None) -> Axes:
@@ -61,7 +64,7 @@ def op_times_figure(data: pd.DataFrame, *, share: bool = False, legend: bool = T
 
 
 def op_bars_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """The ops of one variant: a solid bar in the first runtime of the frame, a hatched one in the second.
+    """The ops of one variant: a solid bar in the first runtime of the frame, hatched ones in the others.
 
     Args:
         data: ``variant`` (one only), ``runtime``, ``op``, ``time_s``, as from `frames.ops`.
@@ -70,7 +73,8 @@ def op_bars_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or plt.gca()
     times = _pivot(data, index="op", columns="runtime")
     times = times.loc[times.max(axis="columns").sort_values(ascending=False).index]
-    looks: list[dict[str, Any]] = [{}, {"alpha": 0.5, "hatch": _HATCH}][: len(times.columns)]
+    hatches = itertools.islice(itertools.cycle(_HATCHES), len(times.columns) - 1)
+    looks: list[dict[str, Any]] = [{}, *({"alpha": 0.5, "hatch": hatch} for hatch in hatches)]
     colours = [OP_COLOURS[str(op)] for op in times.index]
     # An op that a runtime does not have (it is fused into another) gets no label.
     texts = [[units.seconds(ms / _MS) if ms else "" for ms in times[runtime]] for runtime in times]
@@ -93,7 +97,7 @@ def step_distribution_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> A
     ax = ax or plt.gca()
     data = data[data["kind"] != "baseline"]
     shown = data.assign(ms=data["seconds"] * _MS)
-    colour = SOURCE_STYLES[shown["runtime"].iloc[0]]["color"]
+    colour = source_style(shown["runtime"].iloc[0])["color"]
     kinds = list(shown["kind"].unique())
     rng = np.random.default_rng(0)  # seaborn's stripplot would put the dots elsewhere in every report
     for place, kind in enumerate(kinds):

@@ -19,7 +19,7 @@ from matplotlib.ticker import PercentFormatter
 from ...base import units
 from ...page import hover
 from ...page.style import text_colour
-from ...params.variant import LayerCost, VariantSpec
+from ...params.network import Network, NetworkLayer
 
 NETWORK_CAPTION = hover.Caption(
     "network",
@@ -35,19 +35,19 @@ _HEIGHT = 0.8
 _ARROW: dict[str, Any] = {"arrowstyle": "-|>", "color": "#555555", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
 
 
-def network_figure(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def network_figure(network: Network, layers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The layers from the image to the classes, with shape, parameters and MACs of one image, and share of the step.
 
     Args:
-        variant: The network.
+        network: The network.
         layers: From `numbers.by_layer`, of a run of it. What is no layer, such as the unattributed time, stands
             apart below, so that the shares add up to the step.
         ax: Where to draw; some 4 inches of width and 0.5 of height for each row of ``layers`` hold its texts.
     """
     ax = ax or plt.gca()
     colours = mpl.colormaps[NETWORK_COLOURS]
-    costs = {cost.name: cost for cost in variant.costs()}
-    _write(ax, 0, "input", [units.shape(variant.input.shape)], colour="black")
+    costs = {layer.name: layer for layer in network.layers}
+    _write(ax, 0, "input", [units.shape(tensor.shape) for tensor in network.inputs], colour="black")
     columns = (layers[name] for name in ("layer", "time_share", "fused_into"))
     for row, (name, share, fused_into) in enumerate(zip(*columns, strict=True), start=1):
         cost, colour = costs.get(name), colours(_SHARES(share))
@@ -58,7 +58,7 @@ def network_figure(variant: VariantSpec, layers: pd.DataFrame, *, ax: Axes | Non
         _write(ax, row, name, _facts(cost, fused_into) if cost else [], colour=text_colour(colour), share=share)
         if cost:
             ax.annotate("", (0.5, row - _HEIGHT / 2), (0.5, row - 1 + _HEIGHT / 2), arrowprops=_ARROW)
-    ax.set(xlim=(-0.01, 1.01), ylim=(len(layers) + 0.6, -0.5), title=f"Where a step of {variant.name} goes")
+    ax.set(xlim=(-0.01, 1.01), ylim=(len(layers) + 0.6, -0.5), title=f"Where a step of {network.name} goes")
     ax.set_axis_off()
     bar = ax.inset_axes((0.0, -0.02, 1.0, 0.02))
     ax.figure.colorbar(
@@ -76,10 +76,10 @@ def _write(ax: Axes, row: int, name: str, facts: list[str], *, colour: str, shar
         ax.text(0.97, row, units.percent(share, 1), color=colour, weight="bold", ha="right", va="center")
 
 
-def _facts(cost: LayerCost, fused_into: str) -> list[str]:
+def _facts(cost: NetworkLayer, fused_into: str) -> list[str]:
     facts = [units.shape(cost.output_shape)]
     if cost.parameters:
-        facts.append(f"{cost.parameters:,} parameters")
+        facts.append(units.counted(cost.parameters, "parameter"))
     if cost.macs:
         facts.append(f"{units.count(cost.macs)} MACs")
     if fused_into:

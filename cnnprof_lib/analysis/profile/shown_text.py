@@ -39,33 +39,37 @@ def heading_text(records: Sequence[Record]) -> str:
     runs = frames.completed(records)
     if not runs:
         return f"### {code(name)}"
-    spec = runs[0].variant
-    lines = [f"### {code(name)}: {escape(spec.title)}"]
-    if spec.extends:
+    network, spec = runs[0].network, runs[0].variant
+    lines = [f"### {code(name)}: {escape(network.title)}"]
+    if spec and spec.extends:
         changes = [f"{layer} {key} {value}" for layer, keys in spec.change.items() for key, value in keys.items()]
         changed = f", with {escape(', '.join(changes))}" if changes else ""
         lines.append(f"Like {code(spec.extends)}{changed}.")
     lines.append(
-        f"{spec.parameters:,} parameters, {spec.macs_per_image:,} multiply-adds (MACs) of convolutions and "
+        f"{network.parameters:,} parameters, {network.macs_per_image:,} multiply-adds (MACs) of convolutions and "
         "dense layers per image."
     )
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
 
 def run_text(ops: pd.DataFrame, run: Mapping[Any, Any]) -> str:
-    """One run in two sentences: how long a step takes, and what most of it goes to.
+    """One run in two sentences: how long a step takes, and what most of it goes to, as far as it was traced.
 
     Args:
         ops: From `numbers.by_op`.
         run: Its row of `variants.numbers.overview`.
     """
+    takes = (
+        f"**In `{run['runtime']}`** a step takes {units.seconds(run['latency_s'])} "
+        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) unprofiled"
+    )
+    if ops.empty:
+        return f"{takes}. This runtime does not tell what it goes to."
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"**In `{run['runtime']}`** a step takes {units.seconds(run['latency_s'])} "
-        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) unprofiled, "
-        f"{run['profiled_over_plain']:.2f} times that under the profiler. Of the profiled step, {listed(shares)}; "
-        f"{units.percent(run['unattributed_share'], 1)} is unattributed."
+        f"{takes}, {run['profiled_over_plain']:.2f} times that under the profiler. "
+        f"Of the profiled step, {listed(shares)}; {units.percent(run['unattributed_share'], 1)} is unattributed."
     )
 
 

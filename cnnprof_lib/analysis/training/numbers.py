@@ -13,7 +13,7 @@ import pandas as pd
 
 from ...records.training import TrainingRecord
 from ..estimates import Estimate, proportion
-from ..frames import BASELINE, frame_of
+from ..frames import frame_of
 
 PUBLISHED_SOURCE = "thesis (published)"
 
@@ -65,18 +65,19 @@ def trainings(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     return frame_of(TrainingRow, rows)
 
 
-def comparable_trainings(data: pd.DataFrame) -> pd.DataFrame:
+def comparable_trainings(data: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """Timed trainings that can be set against the baseline's by the same recipe on the same machine.
 
     Args:
         data: As from `trainings`.
+        baseline: Its name.
 
     Returns:
         The rows of the recipes and machines by which the baseline was trained and another variant too; all rows that
         were timed where there is no such pair.
     """
     timed = data.dropna(subset=["step_s"])
-    paired = timed.groupby(["recipe", "machine"]).filter(lambda rows: {BASELINE} < set(rows["variant"]))
+    paired = timed.groupby(["recipe", "machine"]).filter(lambda rows: {baseline} < set(rows["variant"]))
     return timed if paired.empty else paired
 
 
@@ -89,13 +90,14 @@ def training_history(records: Sequence[TrainingRecord]) -> pd.DataFrame:
     )
 
 
-def training_step_times(data: pd.DataFrame, published: Mapping[str, Estimate]) -> pd.DataFrame:
+def training_step_times(data: pd.DataFrame, published: Mapping[str, Estimate], baseline: str | None) -> pd.DataFrame:
     """One row per variant and source: how long a training step takes, ours beside what the thesis comes to.
 
     Args:
         data: From `trainings`; those without ``step_s`` are left out, of several seeds the fastest is taken, which had
             to share the machine with least.
         published: The thesis's seconds per step by variant, from `training_rules.published_step_s`.
+        baseline: Its name.
 
     Returns:
         ``source``, a recipe, with its machine where there are several, or `PUBLISHED_SOURCE`; ``variant``; ``step_s``
@@ -109,5 +111,5 @@ def training_step_times(data: pd.DataFrame, published: Mapping[str, Estimate]) -
     rows = [(row.source, row.variant, row.step_s, row.step_s, row.step_s) for row in ours.itertuples(index=False)]
     rows += [(PUBLISHED_SOURCE, variant, *step_s) for variant, step_s in published.items()]
     table = pd.DataFrame(rows, columns=["source", "variant", "step_s", "step_s_low", "step_s_high"])
-    baselines = table[table["variant"] == BASELINE].set_index("source")["step_s"]
+    baselines = table[table["variant"] == baseline].set_index("source")["step_s"]
     return table.assign(factor=table["step_s"] / table["source"].map(baselines))

@@ -13,7 +13,7 @@ from ...base import units
 from ...page import hover
 from ...page.style import interval_lengths, label_right, legend_below, log_ticks, name_rows, row_heights
 from ...page.table import Column, interval_texts, styled
-from ..colours import SOURCE_STYLES, THESIS
+from ..colours import THESIS, source_style
 from .numbers import PUBLISHED_SOURCE
 
 TRAINING_CAPTION = hover.Caption("training", "How accuracy grows with training")
@@ -93,7 +93,7 @@ def step_times_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     sources = list(data["source"].unique())
     colours = sns.color_palette("colorblind", len(sources))
     for place, (source, rows) in enumerate(data.groupby("source", sort=False)):
-        look = SOURCE_STYLES[THESIS] if source == PUBLISHED_SOURCE else {"color": colours[place], "marker": "o"}
+        look = source_style(THESIS) if source == PUBLISHED_SOURCE else {"color": colours[place], "marker": "o"}
         y = row_heights(rows["variant"], variants, place, len(sources), room=_ROW_SHARE / len(sources))
         xerr = interval_lengths(rows, "step_s", _MS)
         ax.errorbar(rows["step_s"] * _MS, y, xerr=xerr, linestyle="none", label=source, **look)

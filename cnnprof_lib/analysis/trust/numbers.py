@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ...params.settings import Runtime
 from ...records.machine import ComparisonRecord
 from ...records.run import RunRecord
 from ..conditions import of_machine
 from ..estimates import latency, profiled_over_plain, unattributed_share
-from ..frames import BASELINE, frame_of
+from ..frames import frame_of
 from ..resolution import Resolution, ratio_to_baseline
 
 
@@ -28,8 +27,8 @@ class TrustRow(NamedTuple):
     profiled_over_plain_high: float
     unattributed_share: float
     """Of the profiled step."""
-    requested_bytes: int
-    live_peak_bytes: int
+    requested_bytes: int | None
+    live_peak_bytes: int | None
     live_peak_share: float
     """The peak over what a step asks for itself."""
     aa_low: float = math.nan
@@ -71,7 +70,7 @@ class OverheadRow(NamedTuple):
 
 def books(
     runs: Sequence[RunRecord],
-    resolutions: Mapping[Runtime, Resolution],
+    resolutions: Mapping[str, Resolution],
     comparisons: Sequence[ComparisonRecord],
 ) -> pd.DataFrame:
     """A `TrustRow` per run.
@@ -95,11 +94,11 @@ def _trust(run: RunRecord, resolution: Resolution | None, opinion: ComparisonRec
         unattributed_share=unattributed_share(run),
         requested_bytes=run.memory.requested_bytes,
         live_peak_bytes=run.memory.live_peak_bytes,
-        live_peak_share=run.memory.live_peak_bytes / own_bytes(run) if own_bytes(run) else math.nan,
+        live_peak_share=_share(run.memory.live_peak_bytes, own_bytes(run)),
     )
     if resolution:
         row = row._replace(aa_low=1 / resolution.smallest_ratio, aa_high=resolution.smallest_ratio)
-    elif run.variant.name == BASELINE:
+    elif run.is_baseline:
         to_itself = ratio_to_baseline(run, resolution)
         row = row._replace(aa_low=to_itself.low, aa_high=to_itself.high)
     if opinion and of_machine(opinion.machine) == of_machine(run.machine):
@@ -108,32 +107,34 @@ def _trust(run: RunRecord, resolution: Resolution | None, opinion: ComparisonRec
 
 
 def unattributed_times(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """An `UnattributedRow` per run."""
+    """An `UnattributedRow` per run that was traced."""
     return frame_of(
         UnattributedRow,
         [
             UnattributedRow(
-                *_key(run), run.latency.profiled_mean_s, run.unattributed_s, **run.unattributed.model_dump()
+                *_key(run), run.latency.profiled_mean_s or math.nan, run.unattributed_s, **run.unattributed.model_dump()
             )
             for run in runs
+            if run.unattributed
         ],
     )
 
 
 def overhead(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """An `OverheadRow` per run."""
+    """An `OverheadRow` per run that was traced."""
     rows = []
-    for run in runs:
+    for run in (run for run in runs if run.is_traced):
         plain_s, cost = latency(run).value, profiled_over_plain(run).value
+        add_step_s = math.nan if run.add_step_s is None else run.add_step_s
         rows.append(
             OverheadRow(
                 *_key(run),
                 plain_s=plain_s,
                 traced_s=plain_s * cost,
                 added_s=plain_s * (cost - 1),
-                add_step_s=run.add_step_s,
+                add_step_s=add_step_s,
                 profiled_over_plain=cost,
-                with_add_step_over_plain=cost + run.add_step_s / plain_s,
+                with_add_step_over_plain=cost + add_step_s / plain_s,
             )
         )
     return frame_of(OverheadRow, rows)
@@ -157,10 +158,15 @@ def rank_changes(overview: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["runtime", "faster", "slower"])
 
 
-def own_bytes(run: RunRecord) -> int:
-    """What a step asks for itself, without what stays from step to step."""
-    return run.memory.requested_bytes - run.memory.persistent_bytes
+def own_bytes(run: RunRecord) -> int | None:
+    """What a step asks for itself, without what stays from step to step; None where the runtime does not tell."""
+    requested, persistent = run.memory.requested_bytes, run.memory.persistent_bytes
+    return None if requested is None or persistent is None else requested - persistent
 
 
-def _key(run: RunRecord) -> tuple[str, Runtime]:
-    return run.variant.name, run.runtime
+def _share(part: int | None, whole: int | None) -> float:
+    return part / whole if part is not None and whole else math.nan
+
+
+def _key(run: RunRecord) -> tuple[str, str]:
+    return run.name, run.runtime

@@ -14,8 +14,7 @@ from ...page import hover
 from ...page.style import factor_rows, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
-from ...params.settings import Runtime
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from ..resolution import INDISTINCT, Resolution
 
 OVERHEAD_CAPTION = hover.Caption(
@@ -87,7 +86,7 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         rows = data[data["runtime"] == runtime]
         y = row_heights(rows["variant"], variants, place, len(runtimes), room=0.3)
         both = rows["with_add_step_over_plain"]
-        look = {"linestyle": "none", **SOURCE_STYLES[runtime]}
+        look = {"linestyle": "none", **source_style(runtime)}
         ax.plot(rows["profiled_over_plain"], y, label=f"{runtime}, traced", **look)
         ax.plot(both, y, label=f"{runtime}, with add_step in the loop", markerfacecolor="white", **look)
         for factor, height in zip(both, y, strict=True):
@@ -98,7 +97,7 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def checked_text(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[Runtime]) -> str:
+def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str]) -> str:
     """What the baseline timed against itself says of each runtime; a list."""
     lines = []
     for runtime in runtimes:
@@ -108,12 +107,14 @@ def checked_text(resolutions: Mapping[Runtime, Resolution], runtimes: Sequence[R
                 f"{INDISTINCT}. `cnnprof check --runtime {runtime}` does it, and `make render` then uses it."
             )
             continue
+        rounds = len(found.rounds)
+        times = units.counted(rounds, "time")
         lines.append(
-            f"- `{runtime}`: the baseline was timed against itself {len(found.rounds)} times, each time in two new "
+            f"- `{runtime}`: the baseline was timed against itself {times}, each time in two new "
             f"sessions. 95% of the ratios lie within {found.smallest_ratio:.3f} and its inverse. A ratio nearer to 1 "
             f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
             f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
-            f"(median), and {found.excluding} of {len(found.rounds)} leave out 1. They know the noise between blocks "
+            f"(median), and 1 lies outside {found.excluding} of {rounds}. They know the noise between blocks "
             f"but not that of a new session. So they are widened by a ratio of {found.unseen_ratio:.3f}, with which "
             "95% of them hold 1."
         )

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ...params.settings import Runtime
 from ...records.run import RunRecord
 from .. import frames
 from ..cautions import cautions
 from ..estimates import (
-    Estimate,
+    UNKNOWN,
     latency,
     median_of_blocks,
     process_spread,
@@ -33,7 +32,7 @@ class Estimates(NamedTuple):
     latency_s_low: float = math.nan
     latency_s_high: float = math.nan
     ratio: float = math.nan
-    """To the baseline in the same process."""
+    """To the baseline in the same process; missing where a run was compared with another."""
     ratio_low: float = math.nan
     ratio_high: float = math.nan
     profiled_over_plain: float = math.nan
@@ -51,7 +50,7 @@ class Estimates(NamedTuple):
     unattributed_share: float = math.nan
 
 
-def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution] | None = None) -> pd.DataFrame:
+def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | None = None) -> pd.DataFrame:
     """One row per run or failure: the columns of `frames.runs` and the `Estimates`.
 
     Args:
@@ -59,14 +58,20 @@ def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution
         resolutions: What the machine can tell apart in each runtime, see `resolution.resolutions`.
 
     Returns:
-        Also ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not checked;
+        Also ``is_baseline``; ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not
+        checked;
         ``indistinct``, true where the ratio of a variant other than the baseline is nearer to 1 than that; and
         ``cautions``, a list of texts.
     """
     resolutions = resolutions or {}
+    baseline = frames.baseline_of(records)
     table = frames.runs(records)
     table["cautions"] = [cautions(r) if isinstance(r, RunRecord) else [] for r in records]
-    rows = [_estimates(r, resolutions.get(r.runtime)) if isinstance(r, RunRecord) else Estimates() for r in records]
+    table["is_baseline"] = table["variant"] == baseline
+    rows = [
+        _estimates(r, resolutions.get(r.runtime), baseline) if isinstance(r, RunRecord) else Estimates()
+        for r in records
+    ]
     estimated = frames.frame_of(Estimates, rows).astype(float)
     table["smallest_ratio"] = [
         resolutions[r.runtime].smallest_ratio if r.runtime in resolutions else math.nan for r in records
@@ -75,18 +80,17 @@ def overview(records: Sequence[Record], resolutions: Mapping[Runtime, Resolution
         r.runtime in resolutions and not resolutions[r.runtime].distinguishes(ratio)
         for r, ratio in zip(records, estimated["ratio"].fillna(math.inf), strict=True)
     ]
-    table["indistinct"] &= table["variant"] != frames.BASELINE  # of itself it is no question
+    table["indistinct"] &= ~table["is_baseline"]  # of itself it is no question
     return pd.concat([table, estimated], axis=1)
 
 
-def _estimates(record: RunRecord, resolution: Resolution | None) -> Estimates:
+def _estimates(record: RunRecord, resolution: Resolution | None, baseline: str | None) -> Estimates:
     timed, accuracy = record.latency, record.accuracy
-    missing = Estimate(math.nan, math.nan, math.nan)
     return Estimates(
         *latency(record),
-        *ratio_to_baseline(record, resolution),
+        *(ratio_to_baseline(record, resolution) if record.baseline == baseline else UNKNOWN),
         *profiled_over_plain(record),
-        *(proportion(accuracy.correct, accuracy.images) if accuracy else missing),
+        *(proportion(accuracy.correct, accuracy.images) if accuracy else UNKNOWN),
         profiled_median_s=median_of_blocks(timed.profiled_s, timed.processes).value,
         spread=spread(timed.plain_s),
         process_spread=process_spread(timed.plain_s, timed.processes),
@@ -98,4 +102,4 @@ def baseline_and_fastest(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Whom to set side by side: of the first run's runtime the baseline and the variant of the lowest latency."""
     alike = [run for run in runs if run.runtime == runs[0].runtime]
     lowest = min((latency(run).value for run in alike), default=None)
-    return [run for run in alike if run.variant.name == "baseline" or latency(run).value == lowest]
+    return [run for run in alike if run.is_baseline or latency(run).value == lowest]

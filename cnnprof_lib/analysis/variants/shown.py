@@ -15,7 +15,7 @@ from ...base import units
 from ...page.style import factor_rows, interval_lengths, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, interval_text
-from ..colours import SOURCE_STYLES
+from ..colours import source_style
 from ..resolution import INDISTINCT
 
 RECORDED = "recorded, not measured here"
@@ -57,6 +57,16 @@ def overview_table(table: pd.DataFrame) -> Styler:
     return styled(shown, _OVERVIEW, hidden=hidden, caption=caption, key="overview")
 
 
+def brief_table(table: pd.DataFrame) -> Styler:
+    """The same in few columns."""
+    shown = table.assign(
+        latency_interval=interval_texts(table, "latency_s", units.seconds),
+        ratio_interval=interval_texts(table, "ratio", "{:.3f}".format),
+    )
+    brief = ("variant", "runtime", "latency_s", "latency_interval", "ratio", "ratio_interval", "top1")
+    return styled(shown, {name: _OVERVIEW[name] for name in brief})
+
+
 def _remark(row: dict[Any, Any]) -> str:
     if row["status"] == "failed":
         return f"failed: {row['error']}"
@@ -79,7 +89,7 @@ def ratio_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         rows = data[data["runtime"] == runtime]
         y = row_heights(rows["variant"], variants, place, len(runtimes), room=0.3)
         xerr = interval_lengths(rows, "ratio")
-        ax.errorbar(rows["ratio"], y, xerr=xerr, linestyle="none", label=runtime, **SOURCE_STYLES[runtime])
+        ax.errorbar(rows["ratio"], y, xerr=xerr, linestyle="none", label=runtime, **source_style(runtime))
         for ratio, end, height in zip(rows["ratio"], rows["ratio_high"].fillna(rows["ratio"]), y, strict=True):
             label_right(ax, f"{ratio:.2f}", (end, height))
     if not np.isnan(smallest := data["smallest_ratio"].max()):
@@ -100,7 +110,7 @@ def findings_text(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str
     lines = []
     for runtime in overview["runtime"].unique():
         rows = overview[(overview["runtime"] == runtime) & (overview["status"] == "ok")]
-        base = rows[rows["variant"] == "baseline"]
+        base = rows[rows["is_baseline"]]
         if base.empty or len(rows) < 2:
             continue
         base_row, fastest = base.iloc[0], rows.loc[rows["latency_s"].idxmin()]

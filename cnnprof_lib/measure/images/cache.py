@@ -1,19 +1,19 @@
-"""CIFAR-10 and its like as arrays: found or downloaded, decoded once, then memory-mapped."""
+"""A data set as arrays: found or downloaded, decoded once, then memory-mapped from one ``.npz`` file."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from multiprocessing import TimeoutError as NoAnswer
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base.errors import DataError
+from ...base.files import PARTIAL, writing
 from . import official, sources
 from .official import ARCHIVE_NAME
 from .sources import DataSet as DataSet
@@ -29,31 +30,12 @@ from .tree import Progress
 
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 GIVE_IMAGES = "give images with `--data PATH` or CNNPROF_DATA"
+OTHER_FOLDER = "Set CNNPROF_CACHE to another folder."
 REACH_S = 6.0  # seconds the server has for a first answer, the look-up of its name included
-CACHE_FORMAT = 2
-"""Of decoded arrays; what was decoded under another is decoded anew.
-
-2 (2026-11-26): more kinds of images are read; 16-bit and transparent ones are no longer clipped; `notices`.
-"""
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+CACHE_FORMAT = 3  # of decoded arrays; what was decoded under another is decoded anew
 DAY_S = 86_400.0
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where the images are, or would come from.
-
-    Attributes:
-        origin: "--data", "CNNPROF_DATA" or "download": what chose the place.
-        kind: What is there, for people: "official archive", "zip of images", ...
-        path: The file or folder; for a download not made yet, where it will be.
-        exists: False for a download not made yet.
-    """
-
-    origin: str
-    kind: str
-    path: Path
-    exists: bool
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+TEXTS = ("name", "sha256", "classes", "notices")
 
 
 def cache_dir() -> Path:
@@ -65,24 +47,23 @@ def cache_dir() -> Path:
     return Path(pooch.os_cache("cnnprof"))
 
 
-def locate(source: Path | None = None, *, cache_dir: Path | None = None) -> Location:
+def locate(source: Path | None = None) -> sources.Source:
     """Tells where `load` would find the images, without decoding or downloading.
 
     Raises:
         DataError: If the named place does not exist or is not recognised.
     """
-    cache = _cache_or_default(cache_dir)
-    origin, path = _choose(source, cache)
-    if origin == "download" and not path.exists():
-        return Location(origin, "official archive", path, exists=False)
-    place = sources.recognise(path)
-    return Location(origin, place.kind, place.path, exists=True)
+    if source is not None:
+        return sources.recognise(source, "--data")
+    if named := os.environ.get("CNNPROF_DATA"):
+        return sources.recognise(Path(named), "CNNPROF_DATA")
+    archive = cache_dir() / ARCHIVE_NAME
+    return sources.Source("official archive", archive, archive, "download")
 
 
 def load(
     source: Path | None = None,
     *,
-    cache_dir: Path | None = None,
     download: bool = True,
     progress: Progress | None = None,
 ) -> DataSet:
@@ -90,109 +71,86 @@ def load(
 
     Args:
         source: An official archive, a folder or a zip. None: CNNPROF_DATA, else the official archive.
-        cache_dir: In place of the function `cache_dir`.
         download: Whether the official archive may be downloaded if it is needed.
         progress: Called with one line of text now and then, and with each of the data set's notices.
 
     Raises:
-        DataError: If there are no images, they are damaged or of another kind, or the cache cannot be written.
+        DataError: If there are no images, or they are damaged or of another kind.
+        StoreError: If the cache cannot be written.
     """
-    cache = _cache_or_default(cache_dir)
     say = progress or (lambda message: None)
-    origin, path = _choose(source, cache)
-    if origin == "download" and not path.exists():
+    place = locate(source)
+    if not place.exists:
         if not download:
-            raise DataError(f"{path}: not downloaded yet. Allow the download, or {GIVE_IMAGES}.")
-        _download(cache, say)
-    place = sources.recognise(path)
-    mark = sources.fingerprint(place)
-    entry = _entry(cache, mark)
-    data = _open_entry(entry, mark)
+            raise DataError(f"{place.path}: not downloaded yet. Allow the download, or {GIVE_IMAGES}.")
+        _download(place.path, say)
+    file = _file_of(place)
+    data = _open(file)
     if data is None:
-        _decode_into(entry, place, mark, say)
-        data = _open_entry(entry, mark)
+        _decode_into(file, place, say)
+        data = _open(file)
     if data is None:
-        raise DataError(f"{entry}: the decoded images cannot be read back. Set CNNPROF_CACHE to another folder.")
+        raise DataError(f"{file}: the decoded images cannot be read back. {OTHER_FOLDER}")
     for notice in data.notices:
         say(notice)
     return data
 
 
-def _cache_or_default(chosen: Path | None) -> Path:
-    return cache_dir() if chosen is None else chosen  # `load` cannot say so: its argument hides the function
+def _file_of(place: sources.Source) -> Path:
+    """Where the decoded images of a source are kept, as it is now."""
+    mark = f"{CACHE_FORMAT} {sources.fingerprint(place)}".encode("utf-8", "surrogateescape")
+    return cache_dir() / f"{hashlib.sha256(mark).hexdigest()[:16]}.npz"
 
 
-def _choose(source: Path | None, cache: Path) -> tuple[str, Path]:
-    """What chose the place of the images, in the words of `Location.origin`, and the place."""
-    if source is not None:
-        return "--data", source
-    if named := os.environ.get("CNNPROF_DATA"):
-        return "CNNPROF_DATA", Path(named)
-    return "download", cache / ARCHIVE_NAME
-
-
-def _entry(cache: Path, mark: str) -> Path:
-    return cache / hashlib.sha256(f"{CACHE_FORMAT} {mark}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _open_entry(entry: Path, mark: str) -> DataSet | None:
-    """The decoded images of a source, or None if they are missing, damaged or of another state of it."""
-    try:
-        meta = json.loads((entry / "meta.json").read_text("utf-8"))
-        if meta["fingerprint"] != mark:
-            return None
-        arrays = {name: _open_array(entry / f"{name}.npy", meta["arrays"][name]) for name in ARRAYS}
-        return DataSet(meta["name"], meta["sha256"], tuple(meta["classes"]), **arrays, notices=tuple(meta["notices"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _open_array(path: Path, facts: dict[str, Any]) -> npt.NDArray[Any]:
-    if path.stat().st_size != facts["bytes"]:
-        raise ValueError(path)
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    if list(array.shape) != facts["shape"] or str(array.dtype) != facts["dtype"]:
-        raise ValueError(path)
-    return array
-
-
-def _decode_into(entry: Path, source: sources.Source, mark: str, progress: Progress) -> None:
-    """Decodes a source and moves the result into place, `meta.json` last: without it an entry counts as missing.
-
-    Two processes may do this at once. They move equal files, so it does not matter whose come last.
-    """
-    with _partial_folder(entry.parent) as partial:
-        decoded = sources.decode(source, progress)
-        meta: dict[str, Any] = {key: getattr(decoded, key) for key in ("name", "sha256", "classes", "notices")}
-        meta |= {"fingerprint": mark, "arrays": {}}
-        for name in ARRAYS:
-            array, path = getattr(decoded, name), partial / f"{name}.npy"
-            np.save(path, array)
-            meta["arrays"][name] = {"bytes": path.stat().st_size, "shape": array.shape, "dtype": str(array.dtype)}
-        (partial / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
-        entry.mkdir(exist_ok=True)
-        for file in (*(f"{name}.npy" for name in ARRAYS), "meta.json"):
-            os.replace(partial / file, entry / file)
+def _decode_into(file: Path, place: sources.Source, progress: Progress) -> None:
+    """Decodes a source. Two processes may do so at once: they write equal files, and the last one stays."""
+    with _partial_folder(file.parent) as folder:
+        decoded: dict[str, Any] = vars(sources.decode(place, progress))
+        texts = {key: np.array(decoded[key], str) for key in TEXTS}
+        np.savez(folder / file.name, **decoded | texts)
+        os.replace(folder / file.name, file)
 
 
 @contextmanager
 def _partial_folder(cache: Path) -> Iterator[Path]:
-    """A folder in the cache for work in progress, gone afterwards; what a killed process left goes after a day."""
-    try:
+    """A folder in the cache for what is not whole yet, gone afterwards; what a killed process left goes after a day."""
+    with writing(cache, OTHER_FOLDER):
         cache.mkdir(parents=True, exist_ok=True)
-        for old in cache.glob(".partial-*"):
+        for old in cache.glob(f"{PARTIAL}*"):
             with suppress(FileNotFoundError):  # its process may remove it right now
                 if time.time() - old.stat().st_mtime > DAY_S:
                     shutil.rmtree(old, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as folder:
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache) as folder:
             yield Path(folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{cache}: not writable. Received: {reason}. Set CNNPROF_CACHE to another folder.") from error
 
 
-def _download(cache: Path, progress: Progress) -> None:
-    """Downloads the official archive into the cache, checked and whole or not at all.
+def _open(file: Path) -> DataSet | None:
+    """The decoded images of a source, or None if they are missing or damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            name, sha256, classes, notices = (saved[key].tolist() for key in TEXTS)
+            arrays = {key: _mapped(file, saved.zip.getinfo(f"{key}.npy")) for key in ARRAYS}
+        return DataSet(name, sha256, tuple(classes), **arrays, notices=tuple(notices))
+    except Exception:  # damaged bytes make NumPy and zipfile raise a dozen kinds of errors
+        return None
+
+
+def _mapped(path: Path, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """An array of an ``.npz`` file, read from the disk only where it is looked at: `numpy.load` reads it whole."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # the header of 30 bytes ends in the lengths of two texts after it
+        file.seek(sum(np.frombuffer(file.read(4), "<u2").tolist()), os.SEEK_CUR)
+        start = file.tell()
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        array = np.memmap(file, dtype, "r", data := file.tell(), shape)
+    if data - start + array.nbytes != member.file_size:
+        raise ValueError(path)
+    return array
+
+
+def _download(archive: Path, progress: Progress) -> None:
+    """Downloads the official archive, checked and whole or not at all.
 
     Raises:
         DataError: If the server cannot be reached (within ten seconds), the transfer breaks or the file is another.
@@ -203,46 +161,24 @@ def _download(cache: Path, progress: Progress) -> None:
     host = urlsplit(ARCHIVE_URL).hostname
     has_bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     progress(f"Downloading {ARCHIVE_NAME} (162 MB) from {host}")
-    with _partial_folder(cache) as partial:
-        target = partial / ARCHIVE_NAME
-        failure = _no_answer()
-        if failure is None:
-            try:
-                pooch.HTTPDownloader(timeout=(3, 30), progressbar=has_bar)(ARCHIVE_URL, str(target), None)
-            except requests.RequestException as error:
-                failure = type(error).__name__ if error.response is None else f"HTTP {error.response.status_code}"
-        if failure is not None:
+    with _partial_folder(archive.parent) as folder:
+        target = folder / ARCHIVE_NAME
+        try:
+            with ThreadPool(1) as pool:  # the look-up of a host's name knows no time limit
+                pool.apply_async(requests.head, (ARCHIVE_URL,), {"timeout": (3, 3)}).get(REACH_S)
+            pooch.HTTPDownloader(timeout=(3, 30), progressbar=has_bar)(ARCHIVE_URL, str(target), None)
+        except (NoAnswer, requests.RequestException) as error:
+            received = f"no answer in {REACH_S:g} s" if isinstance(error, NoAnswer) else type(error).__name__
+            if (answer := getattr(error, "response", None)) is not None:
+                received = f"HTTP {answer.status_code}"
             raise DataError(
-                f"{ARCHIVE_NAME}: could not be downloaded from {host}. Received: {failure}. "
+                f"{ARCHIVE_NAME}: could not be downloaded from {host}. Received: {received}. "
                 f"Check the network, or {GIVE_IMAGES}."
-            )
+            ) from error
         received = pooch.file_hash(str(target), alg="md5")
         if received != official.ARCHIVE_MD5:
             raise DataError(
                 f"{ARCHIVE_NAME}: md5 of the download must be {official.ARCHIVE_MD5}. Received: {received}. "
                 f"Download it again, or {GIVE_IMAGES}."
             )
-        os.replace(target, cache / ARCHIVE_NAME)
-
-
-def _no_answer() -> str | None:
-    """Says why the server gives no answer at all; None if it does.
-
-    The look-up of a host name knows no time limit, so it is left to a thread that can be abandoned.
-    """
-    import requests
-
-    failures: list[str] = []
-
-    def ask() -> None:
-        try:
-            requests.head(ARCHIVE_URL, timeout=(3, 3))
-        except Exception as error:  # whatever it is, there is no way to the server
-            failures.append(type(error).__name__)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_S)
-    if thread.is_alive():
-        return f"no answer in {REACH_S:g} s"
-    return failures[0] if failures else None
+        os.replace(target, archive)

@@ -1,4 +1,4 @@
-"""One image file as 32x32 pixels of RGB: which files count as images, and how each kind becomes RGB.
+"""One image file as pixels of RGB: which files count as images, and how each kind becomes RGB.
 
 Of an animation the first frame is read, of several pages the first. Each kind is turned into 8 bits of red, green
 and blue as follows:
@@ -22,34 +22,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...base.errors import DataError
-from .official import SIDE, Images
+from .official import Images
 
 if TYPE_CHECKING:
     import PIL.Image
 
-MAX_FILE_BYTES = 1 << 20
-"""Of one file. 32x32 pixels take 12 KB at most; the rest is room for colour profiles and notes."""
-BACKGROUND = "white"
+MAX_PIXELS = 1 << 24
+"""Of one image, 4096x4096: a few bytes may stand for gigabytes of pixels, and several threads decode at once."""
 NOT_READ = frozenset({"EPS", "WMF", "ICO", "ICNS", "BUFR", "GRIB", "HDF5", "MPEG"})
 """Of what Pillow opens: drawn by other programs, icons of several sizes, or known by name alone."""
 
 
 @functools.cache
 def formats() -> dict[str, str]:
-    """Pillow's format of each suffix that is read: that of ``.jpg`` is ``JPEG``."""
+    """Pillow's format of each suffix that is read: that of ``.jpg`` is ``JPEG``.
+
+    They come in the order in which Pillow tries them: some know their own by no mark and come last.
+    """
     from PIL import Image
 
-    known = Image.registered_extensions()  # those of every plug-in, which it loads
-    return {suffix: kind for suffix, kind in known.items() if kind in Image.OPEN and kind not in NOT_READ}
-
-
-@functools.cache
-def _kinds() -> tuple[str, ...]:
-    """The formats in the order in which Pillow tries them: some know their own by no mark and come last."""
-    from PIL import Image
-
-    wanted = set(formats().values())
-    return tuple(kind for kind in Image.ID if kind in wanted)
+    known = Image.registered_extensions().items()  # those of every plug-in, which it loads
+    return {suffix: kind for each in Image.ID for suffix, kind in known if kind == each and kind not in NOT_READ}
 
 
 def format_of(name: str) -> str | None:
@@ -57,34 +50,34 @@ def format_of(name: str) -> str | None:
     return formats().get(os.path.splitext(name)[1].lower())
 
 
-def decode(name: str, read: Callable[[], bytes]) -> Images:
-    """The pixels of one file, uint8 of shape ``(32, 32, 3)``.
+def decode(name: str, read: Callable[[], bytes], like: tuple[int, ...] | None = None) -> Images:
+    """The pixels of one file, uint8 of shape ``(rows, columns, 3)``.
 
     Args:
         name: What messages call it.
-        read: Gives its content, at most `MAX_FILE_BYTES` and one more.
+        read: Gives its content.
+        like: The shape it must have; None takes any of at most `MAX_PIXELS`.
 
     Raises:
-        DataError: It is too large, no image of 32x32 pixels, damaged, or of a kind that is refused.
+        DataError: It is of another size, damaged, or of a kind that is refused.
     """
     from PIL import Image
 
     try:
-        content = read()
-        if len(content) > MAX_FILE_BYTES:
-            raise DataError(
-                f"{name}: must be at most {MAX_FILE_BYTES:,} bytes, enough for any image of 32x32 pixels. "
-                "Received: more. Remove it."
-            )
-        with Image.open(io.BytesIO(content), formats=_kinds()) as image:
-            size = image.size
-            if size == (SIDE, SIDE):  # before the pixels are decoded: a wrong image may be huge
-                return np.frombuffer(_rgb(image, name).tobytes(), np.uint8).reshape(SIDE, SIDE, 3)
+        with Image.open(io.BytesIO(read()), formats=tuple(dict.fromkeys(formats().values()))) as image:
+            columns, rows = image.size
+            # Looked at before the pixels are decoded, when nothing tells yet whether the image lies on its side.
+            if {rows, columns} == set(like[:2]) if like else rows * columns <= MAX_PIXELS:
+                pixels = np.array(_rgb(image, name))
+                rows, columns = pixels.shape[:2]
+                if like in (None, pixels.shape):
+                    return pixels
     except DataError:
         raise
     except Exception as error:  # damaged bytes make zipfile and Pillow raise a dozen kinds of errors
         raise DataError(f"{name}: cannot be decoded. Received: {type(error).__name__}. Get it again.") from error
-    raise DataError(f"{name}: must be 32x32 pixels. Received: {size[0]}x{size[1]}. Remove it.")
+    rule = f"{like[1]}x{like[0]} pixels, as the first image is" if like else f"at most {MAX_PIXELS:,} pixels"
+    raise DataError(f"{name}: must be {rule}. Received: {columns}x{rows}. Remove it, or give images of one size.")
 
 
 def _rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
@@ -101,6 +94,5 @@ def _rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
         marked = image.info.get("transparency")
         if isinstance(marked, tuple) and max(marked) > 255:  # a colour of 16 bits, where pixels have the upper 8
             image.info["transparency"] = tuple(value >> 8 for value in marked)
-        paper = Image.new("RGBA", image.size, BACKGROUND)
-        image = Image.alpha_composite(paper, image.convert("RGBA"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")

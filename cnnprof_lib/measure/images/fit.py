@@ -29,17 +29,12 @@ def check_images(dataset: DataSet, variant: VariantSpec, params: Path) -> None:
         VariantError: in one line with the file and the key.
     """
     rows, columns, channels = dataset.test_images.shape[1:]
-    size, classes = variant.input, len(dataset.classes)
-    for key, received, rule, holds in (
-        (
-            "input.channels",
-            size.channels,
-            f"{channels}, as the images of {dataset.name} have",
-            size.channels == channels,
-        ),
-        ("input.height", size.height, f"at most {rows}, as the images of {dataset.name} have", size.height <= rows),
-        ("input.width", size.width, f"at most {columns}, as the images of {dataset.name} have", size.width <= columns),
-        ("classes", variant.classes, f"{classes}, as many as {dataset.name} has", variant.classes == classes),
+    size, classes, have = variant.input, len(dataset.classes), f"as the images of {dataset.name} have"
+    for holds, key, received, rule in (
+        (size.channels == channels, "input.channels", size.channels, f"{channels}, {have}"),
+        (size.height <= rows, "input.height", size.height, f"at most {rows}, {have}"),
+        (size.width <= columns, "input.width", size.width, f"at most {columns}, {have}"),
+        (variant.classes == classes, "classes", variant.classes, f"{classes}, as many as {dataset.name} has"),
     ):
         if not holds:
             raise VariantError(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import gzip
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ AGAIN = "Download the archive again."
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
+Part = tuple[Images, Labels]
+"""A split's: uint8 of shape ``(n, rows, columns, 3)``, and ``(n,)``."""
 
 
 def too_large(path: Path) -> DataError:
@@ -56,45 +58,51 @@ def unpack(path: Path, progress: Callable[[str], None]) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     total = 0
-    with gzip.open(path) as unpacked:
-        stream = _Bounded(unpacked, path)
-        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                total += member.size + SLACK_BYTES
-                if total > MAX_BYTES:
-                    raise too_large(path)
-                stream.allowed += member.size + SLACK_BYTES
-                name = member.name.rpartition("/")[2]
-                content = archive.extractfile(member) if member.isfile() and name in FILES else None
-                if content is not None:
-                    progress(f"Reading {name}")
-                    files[name] = content.read()
-            while stream.read(SLACK_BYTES):  # to the end, where gzip compares its checksum
-                pass
+    with _Bounded(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+        for member in archive:
+            total += member.size + SLACK_BYTES
+            if total > MAX_BYTES:
+                raise too_large(path)
+            name = member.name.rpartition("/")[2]
+            content = archive.extractfile(member) if member.isfile() and name in FILES else None
+            if content is not None:
+                progress(f"Reading {name}")
+                files[name] = b"".join(iter(partial(content.read, SLACK_BYTES), b""))
+        if len(stream.read(SLACK_BYTES)) == SLACK_BYTES:  # to the end, where gzip compares its checksum
+            raise too_large(path)
     return files
 
 
-class _Bounded:
-    """A stream that refuses to give more than is allowed so far: a few bytes may unpack to gigabytes."""
+class _Bounded(gzip.GzipFile):
+    """Refuses to unpack more than `SLACK_BYTES` at once: tarfile reads headers of any size whole."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
-        self._stream, self._path = stream, path
-        self.allowed = SLACK_BYTES
-
-    def read(self, size: int) -> bytes:
-        content = self._stream.read(min(size, self.allowed + 1))
-        self.allowed -= len(content)
-        if self.allowed < 0:
-            raise too_large(self._path)
-        return content
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= SLACK_BYTES:
+            raise too_large(Path(self.name))
+        return super().read(size)
 
 
-def split_records(name: str, content: bytes) -> tuple[Images, Labels]:
-    """The images and labels of one of the files, called ``name`` in messages.
+def decode(path: Path, files: dict[str, bytes]) -> tuple[tuple[str, ...], Part, Part]:
+    """The names of the classes, the training images and the test images.
 
     Raises:
-        DataError: It is cut short, or a label is not 0 to 9.
+        DataError: Files are missing, cut short or hold a label that is not 0 to 9.
     """
+    missing = [name for name in (*TRAIN_FILES, TEST_FILE) if name not in files]
+    if missing:
+        raise DataError(
+            f"{path}: must hold {TRAIN_FILES[0]} to {TRAIN_FILES[-1]} and {TEST_FILE}. "
+            f"Received: no {', '.join(missing)}. Give the whole binary version, {ARCHIVE_NAME}."
+        )
+    classes = tuple(files[NAMES_FILE].decode("utf-8", "replace").split()) if NAMES_FILE in files else CLASSES
+    if len(classes) != len(CLASSES):
+        raise DataError(f"{NAMES_FILE}: must hold 10 class names. Received: {len(classes)}. {AGAIN}")
+    images, labels = zip(*(_split(name, files[name]) for name in TRAIN_FILES), strict=True)
+    return classes, (np.concatenate(images), np.concatenate(labels)), _split(TEST_FILE, files[TEST_FILE])
+
+
+def _split(name: str, content: bytes) -> Part:
+    """The images and labels of one of the files."""
     if not content or len(content) % RECORD_BYTES:
         raise DataError(
             f"{name}: must hold whole records of {RECORD_BYTES:,} bytes. Received: {len(content):,} bytes. {AGAIN}"
@@ -105,18 +113,6 @@ def split_records(name: str, content: bytes) -> tuple[Images, Labels]:
     if wrong.size:
         raise DataError(f"{name}: label must be 0 to 9. Received: {labels[wrong[0]]} at record {wrong[0]}. {AGAIN}")
     return records[:, 1:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
-
-
-def class_names(content: bytes | None) -> tuple[str, ...]:
-    """The ten names in ``batches.meta.txt``; the usual ones where there is no such file.
-
-    Raises:
-        DataError: There are not ten.
-    """
-    classes = CLASSES if content is None else tuple(content.decode("utf-8", "replace").split())
-    if len(classes) != len(CLASSES):
-        raise DataError(f"{NAMES_FILE}: must hold 10 class names. Received: {len(classes)}. {AGAIN}")
-    return classes
 
 
 def has_its_pixels(split: str, images: Images, labels: Labels) -> bool:

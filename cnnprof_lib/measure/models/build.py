@@ -91,7 +91,7 @@ def build(variant: VariantSpec, seed: int, precision: str = "float32") -> keras.
 
 def _assemble(variant: VariantSpec) -> keras.Model:
     model = keras.Sequential([keras.Input(variant.input.shape)], name=variant.name)
-    shape: spec.Shape = variant.input.shape
+    shape: tuple[int, ...] = variant.input.shape
     for layer in variant.layers:
         if isinstance(layer, spec.Dense) and len(shape) > 1:
             model.add(keras.layers.Flatten(name=layer.name + FLATTEN_SUFFIX))

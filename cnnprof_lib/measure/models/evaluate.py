@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from ...base.errors import MeasureError
@@ -35,7 +34,7 @@ class Classifier:
         self.model = model
         self._classify = tf.function(self._most_probable, reduce_retracing=True)  # traced once, not at every call
 
-    def predicted(self, images: Images, labels: Labels) -> npt.NDArray[np.uint8]:
+    def predicted(self, images: Images, labels: Labels) -> Labels:
         """The most probable class of every image.
 
         Args:
@@ -47,13 +46,13 @@ class Classifier:
         """
         _, height, width, _ = self.model.input_shape
         batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH)
-        return np.concatenate([self._classify(tf.constant(batch)).numpy() for batch, _ in batches]).astype(np.uint8)
+        return np.concatenate([self._classify(tf.constant(batch)).numpy() for batch, _ in batches]).astype(np.int32)
 
     def _most_probable(self, images: tf.Tensor) -> tf.Tensor:
         return tf.argmax(self.model(images, training=False), axis=1)
 
 
-def accuracy(predicted: npt.NDArray[np.uint8], labels: Labels, dataset: str, weights_sha256: str) -> AccuracyRecord:
+def accuracy(predicted: Labels, labels: Labels, dataset: str, weights_sha256: str) -> AccuracyRecord:
     """How many of the predicted classes are right, as a record."""
     correct = int((predicted == labels).sum())
     return AccuracyRecord(
@@ -74,7 +73,7 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
         MeasureError: the weights are missing, damaged or another network's, or memory cannot hold the network.
         DataError: they were trained on other classes.
     """
-    require_memory(variant, min(EVALUATION_BATCH, len(dataset.test_labels)))
+    require_memory(variant.network, min(EVALUATION_BATCH, len(dataset.test_labels)))
     dataset = in_order_of_weights(dataset, variant, store, path)
     built = models.build(variant, seed=0)
     loaded = weights.load(built, variant, store, path)

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from ..private import freeze_variables, run_through_graph
 from .build import FLATTEN_SUFFIX
 
 tf1 = tf.compat.v1
@@ -53,7 +53,7 @@ def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
     """
     shape = (batch_size, *model.input_shape[1:])
     inference, calls = _in_scopes(model)
-    function = convert_variables_to_constants_v2(inference.get_concrete_function(tf.TensorSpec(shape, tf.float32)))
+    function = freeze_variables(inference.get_concrete_function(tf.TensorSpec(shape, tf.float32)))
     original = function.graph.as_graph_def()
     owners, names = _owners_and_names([node.name for node in original.node], calls)
 
@@ -102,7 +102,7 @@ def _in_scopes(model: keras.Model) -> tuple[Any, list[str]]:
         return call
 
     layers = keras.Function(model.inputs, model.outputs)
-    return tf.function(lambda images: layers._run_through_graph(images, operation_fn=in_scope)), calls
+    return tf.function(lambda images: run_through_graph(layers, images, in_scope)), calls
 
 
 def _owners_and_names(nodes: list[str], calls: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,56 +1,46 @@
-"""Sets a process up for one runtime, before TensorFlow is loaded. The only module that knows how."""
+"""Sets a process up before TensorFlow is loaded. The only module that knows how."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from typing import Literal
+from collections.abc import Mapping
 
 from ...base.errors import MeasureError
 from ...base.processes import undisturbed
 from ...base.stderr import stderr_aside
-from ...params.settings import Runtime
 
-_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""Turns oneDNN's kernels on and off; without it TensorFlow uses them on processors with AVX-512 VNNI."""
+TRAINING = {ONEDNN: "1"}
+"""For trainings, which are to be fast and not to be measured."""
 
 
-def set_up(runtime: Runtime | Literal["training"]) -> None:
-    """Chooses the kernels TensorFlow will use in this process.
+def set_up(what: str, environment: Mapping[str, str | None], loads: str = "tensorflow") -> None:
+    """Sets environment variables that a module reads once, at its import.
 
     Args:
-        runtime: ``unfused`` turns oneDNN off; ``stock`` leaves TensorFlow's own choice, which is to use it on
-            processors with AVX-512 VNNI; ``training``, which is to be fast and not to be measured, turns it on.
+        what: What needs them, for the message.
+        environment: Their values; None is for unset.
+        loads: The module.
 
     Raises:
-        MeasureError: TensorFlow is loaded already and was set up otherwise.
+        MeasureError: it is loaded already and was set up otherwise.
     """
-    wanted = {"unfused": "0", "stock": None, "training": "1"}[runtime]
-    if os.environ.get(_ONEDNN) == wanted:
-        return
-    if "tensorflow" in sys.modules:
-        raise MeasureError(
-            f"Runtime {runtime} needs {_ONEDNN}={wanted or 'unset'} before TensorFlow is loaded. "
-            f"Received: {os.environ.get(_ONEDNN)}. Use a new process, as `cnnprof run` does."
-        )
-    if wanted is None:
-        del os.environ[_ONEDNN]
-    else:
-        os.environ[_ONEDNN] = wanted
-
-
-def limit_threads(threads: int | None) -> None:
-    """Holds TensorFlow to ``threads`` threads within an op, and as many ops at a time; None leaves it the choice.
-
-    To be called before anything is computed: the first op makes the process's thread pool, and a session's own
-    setting is ignored from then on.
-    """
-    if threads is None:
-        return
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    for name, wanted in environment.items():
+        found = os.environ.get(name)
+        if found == wanted:
+            continue
+        if loads in sys.modules:
+            raise MeasureError(
+                f"{what} needs {name}={wanted or 'unset'} before {loads} is loaded. "
+                f"Received: {found}. Use a new process, as `cnnprof run` does."
+            )
+        if wanted is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = wanted
 
 
 def quiet_tensorflow() -> None:

@@ -9,26 +9,27 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from ...base.errors import MeasureError
-from ...base.units import num_bytes
+from ...base.units import counted, num_bytes
 from ...params.costs import least_bytes
-from ...params.variant import VariantSpec
+from ...params.network import Network
 
 
-def require_memory(variant: VariantSpec, batch_size: int) -> None:
+def require_memory(network: Network, batch_size: int) -> None:
     """Refuses a network that this machine cannot hold, before it is built; on a GPU its own memory decides.
 
     Args:
-        variant: The network.
+        network: The network.
         batch_size: Images per step.
 
     Raises:
         MeasureError: a step needs more than all memory and swap, used or not.
     """
-    needed, layer = least_bytes(variant, batch_size)
+    needed, layer = least_bytes(network, batch_size)
     there = psutil.virtual_memory().total + psutil.swap_memory().total
     if needed > there and not tf.config.list_physical_devices("GPU"):
+        images = counted(batch_size, "image")
         raise MeasureError(
-            f"{variant.name}.yaml: needs at least {num_bytes(needed)} of memory for {batch_size:,} images, most of it "
+            f"{network.file}: needs at least {num_bytes(needed)} of memory for {images}, most of it "
             f"for `{layer}`. Received: {num_bytes(there)} in this machine. Make the layer or the batch smaller."
         )
 

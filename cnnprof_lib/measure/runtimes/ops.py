@@ -1,25 +1,22 @@
-"""From TensorFlow's step statistics to one row per node execution, and to totals per kernel.
-
-What the profiled steps left behind is read here, after the clock has stopped.
-"""
+"""From TensorFlow's step statistics to one row per node execution, after the clock has stopped."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from ...base.errors import MeasureError
-from ...records.run import OpRecord
+from ...records.run import EXECUTIONS
+from .executions import self_times_ns
 
 FUSING = re.compile(r"^_(?:Mkl)?(?:Native)?(?:PadWith)?(?:Fused)?")
 """What Grappler and oneDNN put before an op's name: ``_FusedConv2D``, ``_MklNativePadWithFusedConv2D``, ``_MklLRN``."""
@@ -32,10 +29,7 @@ THESIS_OPS = frozenset(
 
 _LABEL = re.compile(r"^(?:\[.*?\] )?(?P<node>\S+) = (?P<kernel>\w+)\(")
 _SINGLE_STREAM = re.compile(r"/stream:\d+$")
-COLUMNS = [
-    *("step", "device", "thread", "node", "op", "kernel", "layer", "accelerator"),
-    *("start_ns", "duration_ns", "self_ns", "profiler_us", "requested_bytes", "persistent_bytes"),
-]
+_CHECKED = {"step": "int32", "thread": "int64", "self_ns": "float64", "accelerator": "bool"}
 
 
 def op_of(kernel: str) -> str:
@@ -60,7 +54,7 @@ def node_rows(
         layer_of: Gives a node's layer, see `ExecutedGraph`.
 
     Returns:
-        Columns as `COLUMNS`. ``start_ns`` counts from the call of the step. ``self_ns`` is the
+        Columns as `EXECUTIONS`. ``start_ns`` counts from the call of the step. ``self_ns`` is the
         part of the step that is this row's: moments when n kernels run count 1/n for each, so the sum over a step
         is the time in which any kernel ran. ``profiler_us`` is the duration in the whole microseconds that
         ``tf.compat.v1.profiler`` counts, from the node's scheduling on and at least one.
@@ -91,8 +85,7 @@ def node_rows(
                 f"{row['node']}: TensorFlow's count of its bytes must not be negative; it has wrapped. "
                 f"Received: {counted:,}. Choose a smaller batch with --batch-size."
             )
-    types = {"step": "int32", "thread": "int64", "self_ns": "float64", "accelerator": "bool"}
-    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+    return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(_CHECKED)
 
 
 def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> dict[str, Any]:
@@ -115,85 +108,6 @@ def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> d
         "requested_bytes": sum(memory.total_bytes for memory in node.memory) + node.memory_stats.persistent_memory_size,
         "persistent_bytes": node.memory_stats.persistent_memory_size,
     }
-
-
-def self_times_ns(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Shares the time in which any interval runs among the intervals that run.
-
-    Args:
-        starts: (n,) in nanoseconds.
-        ends: (n,), each at or after its start.
-
-    Returns:
-        (n,), whose sum is the length of the union of the intervals.
-    """
-    edges = np.unique(np.concatenate([starts, ends]))
-    running = (starts[:, None] <= edges[:-1]) & (ends[:, None] >= edges[1:])
-    return (running * np.diff(edges) / np.maximum(running.sum(axis=0), 1)).sum(axis=1)
-
-
-def unattributed(rows: pd.DataFrame, profiled_s: Sequence[float]) -> pd.DataFrame:
-    """What remains of each profiled step after the time in which kernels ran.
-
-    Args:
-        rows: See `node_rows`.
-        profiled_s: The steps' durations, in order.
-
-    Returns:
-        A row per step: ``before_s``, ``between_s`` and ``after_s`` as in `UnattributedRecord`.
-
-    Raises:
-        MeasureError: a step without kernels, or one whose kernels took longer than the step.
-    """
-    by_step = rows.assign(end_ns=rows["start_ns"] + rows["duration_ns"]).groupby("step")
-    times = by_step.agg(busy=("self_ns", "sum"), first=("start_ns", "min"), last=("end_ns", "max"))
-    times = times.reindex(range(len(profiled_s))) / 1e9
-    busy_s = times["busy"]
-    rest = np.asarray(profiled_s) - busy_s
-    for step, seconds in enumerate(rest):
-        if np.isnan(seconds):
-            raise MeasureError(f"Step {step}: its statistics hold no kernel. Received: nothing. Run again.")
-        if seconds < 0:
-            raise MeasureError(
-                f"Step {step}: its kernels ran for {busy_s[step]:.6f} s, longer than the step. "
-                f"Received: {profiled_s[step]:.6f} s. The system's clock was set meanwhile; run again."
-            )
-    # The step's clock and that of its statistics are two: where one was set meanwhile, the parts still add up.
-    between = (times["last"] - times["first"] - busy_s).clip(0, rest)
-    before = times["first"].clip(0, rest - between)
-    return pd.DataFrame({"before_s": before, "between_s": between, "after_s": rest - between - before})
-
-
-def totals(rows: pd.DataFrame, fused_ops: Mapping[str, Sequence[str]] | None = None) -> tuple[OpRecord, ...]:
-    """Means per step of each executed kernel, the longest first.
-
-    Args:
-        rows: See `node_rows`.
-        fused_ops: What was fused into a node, see `ExecutedGraph`.
-    """
-    steps = rows["step"].nunique()
-    records = []
-    for (op, kernel), group in rows.groupby(["op", "kernel"], sort=False):
-        on_cpu = group[~group["accelerator"]]
-        on_accelerator = group[group["accelerator"]]
-        records.append(
-            OpRecord(
-                op=str(op),
-                kernel=str(kernel),
-                time_s=group["self_ns"].sum() / steps / 1e9,
-                cpu_s=on_cpu["duration_ns"].sum() / steps / 1e9,
-                accelerator_s=on_accelerator["duration_ns"].sum() / steps / 1e9,
-                requested_bytes=round(group["requested_bytes"].sum() / steps),
-                occurrences=len(group) / steps,
-                fuses=_fused_into(group["node"], fused_ops or {}),
-            )
-        )
-    return tuple(sorted(records, key=lambda record: -record.time_s))
-
-
-def _fused_into(nodes: pd.Series[str], fused_ops: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Every op fused into one of the nodes at least, in the order in which they are computed."""
-    return tuple(dict.fromkeys(op for node in nodes.unique() for op in fused_ops.get(node, ())))
 
 
 class ProfilerReport(NamedTuple):

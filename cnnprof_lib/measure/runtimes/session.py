@@ -1,61 +1,28 @@
-"""A frozen graph in a session, ready to be stepped with or without tracing.
-
-Two runtimes (see `Runtime`):
-
-- ``stock``: the frozen graph as TensorFlow runs it, fused and folded by Grappler, fed by an array.
-- ``unfused``: the same network with the ops of the thesis's TensorFlow 1 graph. Grappler is off, weights are
-  variables, a FIFO queue feeds the step, a dense layer's bias is an Add, and InTopKV2 compares with the labels.
-
-oneDNN is switched by an environment variable that TensorFlow reads once, so a process serves one runtime;
-`cnnprof_lib.measure.runtimes.environment` sets it.
-"""
+"""A frozen graph in a TensorFlow session, ready to be stepped with or without tracing; see `tensorflow`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from time import time_ns
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from ...base.errors import MeasureError
-from ...params.settings import Runtime
 from ..models.executed import ExecutedGraph, trace_layers
 from ..models.graph import FrozenGraph, as_thesis_graph
+from ..prepare import queue_capacity
+from ..private import prepared_step
+from . import ops
+from .contract import Profile, Session
+from .memory import live_peak
 
 tf1 = tf.compat.v1
-
-_MIN_QUEUE_EXAMPLES = 4000  # 0.4 x 10,000 images, as the tutorial has it
-_QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
-_COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
-
-
-def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
-    """Examples in the input queue, and images to lay out for a feed.
-
-    They are as many as in the tutorial's ``_generate_image_and_label_batch`` (4,384 for batches of 128), but no more
-    than 256 MiB hold, and at least a batch.
-
-    Args:
-        input_shape: (batch, height, width, channels).
-
-    Raises:
-        MeasureError: a batch has more bytes than TensorFlow counts right.
-    """
-    batch_size, *image_shape = input_shape
-    image_bytes = 4 * math.prod(image_shape) + 4  # float32 values, and an int32 label
-    if batch_size * image_bytes >= _COUNTABLE_BYTES:
-        shape = "x".join(map(str, image_shape))
-        raise MeasureError(
-            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
-            f"those of a queue. Received: {batch_size * image_bytes:,}, {batch_size} images of {shape}. "
-            f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
-        )
-    return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))
 
 
 class TracedStep(NamedTuple):
@@ -90,102 +57,60 @@ def trace_level() -> int:
     return config_pb2.RunOptions.FULL_TRACE if on_gpu else config_pb2.RunOptions.SOFTWARE_TRACE  # type: ignore[no-any-return]
 
 
-class NetworkSession:
-    """A network in a session of its own, stepped one batch at a time.
+class TensorFlowSession(Session):
+    """A network in a session of its own.
 
     Args:
         frozen: The network.
-        runtime: In which form to run it; the process must have been set up for it.
         images: (n, height, width, channels), standardised; n at least a batch. They are fed in turn.
         labels: (n,).
     """
 
-    def __init__(
-        self,
-        frozen: FrozenGraph,
-        runtime: Runtime,
-        images: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.int32],
-    ) -> None:
+    can_trace = True
+
+    def __init__(self, frozen: FrozenGraph, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> None:
         self.frozen = frozen
         self._images, self._labels = images, labels
         self._next = 0
+        self._feed: tuple[npt.NDArray[Any], ...] = ()
         self.graph = tf.Graph()
         config = tf1.ConfigProto()
         config.gpu_options.allow_growth = True
-        if runtime == "unfused":
-            # Off as a whole: remapping alone would leave the removal of the Identity and Reshape rows.
-            config.graph_options.rewrite_options.disable_meta_optimizer = True
-            with self.graph.as_default():
-                feeds, fetch, self._setup, self._enqueue = self._queue_fed()
-        else:
-            with self.graph.as_default():
-                feeds, fetch = self._array_fed()
-            self._setup, self._enqueue = [], None
+        self._configure(config)
+        with self.graph.as_default():
+            self._feeds, self._fetch = self._build()
         self.session = tf1.Session(graph=self.graph, config=config)
-        for operation, feed in self._setup:
-            self.session.run(operation, feed)
-        self._feeds, self._fetch = feeds, fetch
-        self._plain = self._callable(feeds, fetch, trace=False)
-        self._profiled = self._callable(feeds, fetch, trace=True)
-        self._feed: tuple[npt.NDArray[Any], ...] = ()
-        self._fill: Callable[..., Any] | None = None
-        if self._enqueue is not None:
-            operation, placeholders = self._enqueue
-            self._fill = self.session.make_callable(operation, placeholders)
-            self._fill(*self._take(queue_capacity(frozen.input_shape) - self.batch_size))  # `prepare` tops it up
+        self._fill()
+        self._plain = self._callable(self._feeds, self._fetch, trace=False)
+        self._profiled = self._callable(self._feeds, self._fetch, trace=True)
+
+    def _configure(self, config: Any) -> None:
+        """Changes the session's configuration."""
+
+    @abstractmethod
+    def _build(self) -> tuple[list[str], str]:
+        """Puts the network into the graph; returns the names of what is fed and of what is fetched."""
+
+    def _fill(self) -> None:
+        """Gets the new session ready."""
 
     @property
     def batch_size(self) -> int:
         """Images per step."""
         return self.frozen.input_shape[0]
 
-    def _array_fed(self) -> tuple[list[str], str]:
-        tf.import_graph_def(self.frozen.graph_def, name="")
-        return [f"{self.frozen.input_name}:0"], f"{self.frozen.output_name}:0"
-
-    def _queue_fed(self) -> tuple[list[str], str, list[Any], Any]:
-        shape = self.frozen.input_shape[1:]
-        capacity = queue_capacity(self.frozen.input_shape)
-        queue = tf1.FIFOQueue(capacity, [tf.float32, tf.int32], [shape, ()], name="input_queue")
-        placeholders = [tf1.placeholder(tf.float32, (None, *shape)), tf1.placeholder(tf.int32, (None,))]
-        enqueue = queue.enqueue_many(placeholders)
-        images, labels = queue.dequeue_many(self.batch_size)
-        labels = tf.reshape(labels, [self.batch_size])
-        (logits,) = tf.import_graph_def(
-            as_thesis_graph(self.frozen),
-            input_map={f"{self.frozen.input_name}:0": images},
-            return_elements=[f"{self.frozen.logits_name}:0"],
-            name="",
-        )
-        right = tf1.nn.in_top_k(predictions=logits, targets=labels, k=1)
-        setup = []
-        for name, value in self.frozen.weights.items():
-            placeholder = tf1.placeholder(value.dtype, value.shape)
-            assign = tf1.raw_ops.Assign(ref=self.graph.get_tensor_by_name(f"{name}:0"), value=placeholder)
-            setup.append((assign.op, {placeholder: value}))
-        return [], right.name, setup, (enqueue, placeholders)
-
     def _callable(self, feeds: list[str], fetch: str, trace: bool) -> Callable[..., Any]:
-        """A prepared step. Built once with its trace options, it costs less per call than ``Session.run``."""
+        """A prepared step, built once with its trace options."""
         options = config_pb2.CallableOptions(feed=feeds, fetch=[fetch])
         if trace:
             options.run_options.trace_level = trace_level()
-        return self.session._make_callable_from_options(options)  # type: ignore[no-any-return]
+        return prepared_step(self.session, options)
 
     def _take(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """The next ``count`` images and labels, starting over at the end."""
         indices = np.arange(self._next, self._next + count) % len(self._images)
         self._next = (self._next + count) % len(self._images)
         return self._images[indices], self._labels[indices]
-
-    def prepare(self) -> None:
-        """Gets the next batch ready: tops the queue up, or lays out the array to feed. Not part of a step's time."""
-        batch = self._take(self.batch_size)
-        if self._fill is not None:
-            self._fill(*batch)
-        else:
-            self._feed = (batch[0],)
 
     def step(self) -> None:
         """Runs one prepared batch without tracing."""
@@ -202,13 +127,32 @@ class NetworkSession:
         """Runs one prepared batch by ``Session.run``, as a user of TensorFlow's own profiler does."""
         self.session.run(self._fetch, dict(zip(self._feeds, self._feed, strict=True)), options, metadata)
 
-    def executed_graph(self) -> ExecutedGraph:
-        """Prepares and runs a batch to see what TensorFlow executes of the graph, and for which layer."""
+    @cached_property
+    def executed(self) -> ExecutedGraph:
+        """What TensorFlow executes of the graph, and for which layer: prepares and runs a batch to see."""
         self.prepare()
         metadata = config_pb2.RunMetadata()
         self.run_with(config_pb2.RunOptions(output_partition_graphs=True), metadata)
         executed = [node for graph in metadata.partition_graphs for node in graph.node]
         return trace_layers(self.graph.as_graph_def().node, executed, self.frozen.owners)
+
+    def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
+        """See `Session`."""
+        return ops.node_rows(_parsed(steps), [step.called_ns for step in steps], self.executed.layer_of)
+
+    def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
+        """See `Session`."""
+        metadata = _parsed(steps)
+        report = ops.profiler_report(self.graph, metadata)
+        nodes = {node.node_name for step in metadata for dev in step.step_stats.dev_stats for node in dev.node_stats}
+        return Profile(
+            fused_into=self.executed.fused_into,
+            fused_ops=self.executed.fused_ops,
+            unowned=frozenset(node for node in nodes if not self.executed.knows(node)),
+            live_peak=live_peak(metadata[median], self.executed.layer_of),
+            add_step_s=report.add_step_s,
+            text=report.text,
+        )
 
     def results(self) -> npt.NDArray[Any]:
         """Runs one prepared batch and returns what it fetches: logits, or right and wrong in ``unfused``."""
@@ -217,3 +161,59 @@ class NetworkSession:
     def close(self) -> None:
         """Frees the session."""
         self.session.close()
+
+
+class ArrayFedSession(TensorFlowSession):
+    """The frozen graph as it is, fed by an array."""
+
+    def _build(self) -> tuple[list[str], str]:
+        tf.import_graph_def(self.frozen.graph_def, name="")
+        return [f"{self.frozen.input_name}:0"], f"{self.frozen.output_name}:0"
+
+    def prepare(self) -> None:
+        """Lays out the array to feed."""
+        self._feed = self._take(self.batch_size)[:1]
+
+
+class QueueFedSession(TensorFlowSession):
+    """The network in the ops of the thesis, without Grappler, fed by a queue."""
+
+    def _configure(self, config: Any) -> None:
+        # Off as a whole: remapping alone would leave the removal of the Identity and Reshape rows.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+
+    def _build(self) -> tuple[list[str], str]:
+        shape = self.frozen.input_shape[1:]
+        capacity = queue_capacity(self.frozen.input_shape)
+        queue = tf1.FIFOQueue(capacity, [tf.float32, tf.int32], [shape, ()], name="input_queue")
+        self._placeholders = [tf1.placeholder(tf.float32, (None, *shape)), tf1.placeholder(tf.int32, (None,))]
+        self._enqueue = queue.enqueue_many(self._placeholders)
+        images, labels = queue.dequeue_many(self.batch_size)
+        labels = tf.reshape(labels, [self.batch_size])
+        (logits,) = tf.import_graph_def(
+            as_thesis_graph(self.frozen),
+            input_map={f"{self.frozen.input_name}:0": images},
+            return_elements=[f"{self.frozen.logits_name}:0"],
+            name="",
+        )
+        right = tf1.nn.in_top_k(predictions=logits, targets=labels, k=1)
+        self._assigned = []
+        for name, value in self.frozen.weights.items():
+            placeholder = tf1.placeholder(value.dtype, value.shape)
+            assign = tf1.raw_ops.Assign(ref=self.graph.get_tensor_by_name(f"{name}:0"), value=placeholder)
+            self._assigned.append((assign.op, {placeholder: value}))
+        return [], right.name
+
+    def _fill(self) -> None:
+        for operation, feed in self._assigned:
+            self.session.run(operation, feed)
+        self._top_up = self.session.make_callable(self._enqueue, self._placeholders)
+        self._top_up(*self._take(queue_capacity(self.frozen.input_shape) - self.batch_size))
+
+    def prepare(self) -> None:
+        """Tops the queue up by a batch."""
+        self._top_up(*self._take(self.batch_size))
+
+
+def _parsed(steps: Sequence[TracedStep]) -> list[config_pb2.RunMetadata]:
+    return [ops.parse(step.serialized) for step in steps]

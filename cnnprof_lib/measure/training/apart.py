@@ -35,7 +35,7 @@ def train_first(request: RunRequest, project: Project, on_text: OnText) -> bool:
 
 def _train(say: OnText, request: RunRequest, project: Project) -> None:
     """The process: TensorFlow is loaded only once its runtime is chosen."""
-    runtimes.set_up("training")
+    runtimes.set_up("Training", runtimes.TRAINING)
     runtimes.load_tensorflow()
     from ..prepare import load_dataset
     from .train import train

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from ...base.errors import TrainingError
 from ...base.files import try_writing, writing
@@ -28,9 +27,11 @@ from ...records.training import HistoryRow, TrainingRecord
 from .. import machine
 from ..images.cache import DataSet
 from ..images.fit import in_order_of_weights
+from ..images.official import Labels
 from ..images.pixels import HELD_OUT_SEED, held_out_split
 from ..models import build as models
 from ..models.evaluate import EVALUATION_BATCH, Classifier, accuracy
+from ..private import onednn_is_on
 from ..runtimes.memory import require_memory
 from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity, only_process
@@ -66,7 +67,7 @@ def train(
         MeasureError: memory cannot hold the network.
     """
     scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
-    require_memory(variant, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
+    require_memory(variant.network, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     data = in_order_of_weights(data, variant, store)
     try_writing(store.reference_dir(variant.name))
     folder = store.training_dir(variant.name, recipe.key)
@@ -147,7 +148,7 @@ class _Training:
         predicted, labels = self._held_out_outcomes()
         return float((predicted == labels).mean())
 
-    def _held_out_outcomes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    def _held_out_outcomes(self) -> tuple[Labels, Labels]:
         images, labels = self.data.train_images[self.held_out], self.data.train_labels[self.held_out]
         return self.scored.predicted(images, labels), labels
 
@@ -163,7 +164,7 @@ class _Training:
             recipe=recipe.name,
             settings=recipe,
             created=utc_now(),
-            machine=machine.describe(onednn=machine.onednn_is_on()),
+            machine=machine.describe(onednn=onednn_is_on()),
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             seed=recipe.seed,

@@ -10,7 +10,7 @@ import pytest
 from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.frames import RunKey
 from cnnprof_lib.analysis.profile.numbers import by_layer
-from cnnprof_lib.analysis.stored import StoredRuns
+from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_ops, make_record, write_run
@@ -32,49 +32,49 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> None:
-    runs = StoredRuns(store)
-    assert runs.variants == ["baseline", "stride2"]
-    assert runs.runtimes("baseline") == ["unfused", "stock"]
-    assert runs.runtimes("stride2") == ["stock"]
-    assert runs.run_ids("baseline", "unfused") == [NEW, f"{NEW}-01", f"{NEW}-00", f"{OLD}-00"]
-    assert runs.run("baseline", "unfused", NEW).pooled == (f"{NEW}-00", f"{NEW}-01")
-    assert runs.newest("baseline") == RunKey("baseline", "unfused", NEW)
-    assert runs.newest("baseline", "stock") == RunKey("baseline", "stock", f"{NEW}-02")
+    study = Study(store)
+    assert study.variants == ["baseline", "stride2"]
+    assert study.runtimes("baseline") == ["unfused", "stock"]
+    assert study.runtimes("stride2") == ["stock"]
+    assert study.run_ids("baseline", "unfused") == [NEW, f"{NEW}-01", f"{NEW}-00", f"{OLD}-00"]
+    assert study.run("baseline", "unfused", NEW).record.pooled == (f"{NEW}-00", f"{NEW}-01")
+    assert study.run("baseline", "unfused").key == RunKey("baseline", "unfused", NEW)
+    assert study.run("baseline").key == RunKey("baseline", "stock", f"{NEW}-02")
 
 
 def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
-    runs = StoredRuns(store)
-    key = runs.newest("stride2")
-    record = runs.run(*key)
-    profile = runs.profile(*key)
+    study = Study(store)
+    key = study.run("stride2").key
+    record = study.run(*key).record
+    profile = study.nodes(*key)
     pd.testing.assert_frame_equal(profile, frames.profile(record, make_ops(record), by_node=True))
     assert profile["node"].is_unique
     assert profile["time_s"].sum() == pytest.approx(record.latency.profiled_mean_s)
     profile["time_s"] = 0.0
-    assert runs.profile(*key)["time_s"].sum() > 0
-    pd.testing.assert_frame_equal(runs.layers(*key), by_layer(record, make_ops(record)))
-    pd.testing.assert_frame_equal(runs.steps(*key), frames.steps([record]))
-    assert runs.spec(*key) == record.variant
-    assert runs.resolution("stock") is None
+    assert study.nodes(*key)["time_s"].sum() > 0
+    pd.testing.assert_frame_equal(study.layers(*key), by_layer(record, make_ops(record)))
+    pd.testing.assert_frame_equal(study.steps(*key), frames.steps([record]))
+    assert study.network(*key) == record.network
+    assert study.resolutions == {}
 
 
 def test_a_frame_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs, read = StoredRuns(store), []
+    study, read = Study(store), []
     usual = store.read_ops
     monkeypatch.setattr(store, "read_ops", lambda record: (read.append(record.run_id), usual(record))[1])
     for _ in range(2):
-        runs.profile(*runs.newest("stride2"))
-        runs.waterfall(runs.newest("baseline", "stock"), runs.newest("stride2"))
-    assert read == [f"{NEW}-03", f"{NEW}-02", f"{NEW}-03"]
+        study.nodes("stride2")
+        study.diff("baseline", "stride2")
+    assert read == [f"{NEW}-03", f"{NEW}-02"]
 
 
 def test_the_newest_of_several_variants(store: Store) -> None:
-    runs = StoredRuns(store)
-    both = runs.newest_profiles("stock", ["baseline", "stride2"])
+    study = Study(store)
+    both = study.nodes_of("stock", ["baseline", "stride2"])
     assert list(both["variant"].unique()) == ["baseline", "stride2"]
-    assert set(runs.newest_profiles("unfused", ["baseline", "stride2"])["run_id"]) == {NEW}
+    assert set(study.nodes_of("unfused", ["baseline", "stride2"])["run_id"]) == {NEW}
     with pytest.raises(StoreError) as caught:
-        runs.newest_profiles("unfused", ["stride2"])
+        study.nodes_of("unfused", ["stride2"])
     assert str(caught.value) == (
         f"{store.outputs / 'runs'}: none of the variants was run in unfused. Received: stride2. "
         "Take some of: baseline, stride2"
@@ -82,12 +82,12 @@ def test_the_newest_of_several_variants(store: Store) -> None:
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(store: Store) -> None:
-    runs, folder = StoredRuns(store), store.outputs / "runs"
+    study, folder = Study(store), store.outputs / "runs"
     with pytest.raises(StoreError) as caught:
-        runs.profile("stride2", "stock", "yesterday")
-    assert str(caught.value) == (f"{folder}: holds no run yesterday of stride2 in runtime stock. Take one of: {NEW}-03")
+        study.nodes("stride2", "stock", "yesterday")
+    assert str(caught.value) == (f"{folder}: holds no run yesterday of stride2 in stock. Take one of: {NEW}-03")
     with pytest.raises(StoreError) as caught:
-        runs.newest("stride9")
+        study.run("stride9")
     assert str(caught.value) == f"{folder}: holds no run of stride9 in any runtime. Take one of: baseline, stride2"
 
 
@@ -95,7 +95,7 @@ def test_failures_alone_are_no_runs(tmp_path: Path) -> None:
     store = Store(tmp_path / "outputs")
     store.write_failure(make_failure("stride3", error="out of memory"))
     with pytest.raises(StoreError) as caught:
-        StoredRuns(store)
+        _ = Study(store).every
     assert str(caught.value) == (
-        f"{store.outputs / 'runs'}: none of 1 runs succeeded, the last for: out of memory. Measure again: cnnprof run"
+        f"{store.outputs / 'runs'}: none of 1 run succeeded, the last for: out of memory. Measure again: cnnprof run"
     )

@@ -1,0 +1,156 @@
+"""Makes runs: one after the other, each notebook in a process of its own, and what the report asks of the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..base.errors import StoreError
+from ..base.files import try_writing
+from ..base.processes import undisturbed
+from ..base.stamps import new_run_id, utc_now
+from ..params.settings import GENERATED, PresetSpec, RunRequest
+from ..records.project import Project
+from ..records.run import FailureRecord, RunRecord
+from . import notebook
+
+OnStage = Callable[[float, str], None]
+
+
+def requests(
+    variants: Sequence[str],
+    runtimes: Sequence[str],
+    preset: PresetSpec,
+    *,
+    rounds: int,
+    source: str,
+    baseline: str | None = None,
+    batch_sizes: Sequence[int] = (),
+    threads: Sequence[int] = (),
+) -> list[RunRequest]:
+    """The runs of one command, in the order to make them: under each batch size with each number of threads.
+
+    All are compared with one baseline: the one named, else the preset's, else the first of several variants.
+
+    With several rounds each round makes every variant and runtime once, in an order of its own drawn from the
+    preset's seed, so that a drift of the machine over minutes does not fall on one variant.
+    """
+    series = new_run_id()
+    rng = np.random.default_rng(preset.seed)
+    sizes: list[int | None] = [*batch_sizes] or [None]
+    counts: list[int | None] = [*threads] or [None]
+    if baseline is None and preset.baseline is None and len(variants) > 1:
+        baseline = variants[0]
+    places = list(itertools.product(variants, runtimes, sizes, counts))
+    result: list[RunRequest] = []
+    for _ in range(rounds):
+        order = rng.permutation(len(places)) if rounds > 1 else range(len(places))
+        for variant, runtime, batch_size, thread_count in (places[index] for index in order):
+            result.append(
+                RunRequest(
+                    variant=variant,
+                    runtime=runtime,
+                    preset=preset.name,
+                    baseline=baseline,
+                    source=source,
+                    run_id=f"{series}-{len(result):02d}",
+                    series=series,
+                    batch_size=batch_size,
+                    threads=thread_count,
+                )
+            )
+    return result
+
+
+def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> RunRecord | FailureRecord:
+    """Executes ``run_variant.ipynb`` in a process of its own and keeps the executed notebook.
+
+    Args:
+        request: What to run.
+        project: Where notebook, parameters and outputs are.
+        on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them.
+
+    Returns:
+        The stored run, or its failure; where the disk took it, it is stored too, with the notebook beside.
+
+    Raises:
+        StoreError: nothing could be stored, as was clear before the run.
+    """
+    store = project.store
+    try_writing(store.run_dir(request).parent)
+    executed, error = notebook.execute("run_variant.ipynb", request.model_dump(), project, _StageReader(on_stage))
+    if error is None:
+        try:
+            result: RunRecord | FailureRecord = store.read_run(store.run_dir(request))
+        except StoreError as unstored:
+            error = str(unstored)
+    if error is not None:
+        shared = request.model_dump(include={"run_id", "series", "variant", "runtime"})
+        result = FailureRecord(purpose=request.purpose, created=utc_now(), error=error, **shared)
+    with contextlib.suppress(StoreError):  # a disk that is full by now: the error told of may be just that
+        if isinstance(result, FailureRecord):
+            store.write_failure(result)
+        store.write_notebook(executed, request)
+    return result
+
+
+def measure_machine(project: Project, *, rounds: int, source: str) -> None:
+    """Measures what the report says of the machine, where it was not yet measured on this one, undisturbed.
+
+    `cnnprof check` for each runtime and `cnnprof roofline` run in processes of their own. What one of them cannot do
+    it says in a line on standard error; the report then does without.
+
+    Args:
+        project: Where the runs are and the outcomes go.
+        rounds: Of each check; 0 measures nothing.
+        source: Images, as for a run.
+    """
+    from .study import Study
+
+    if not rounds:
+        return
+    study = Study(project.store)
+    runs, checked, roof = study.runs, study.resolutions, project.store.read_roofline()
+    images = ["--generated"] if source == GENERATED else ["--data", source]
+    commands = [
+        ["check", "--runtime", runtime, "--rounds", str(rounds), *images]
+        for runtime in dict.fromkeys(run.runtime for run in runs)
+        if runtime not in checked
+    ]
+    if roof is None or not roof.is_undisturbed or any(run.machine.cpu != roof.cpu for run in runs):
+        commands.append(["roofline"])
+    for command in commands:
+        arguments = [*command, "--outputs", str(project.outputs)]
+        process = None
+        try:
+            with undisturbed():
+                process = subprocess.Popen([sys.executable, "-m", "cnnprof_lib", *arguments])
+            process.wait()
+        finally:
+            if process:
+                process.kill()
+
+
+class _StageReader(io.StringIO):
+    """Takes what the notebook prints and passes on the lines that tell the stage: ``0.35 timing, round 5 of 20``."""
+
+    _LINE = re.compile(r"^([01]\.\d\d) (\S.*)$", re.MULTILINE)
+
+    def __init__(self, on_stage: OnStage) -> None:
+        super().__init__()
+        self._on_stage = on_stage
+
+    def write(self, text: str) -> int:
+        """Reports the last stage in ``text``."""
+        stages = self._LINE.findall(text)
+        if stages:
+            share, stage = stages[-1]
+            self._on_stage(float(share), stage)
+        return len(text)

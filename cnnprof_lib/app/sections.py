@@ -1,0 +1,326 @@
+"""The sections of the report, each a call in a cell of ``report.ipynb``: what is shown of what was computed.
+
+What needs the thesis is in `thesis_sections`; without that wing the report does without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+
+from ..analysis import frames
+from ..analysis.accuracy import frontier
+from ..analysis.accuracy import numbers as accuracy
+from ..analysis.accuracy import shown as accuracy_shown
+from ..analysis.differences.shown import waterfall_figure
+from ..analysis.machine import numbers as machine
+from ..analysis.machine import shown as machine_shown
+from ..analysis.memory import numbers as memory
+from ..analysis.memory import shown as memory_shown
+from ..analysis.profile import numbers as profile
+from ..analysis.profile import shown as profile_shown
+from ..analysis.profile import shown_tables as profile_tables
+from ..analysis.profile.shown_network import NETWORK_CAPTION, network_figure
+from ..analysis.profile.shown_text import variant_text
+from ..analysis.training import numbers as training
+from ..analysis.training import shown as training_shown
+from ..analysis.trust import numbers as trust
+from ..analysis.trust import shown as trust_shown
+from ..analysis.variants import numbers as variants
+from ..analysis.variants import shown as variants_shown
+from ..base.errors import MeasureError
+from ..page import style
+from ..page.table import beside, folded, folded_table
+from ..params.runtimes import REFERENCE_RUNTIME
+from ..records.project import find_project
+from . import report_text
+from .provenance import lock_sha256
+from .study import Run, Study
+
+Parts = Iterator[object]
+"""What a section shows, in order: figures, tables, and text in Markdown."""
+
+
+def section(parts: Callable[..., Parts]) -> Callable[..., None]:
+    """Has a method show the parts that it yields."""
+
+    @functools.wraps(parts)
+    def show(self: Any) -> None:
+        for part in parts(self):
+            display(Markdown(part) if isinstance(part, str) else part)  # type: ignore[no-untyped-call]
+            if isinstance(part, Figure):
+                plt.close(part)
+
+    return show
+
+
+def thesis_sections(study: Study) -> Any:
+    """What the thesis adds to the report; None where its wing was removed."""
+    if importlib.util.find_spec("cnnprof_lib.thesis") is None:
+        return None
+    from .thesis_sections import ThesisSections
+
+    return ThesisSections(study)
+
+
+class Report:
+    """The report of a study; every method shows one section."""
+
+    def __init__(self, study: Study) -> None:
+        style.use_style()
+        self._study = study
+        self._thesis = thesis_sections(study)
+
+    @section
+    def introduction(self) -> Parts:
+        """What was measured."""
+        cited = self._thesis.citation() if self._thesis else ""
+        yield f"{report_text.introduction_text(self._study.records)} {cited}"
+
+    @section
+    def choice(self) -> Parts:
+        """Which variant to take for how much accuracy."""
+        lost, overview = self._study.losses(), self._study.overview()
+        if lost.empty:
+            yield accuracy_shown.NO_CHOICE
+            return
+        choices = accuracy.choices(lost, overview)
+        if not choices.empty:
+            yield accuracy_shown.choice_table(choices)
+        yield accuracy_shown.choice_text(choices, overview["runtime"].unique())
+        figure, ax = plt.subplots(figsize=(8, 4))
+        accuracy_shown.loss_figure(lost, overview, ax=ax)
+        yield accuracy_shown.LOSS_CAPTION.put(figure)
+
+    @section
+    def overview(self) -> Parts:
+        """All variants in a table, and what accuracy costs."""
+        overview = self._study.overview()
+        yield variants_shown.findings_text(overview, self._study.store.unreadable().values())
+        yield variants_shown.overview_table(overview)
+        if not self._study.runs:
+            return
+        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
+        accuracy_shown.accuracy_figure(frontier.frontier(overview), ax=left)
+        variants_shown.ratio_figure(overview, ax=right)
+        yield accuracy_shown.ACCURACY_CAPTION.put(figure)
+        yield accuracy_shown.frontier_text(frontier.standings(overview, self._study.outcomes()))
+
+    @section
+    def ops(self) -> Parts:
+        """What a step is made of, in each runtime that tells."""
+        ops = frames.ops(self._study.records)
+        for runtime in ops["runtime"].unique():
+            grid = {"wspace": 0.08}
+            figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6), sharey=True, gridspec_kw=grid)
+            of_runtime = ops[ops["runtime"] == runtime]
+            profile_shown.op_times_figure(of_runtime, legend=False, ax=left)
+            profile_shown.op_times_figure(of_runtime, share=True, ax=right)
+            yield profile_shown.OP_TIMES_CAPTION.put(figure, runtime)
+
+    @section
+    def stride(self) -> Parts:
+        """The thesis's series of strides."""
+        if self._thesis:
+            yield from self._thesis.stride()
+
+    @section
+    def trust(self) -> Parts:
+        """How far each run can be trusted."""
+        if runs := self._study.runs:
+            books = trust.books(runs, self._study.resolutions, self._study.store.read_comparisons())
+            yield trust_shown.books_table(books)
+            yield trust_shown.all_cautions_text(self._study.overview())
+
+    @section
+    def resolution(self) -> Parts:
+        """What the baseline against itself shows."""
+        runtimes = list(dict.fromkeys(run.runtime for run in self._study.runs))
+        yield trust_shown.checked_text(self._study.resolutions, runtimes)
+
+    @section
+    def overhead(self) -> Parts:
+        """What profiling costs."""
+        overhead = trust.overhead(self._study.runs)
+        if overhead.empty:
+            return
+        published = self._thesis.slowdown() if self._thesis else ""
+        yield f"{trust_shown.overhead_text(overhead)} {published}"
+        figure, ax = plt.subplots(figsize=(9, 4))
+        trust_shown.overhead_figure(overhead, ax=ax)
+        yield trust_shown.OVERHEAD_CAPTION.put(figure)
+        yield trust_shown.overhead_table(overhead)
+        yield trust_shown.ranks_text(trust.rank_changes(self._study.overview()))
+
+    @section
+    def unattributed(self) -> Parts:
+        """When in a step no kernel ran."""
+        times = trust.unattributed_times(self._study.runs)
+        if not times.empty:
+            yield trust_shown.unattributed_table(times)
+
+    @section
+    def memory(self) -> Parts:
+        """Three answers to how much memory."""
+        answers = memory.memory(self._study.runs)
+        if answers.empty:
+            return
+        first = answers["runtime"].iloc[0]
+        figure, ax = plt.subplots(figsize=(9, 4))
+        memory_shown.memory_figure(answers[answers["runtime"] == first], ax=ax)
+        yield memory_shown.MEMORY_CAPTION.put(figure, first)
+        yield memory_shown.memory_table(answers)
+        yield memory_shown.memory_text(answers)
+
+    @section
+    def roofline(self) -> Parts:
+        """The layers of the baseline under the machine's roof."""
+        roof = self._study.store.read_roofline()
+        if roof is None:
+            yield machine_shown.NO_ROOFLINE
+            return
+        for run in self._runs_of(self._study.baseline):
+            if run.record.is_traced and not run.record.machine.gpus:
+                table = machine.under_roofline(run.record, run.executions, roof)
+                figure, ax = plt.subplots(figsize=(8, 4.5))
+                machine_shown.roofline_figure(table, roof, ax=ax)
+                yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime)
+                yield machine_shown.roofline_table(table)
+
+    @section
+    def scaling(self) -> Parts:
+        """Other batch sizes and numbers of threads."""
+        if scaled := self._study.store.scaling_runs():
+            yield machine_shown.scaling_table(machine.scaling(scaled, self._study.store.read_roofline()))
+        else:
+            yield machine_shown.NO_SCALING
+
+    @section
+    def differences(self) -> Parts:
+        """Where the time went between the baseline and each variant, in one runtime."""
+        runtimes = self._study.runtimes()
+        runtime = REFERENCE_RUNTIME if REFERENCE_RUNTIME in runtimes else next(iter(runtimes), "")
+        for base in self._runs_of(self._study.baseline, runtime):
+            for run in self._runs_of(None, runtime):
+                if run.record.name != base.record.name:
+                    yield from self._waterfall(base, run)
+
+    def _waterfall(self, base: Run, run: Run) -> Parts:
+        try:
+            fall = self._study.between(base, run)
+        except MeasureError as error:  # runs that were not made alike are not compared
+            yield str(error)
+            return
+        figure, ax = plt.subplots(figsize=(9, 0.25 * len(fall) + 1))
+        waterfall_figure(fall, ax=ax)
+        yield figure
+
+    @section
+    def thesis(self) -> Parts:
+        """What of the thesis holds here."""
+        if self._thesis:
+            yield from self._thesis.claims()
+            yield from self._thesis.errata()
+
+    @section
+    def training(self) -> Parts:
+        """How the networks were trained."""
+        names = set(self._study.overview()["variant"])
+        records = [record for record in self._study.store.trainings() if record.variant.name in names]
+        if not records:
+            return
+        if self._thesis:
+            yield from self._thesis.recipes(records)
+        trained = training.trainings(records)
+        yield HTML(folded_table("Each training", training_shown.trainings_table(trained)))
+        figure, ax = plt.subplots(figsize=(8, 4))
+        training_shown.training_curves_figure(training.training_history(records), ax=ax)
+        ax.set_title("How accuracy grows with training")
+        yield training_shown.TRAINING_CAPTION.put(figure)
+        published_s = self._thesis.published_step_s() if self._thesis else {}
+        baseline = self._study.baseline
+        timed = training.comparable_trainings(trained, baseline)
+        if not timed.empty:
+            times = training.training_step_times(timed, published_s, baseline)
+            rows = times["source"].nunique() * timed["variant"].nunique()
+            figure, ax = plt.subplots(figsize=(9, 2 + 0.2 * rows))
+            training_shown.step_times_figure(times, ax=ax)
+            yield training_shown.STEP_TIMES_CAPTION.put(figure)
+
+    @section
+    def environment(self) -> Parts:
+        """Machine, software and data."""
+        yield report_text.data_text(self._study.records)
+        if self._study.runs:
+            yield report_text.environment_table(self._study.records)
+
+    @section
+    def architecture(self) -> Parts:
+        """The networks: the baseline and the fastest as pictures, the first in full, the shapes of all."""
+        pictured = [run for run in variants.baseline_and_fastest(self._study.runs) if run.is_traced]
+        if pictured:
+            figure, axes = plt.subplots(1, len(pictured), figsize=(12, 6.6), squeeze=False)
+            for run, ax in zip(map(self._study.of_record, pictured), axes[0], strict=True):
+                network_figure(run.record.network, run.layers(), ax=ax)
+            yield NETWORK_CAPTION.put(figure, pictured[0].runtime)
+        networks = list({run.name: run.network for run in self._study.runs}.values())
+        for network in networks[:1]:
+            yield f"`{network.name}` in full:"
+            yield profile_tables.architecture_table(profile.architecture(network))
+        if len(networks) > 1:
+            yield "Output shapes of all:"
+            yield profile_tables.shapes_table(profile.shapes(networks))
+
+    @section
+    def variants(self) -> Parts:
+        """Each variant: its ops, its steps, its layers."""
+        for name in dict.fromkeys(map(frames.variant_name, self._study.records)):
+            records = [record for record in self._study.records if frames.variant_name(record) == name]
+            published = self._thesis.published(name) if self._thesis else ""
+            yield f"{variant_text(records, self._study.overview())}\n\n{published}"
+            if runs := self._runs_of(name):
+                yield from self._variant(name, runs)
+
+    def _variant(self, name: str, runs: list[Run]) -> Parts:
+        traced = [run for run in runs if run.record.is_traced]
+        wide = [1.5] if traced else []
+        figure, axes = plt.subplots(
+            1, len(wide) + len(runs), figsize=(12, 3.8), width_ratios=[*wide, *(1 for _ in runs)], squeeze=False
+        )
+        if traced:
+            profile_shown.op_bars_figure(frames.ops([run.record for run in traced]), ax=axes[0, 0])
+        for run, ax in zip(runs, axes[0, len(wide) :], strict=True):
+            profile_shown.step_distribution_figure(run.steps(), ax=ax)
+        yield figure
+        for run in traced:
+            beside_it = self._thesis.tables_beside(run.record) if self._thesis else []
+            title = f"Ops of {name}, {run.record.runtime}"
+            yield HTML(beside((title, profile_tables.ops_table(run.ops())), *beside_it))
+        if traced:
+            layers = {run.record.runtime: run.layers() for run in traced}
+            yield HTML(beside((f"Layers of {name}", profile_tables.layers_table(layers))))
+        for run in traced:
+            if text := run.profiler_text():
+                yield HTML(folded(f"What the profiler of {run.record.runtime} prints of {name}", text))
+
+    @section
+    def provenance(self) -> Parts:
+        """What the numbers rest on."""
+        project = find_project()
+        yield report_text.rendered_text(project.commit(), lock_sha256(project))
+        if self._study.runs:
+            yield report_text.provenance_table(self._study.records)
+
+    def _runs_of(self, name: str | None, runtime: str = "") -> list[Run]:
+        """The newest runs of a variant, or of all, in one runtime or in each."""
+        return [
+            self._study.of_record(run)
+            for run in self._study.runs
+            if name in (None, run.name) and runtime in ("", run.runtime)
+        ]

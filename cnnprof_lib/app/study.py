@@ -1,0 +1,307 @@
+"""The front door: what is stored, each thing read once, as data frames.
+
+from cnnprof_lib import Study
+
+study = Study.open("outputs")
+study.overview()
+study.layers("stride2", "stock")
+study.diff("baseline", "stride2")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from ..analysis import frames
+from ..analysis.accuracy import numbers as accuracy
+from ..analysis.differences import numbers as differences
+from ..analysis.frames import Record, RunKey, run_key_of
+from ..analysis.pool import pooled
+from ..analysis.profile import numbers as profile
+from ..analysis.profile.for_scripts import run_for_scripts
+from ..analysis.profile.shown_tables import layers_table, ops_table
+from ..analysis.profile.shown_text import run_text
+from ..analysis.resolution import Resolution, resolutions
+from ..analysis.variants import numbers as variants
+from ..analysis.variants.shown import brief_table
+from ..base.errors import StoreError
+from ..base.units import counted
+from ..page.table import beside
+from ..page.text import code
+from ..params.network import Network
+from ..params.runtimes import REFERENCE_RUNTIME
+from ..records.project import find_project
+from ..records.run import RunRecord
+from ..records.store import Store
+
+_Kept = TypeVar("_Kept")
+
+
+class Run:
+    """One run, and what it tells as data frames; in a notebook it shows itself."""
+
+    def __init__(self, record: RunRecord, store: Store, resolution: Resolution | None = None) -> None:
+        self.record = record
+        self._store, self._resolution = store, resolution
+
+    @property
+    def key(self) -> RunKey:
+        """What names it."""
+        return run_key_of(self.record)
+
+    @cached_property
+    def executions(self) -> pd.DataFrame:
+        """A row per node execution, see `records.run.EXECUTIONS`."""
+        return self._store.read_ops(self.record)
+
+    def ops(self) -> pd.DataFrame:
+        """Its ops by falling time, see `profile.numbers.by_op`."""
+        return profile.by_op(self.record)
+
+    def layers(self) -> pd.DataFrame:
+        """Its layers in the network's order, see `profile.numbers.by_layer`."""
+        return profile.by_layer(self.record, self.executions)
+
+    def nodes(self) -> pd.DataFrame:
+        """The nodes of its graph, see `frames.profile`."""
+        return frames.profile(self.record, self.executions, by_node=True)
+
+    def steps(self) -> pd.DataFrame:
+        """Its timed steps, see `frames.steps`."""
+        return frames.steps([self.record])
+
+    def for_scripts(self) -> dict[str, Any]:
+        """What `cnnprof show --json` prints."""
+        return run_for_scripts(self.record, self.executions, self._resolution)
+
+    def profiler_text(self) -> str:
+        """What the runtime's own profiler printed; empty where it has none."""
+        return self._store.read_profiler_text(self.record)
+
+    def _repr_markdown_(self) -> str:
+        name, runtime = self.record.name, self.record.runtime
+        tables = ("Ops", ops_table(self.ops())), ("Layers", layers_table({runtime: self.layers()}))
+        (row,) = variants.overview([self.record]).to_dict("records")
+        return f"{code(name)}: {run_text(self.ops(), row)}\n\n{beside(*tables)}"
+
+
+class Study:
+    """All that is stored in one folder. Frames are copies: they may be changed.
+
+    Wherever a run is named, an empty runtime is the reference runtime, if the variant was run in it, else its first,
+    and an empty id is the newest run: the processes of one command together.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._kept: dict[Any, Any] = {}
+
+    @classmethod
+    def open(cls, outputs: str | Path = "") -> Study:
+        """Opens a folder of results, by default that of the project around the working directory."""
+        return cls(Store(Path(outputs)) if outputs else find_project().store)
+
+    @cached_property
+    def _stored(self) -> list[Record]:
+        """All runs and failures, oldest first."""
+        return self.store.runs()
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The newest run or failure of every variant and runtime: the baseline first, then by falling MACs.
+
+        Raises:
+            StoreError: nothing that can be read has been measured yet. There are no records where all runs are of
+                other batch sizes or numbers of threads.
+        """
+        records = frames.pooled_by_place(self.store.latest(self._stored))
+        if not records and not self.store.scaling_runs():
+            raise StoreError(f"{self.store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
+        return frames.in_order(records)
+
+    @cached_property
+    def runs(self) -> list[RunRecord]:
+        """The records without the failures."""
+        return frames.completed(self.records)
+
+    @cached_property
+    def every(self) -> list[RunRecord]:
+        """All runs; those of several processes also together, as one run more that bears the id of their series.
+
+        Raises:
+            StoreError: nothing was measured yet, or no run succeeded.
+        """
+        single = frames.completed(self._stored)
+        if not single and self.records:
+            raise StoreError(
+                f"{self.store.outputs / 'runs'}: none of {counted(len(self._stored), 'run')} succeeded, the last for: "
+                f"{getattr(self._stored[-1], 'error', '')}. Measure again: cnnprof run"
+            )
+        return frames.completed(frames.in_order([*single, *_pooled(single)]))
+
+    @cached_property
+    def _by_key(self) -> dict[RunKey, RunRecord]:
+        return {run_key_of(record): record for record in self.every}
+
+    @property
+    def baseline(self) -> str | None:
+        """What the newest run was compared with."""
+        return frames.baseline_of(self.runs)
+
+    @cached_property
+    def resolutions(self) -> Mapping[str, Resolution]:
+        """What the machine can tell apart in each runtime; one that was not checked is missing."""
+        return resolutions(self.store, self.runs)
+
+    # Frames of the whole study
+
+    def all_runs(self) -> pd.DataFrame:
+        """A row per run of `every`, see `frames.runs`."""
+        return frames.runs(self.every)
+
+    def overview(self) -> pd.DataFrame:
+        """A row per variant and runtime, see `variants.numbers.overview`."""
+        return self._once("overview", lambda: variants.overview(self.records, self.resolutions))
+
+    def outcomes(self) -> pd.DataFrame:
+        """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
+        return self._once("outcomes", lambda: accuracy.outcomes(self.store, self.runs))
+
+    def losses(self) -> pd.DataFrame:
+        """What each variant loses against the baseline, image by image, see `accuracy.numbers.losses`."""
+        return self._once("losses", lambda: accuracy.losses(self.outcomes(), self.baseline))
+
+    def verdicts(self) -> pd.DataFrame:
+        """What of the thesis holds here, see `thesis.verdicts.judge`."""
+        from ..thesis.verdicts import judge_stored
+
+        return self._once("verdicts", lambda: judge_stored(self.records, self.store))
+
+    # One run
+
+    @property
+    def variants(self) -> list[str]:
+        """All variants that were run."""
+        return list(dict.fromkeys(record.name for record in self.every))
+
+    def runtimes(self, variant: str = "") -> list[str]:
+        """All runtimes in which a variant, or any, was run."""
+        return list(dict.fromkeys(record.runtime for record in self.every if variant in ("", record.name)))
+
+    def run_ids(self, variant: str, runtime: str) -> list[str]:
+        """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first."""
+        found = [record for record in self.every if (record.name, record.runtime) == (variant, runtime)]
+        found.sort(key=lambda record: (record.series, bool(record.pooled), record.run_id), reverse=True)
+        return [record.run_id for record in found]
+
+    def run(self, variant: str, runtime: str = "", run_id: str = "") -> Run:
+        """One run.
+
+        Raises:
+            StoreError: there is none of that name.
+        """
+        runtime = runtime or self._usual_runtime(variant)
+        ids = self.run_ids(variant, runtime)
+        key = RunKey(variant, runtime, run_id or next(iter(ids), ""))
+        if key in self._by_key:
+            return self._keep(key, lambda: self.of_record(self._by_key[key]))
+        which = f"run {run_id}" if run_id else "run"
+        others = ids if ids else self.variants
+        raise StoreError(
+            f"{self.store.outputs / 'runs'}: holds no {which} of {variant} in {runtime or 'any runtime'}. "
+            f"Take one of: {', '.join(others)}"
+        )
+
+    def run_under(self, variant: str, runtime: str, batch_size: int | None, threads: int | None) -> Run:
+        """The newest run of a variant under conditions that may be others than a preset's, see `Store.newest_runs`."""
+        return self.of_record(pooled(self.store.newest_runs(variant, runtime, batch_size, threads)))
+
+    def of_record(self, record: RunRecord) -> Run:
+        """A record as a run that can be asked."""
+        return Run(record, self.store, self._resolution(record))
+
+    def ops(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
+        """The ops of a run, see `profile.numbers.by_op`."""
+        run = self.run(variant, runtime, run_id)
+        return self._once(("ops", *run.key), run.ops)
+
+    def layers(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
+        """The layers of a run, see `profile.numbers.by_layer`."""
+        run = self.run(variant, runtime, run_id)
+        return self._once(("layers", *run.key), run.layers)
+
+    def nodes(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
+        """The nodes of a run's graph, see `frames.profile`."""
+        run = self.run(variant, runtime, run_id)
+        return self._once(("nodes", *run.key), run.nodes)
+
+    def nodes_of(self, runtime: str, names: Sequence[str]) -> pd.DataFrame:
+        """The `nodes` of the newest run in one runtime of each of the variants that was run in it."""
+        found = [self.nodes(name, runtime) for name in names if runtime in self.runtimes(name)]
+        if not found:
+            raise StoreError(
+                f"{self.store.outputs / 'runs'}: none of the variants was run in {runtime}. "
+                f"Received: {', '.join(names) or 'no variant'}. Take some of: {', '.join(self.variants)}"
+            )
+        return pd.concat(found, ignore_index=True)
+
+    def network(self, variant: str, runtime: str = "", run_id: str = "") -> Network:
+        """The network of a run, as it was then."""
+        return self.run(variant, runtime, run_id).record.network
+
+    def steps(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
+        """The timed steps of a run, see `frames.steps`."""
+        return self.run(variant, runtime, run_id).steps()
+
+    def diff(self, before: str | Sequence[str], after: str | Sequence[str], runtime: str = "") -> pd.DataFrame:
+        """Steps from the latency of one run to that of another, see `differences.numbers.waterfall`.
+
+        Args:
+            before: The variant to start from, or variant, runtime and id of a run.
+            after: The same of the run to arrive at.
+            runtime: Of both, where they are not named with the runs.
+
+        Raises:
+            MeasureError: the runs were not made alike.
+        """
+        old, new = (self.run(name, runtime) if isinstance(name, str) else self.run(*name) for name in (before, after))
+        return self._once(("diff", *old.key, *new.key), lambda: self.between(old, new))
+
+    def between(self, old: Run, new: Run) -> pd.DataFrame:
+        """The same of two runs."""
+        return differences.waterfall(
+            old.record, old.executions, new.record, new.executions, self._resolution(new.record)
+        )
+
+    def _usual_runtime(self, variant: str) -> str:
+        runtimes = self.runtimes(variant)
+        return REFERENCE_RUNTIME if REFERENCE_RUNTIME in runtimes else next(iter(runtimes), "")
+
+    def _resolution(self, record: RunRecord) -> Resolution | None:
+        key = "resolution", record.runtime, record.machine
+        return self._keep(key, lambda: resolutions(self.store, [record]).get(record.runtime))
+
+    def _once(self, key: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        return self._keep(key, make).copy()
+
+    def _keep(self, key: Any, make: Callable[[], _Kept]) -> _Kept:
+        if key not in self._kept:
+            self._kept[key] = make()
+        kept: _Kept = self._kept[key]
+        return kept
+
+    def _repr_html_(self) -> str:
+        return str(brief_table(self.overview()).to_html())
+
+
+def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The processes of each command, variant and runtime as one, where they are several."""
+    groups: dict[RunKey, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(run_key_of(record)._replace(run_id=record.series), []).append(record)
+    return [pooled(group) for group in groups.values() if len(group) > 1]

@@ -1,0 +1,83 @@
+"""What the thesis adds to the report: the only module of the report that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML
+from pandas.io.formats.style import Styler
+
+from ..analysis.estimates import Estimate
+from ..page.table import folded_table
+from ..records.run import RunRecord
+from ..records.training import TrainingRecord
+from ..thesis import claims_table, errata, recipes, shown, strides, training_rules, verdicts
+from .report_text import STRIDE_CAPTION, claims_drawn_text
+from .study import Study
+
+_JUDGED = "## What of the thesis holds here"
+_CORRECTED = """### Its tables, corrected
+
+In the published tables the op names keep one order, while the values are sorted by time. What an op requests follows
+from the shapes of the network, so the bytes tell which op a row can be of."""
+
+
+class ThesisSections:
+    """Parts of sections, see `sections.Report`."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def citation(self) -> str:
+        """Whose the published figures are."""
+        return shown.citation(self._study.records)
+
+    def slowdown(self) -> str:
+        """What the thesis says that profiling costs."""
+        return shown.slowdown()
+
+    def published(self, variant: str) -> str:
+        """What the thesis printed of a variant."""
+        return shown.published(variant)
+
+    def published_step_s(self) -> Mapping[str, Estimate]:
+        """The thesis's seconds per training step, by variant."""
+        return training_rules.published_step_s()
+
+    def tables_beside(self, run: RunRecord) -> list[tuple[str, Styler]]:
+        """The published table of a run's variant with its title, where there is one for the runtime's ops."""
+        return shown.published_beside(run)
+
+    def stride(self) -> Iterator[object]:
+        """Latency and Conv2D's share against the stride."""
+        by_stride = strides.stride_table(self._study.records)
+        if by_stride.empty:
+            return
+        yield "### Stride"
+        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
+        strides.latency_against_stride(by_stride, ax=left)
+        strides.conv2d_share_against_stride(by_stride, ax=right)
+        yield STRIDE_CAPTION.put(figure)
+
+    def claims(self) -> Iterator[object]:
+        """The claims with their verdicts."""
+        yield _JUDGED
+        if self._study.runs:
+            timed = any(record.step_s for record in self._study.store.trainings())
+            yield verdicts.EXPLANATION
+            drawn = not strides.stride_table(self._study.records).empty
+            yield claims_drawn_text(strides_drawn=drawn, steps_trained=timed)
+            yield claims_table.styled_claims(self._study.verdicts())
+
+    def errata(self) -> Iterator[object]:
+        """The published tables, corrected."""
+        rows = errata.errata(shown.tables_printed(self._study.runs))
+        if not rows.empty:
+            yield _CORRECTED
+            yield shown.errata_text(rows)
+            yield HTML(folded_table("Every printed row, and what it may be", shown.styled_errata(rows)))
+
+    def recipes(self, trainings: Sequence[TrainingRecord]) -> Iterator[object]:
+        """Recipes beside the thesis's."""
+        yield shown.styled_recipes(recipes.compare(self._study.store, trainings))
