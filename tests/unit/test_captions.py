@@ -18,7 +18,9 @@ from cnnprof_lib.page import hover
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / "cnnprof_lib/analysis").rglob("*.py"), ROOT / "cnnprof_lib/app/report_text.py"]
 TEXTS = [path.read_text(encoding="utf-8") for path in SOURCES]
-NOTEBOOK = (ROOT / "notebooks/report.ipynb").read_text(encoding="utf-8")
+SECTIONS = "\n".join(
+    (ROOT / "cnnprof_lib/app" / name).read_text(encoding="utf-8") for name in ("sections.py", "thesis_sections.py")
+)
 CAPTIONS = dict(
     pair for text in TEXTS for pair in re.findall(r'^(\w+_CAPTION) = hover.Caption\(\s*"([a-z-]+)"', text, re.M)
 )
@@ -38,10 +40,10 @@ def test_a_caption_and_its_key_name_the_runtime() -> None:
 
 def test_the_report_draws_every_figure_that_has_a_key() -> None:
     assert len(CAPTIONS) == len(set(CAPTIONS.values())) == 10
-    assert set(re.findall(r"\b(\w+_CAPTION)\.put\(figure", NOTEBOOK)) == set(CAPTIONS)
+    assert set(re.findall(r"\b(\w+_CAPTION)\.put\(figure", SECTIONS)) == set(CAPTIONS)
 
 
 def test_prose_refers_to_figures_that_have_a_key() -> None:
-    keys = {key.rstrip("-") for text in [*TEXTS, NOTEBOOK] for key in re.findall(r"\[Figure\]\(#F_([a-z-]+)", text)}
+    keys = {key.rstrip("-") for text in [*TEXTS, SECTIONS] for key in re.findall(r"\[Figure\]\(#F_([a-z-]+)", text)}
     assert keys
     assert keys <= set(CAPTIONS.values())

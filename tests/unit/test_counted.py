@@ -10,7 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
+from cnnprof_lib.analysis.accuracy.numbers import ChoiceRow
 from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
 from cnnprof_lib.analysis.trust.shown import checked_text
 from cnnprof_lib.app import report_text, terminal, terminal_diff
@@ -87,9 +89,9 @@ TEXTS: dict[str, Callable[[], str]] = {
     "; 1 step on each side": lambda: parts_of(terminal.comparison_parts(compared())),
     " per step of 1 image\n": lambda: parts_of(terminal_diff.diff_parts(DIFFERENT)),
     "1 file, rendered ": lambda: str(rendered()),
-    "at most 0.5 or 1 point no faster": lambda: chosen(0.5, 1.0),
-    "at most 0.5 points no faster": lambda: chosen(0.5),
-    "with 1 image it cannot": lambda: chosen(0.5, undecided=["wide"]),
+    "on the same 1 test image<": lambda: chosen(1),
+    "on the same 10,000 test images<": lambda: chosen(10_000),
+    "loss you accept [points]": lambda: chosen(1),
     "1 parameter": lambda: "\n".join(
         shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
     ),
@@ -116,10 +118,9 @@ def rendered() -> ReportRecord:
     return ReportRecord(created="now", commit=None, lock_sha256=None, inputs={"a": "b"}, sources="", files={})
 
 
-def chosen(*limits: float, undecided: list[str] = []) -> str:  # noqa: B006
-    return accuracy_shown._sentence(
-        {"variant": "baseline", "is_baseline": True, "undecided": undecided, "images": 1}, limits
-    )
+def chosen(images: int) -> str:
+    row = ChoiceRow("stock", 0.5, "baseline", 1.0, 1.0, 1.0, loss=0.0, loss_high=0.0, undecided=["wide"], images=images)
+    return accuracy_shown.choice_table(frame_of(ChoiceRow, [row])).to_html()
 
 
 @pytest.mark.parametrize("text", TEXTS)

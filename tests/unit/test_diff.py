@@ -406,7 +406,7 @@ def test_show_is_plain_and_complete() -> None:
 @pytest.mark.parametrize(("noise", "told_apart"), [(1.4, True), (1.6, False)])
 def test_a_difference_within_the_noise_of_the_machine_is_called_so(noise: float, told_apart: bool) -> None:
     fall = diff.waterfall(*wide(), *narrow(), make_resolution(noise))
-    assert diff.ratio(fall) == pytest.approx(9.2 / 14)
+    assert diff.latency_ratio(fall) == pytest.approx(9.2 / 14)
     shown = diff.difference_for_scripts(fall)
     assert shown["distinguishable"] is told_apart
     lines = [str(part) for part in terminal_diff.diff_parts(shown)]

@@ -234,12 +234,14 @@ COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_
 """Modules whose functions are commands, called as users type them."""
 
 STILL_TWICE = {
-    "BASELINE",
     "COLUMNS",
     "Images",
     "OnStage",
+    "Part",
     "Progress",
+    "RECORD",
     "Rate",
+    "TRAINING",
     "check",
     "compare",
     "decode",

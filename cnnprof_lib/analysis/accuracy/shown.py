@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from pandas.io.formats.style import Styler
 
+from ...base import units
 from ...page import hover
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
@@ -66,7 +67,7 @@ def choice_table(choices: pd.DataFrame) -> Styler:
     hidden = [] if shown["undecided"].any() else ["undecided"]
     caption = (
         "The fastest variant for the loss of accuracy that you accept, against the baseline on the same "
-        f"{choices['images'].max():,} test images"
+        f"{units.counted(choices['images'].max(), 'test image')}"
     )
     return styled(shown, _CHOICES, hidden=hidden, caption=caption, key="choice")
 

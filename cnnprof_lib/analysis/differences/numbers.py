@@ -150,7 +150,7 @@ def check_balance(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def ratio(table: pd.DataFrame) -> float:
+def latency_ratio(table: pd.DataFrame) -> float:
     """Latency of ``after`` over that of ``before``, brought to the same conditions, of a `waterfall`."""
     before_s, after_s = table.loc[table["cause"] == LATENCY, "change_s"]
     return float(after_s / before_s)
@@ -159,7 +159,7 @@ def ratio(table: pd.DataFrame) -> float:
 def is_distinct(table: pd.DataFrame) -> bool | None:
     """Whether the latencies of a `waterfall` differ by more than the machine's own noise; None where it is unknown."""
     smallest = table["smallest_ratio"].iloc[0]
-    return None if np.isnan(smallest) else is_beyond(ratio(table), smallest)
+    return None if np.isnan(smallest) else is_beyond(latency_ratio(table), smallest)
 
 
 def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
