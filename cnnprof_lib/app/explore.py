@@ -25,7 +25,7 @@ from ..analysis.profile.quantities import QUANTITIES
 from ..analysis.profile.shown import op_times_figure, profile_figure, step_distribution_figure
 from ..analysis.profile.shown_network import network_figure
 from ..analysis.profile.shown_pair import side_by_side_figure
-from ..analysis.profile.shown_tables import nodes_frame
+from ..analysis.profile.shown_tables import nodes_table
 from ..base.errors import CnnprofError, ReportError
 from ..page import hover, pictures, style
 from .calls import Call
@@ -69,7 +69,7 @@ def node_table(data: pd.DataFrame) -> HTML:
     Args:
         data: From `Study.nodes`.
     """
-    table = nodes_frame(data)
+    table = nodes_table(data)
     texts = [place for place, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
     return HTML(
         itables.to_html_datatable(

@@ -31,7 +31,9 @@ _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 def environment_table(records: Sequence[Record]) -> Styler:
     """Machine, software, images and weights of the runs: a column per runtime, all values where its runs differ."""
     runs = frames.completed(records)
-    facts = pd.DataFrame([{"runtime": run.runtime, **_facts(run)} for run in runs]).fillna("")  # a runtime's own library
+    facts = pd.DataFrame([{"runtime": run.runtime, **_facts(run)} for run in runs]).fillna(
+        ""
+    )  # a runtime's own library
     merged = facts.groupby("runtime", sort=False).agg(_distinct)
     table = merged.T.rename_axis("fact").reset_index()
     columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}

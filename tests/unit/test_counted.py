@@ -6,16 +6,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
-from cnnprof_lib.analysis.accuracy.numbers import choices, losses
+from cnnprof_lib.analysis.accuracy.numbers import ChoiceRow
 from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
 from cnnprof_lib.analysis.trust.shown import checked_text
-from cnnprof_lib.analysis.variants.numbers import overview
 from cnnprof_lib.app import report_text, terminal, terminal_diff
 from cnnprof_lib.app.provenance import ReportRecord
 from cnnprof_lib.base import units
@@ -90,7 +89,9 @@ TEXTS: dict[str, Callable[[], str]] = {
     "; 1 step on each side": lambda: parts_of(terminal.comparison_parts(compared())),
     " per step of 1 image\n": lambda: parts_of(terminal_diff.diff_parts(DIFFERENT)),
     "1 file, rendered ": lambda: str(rendered()),
-    "on the same 1 test image": lambda: chosen().to_html(),
+    "on the same 1 test image<": lambda: chosen(1),
+    "on the same 10,000 test images<": lambda: chosen(10_000),
+    "loss you accept [points]": lambda: chosen(1),
     "1 parameter": lambda: "\n".join(
         shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
     ),
@@ -117,9 +118,9 @@ def rendered() -> ReportRecord:
     return ReportRecord(created="now", commit=None, lock_sha256=None, inputs={"a": "b"}, sources="", files={})
 
 
-def chosen() -> Any:
-    lost = losses(pd.DataFrame({"baseline": [True], "stride2": [False]}), "baseline")
-    return accuracy_shown.choice_table(choices(lost, overview([make_record()])))
+def chosen(images: int) -> str:
+    row = ChoiceRow("stock", 0.5, "baseline", 1.0, 1.0, 1.0, loss=0.0, loss_high=0.0, undecided=["wide"], images=images)
+    return accuracy_shown.choice_table(frame_of(ChoiceRow, [row])).to_html()
 
 
 @pytest.mark.parametrize("text", TEXTS)

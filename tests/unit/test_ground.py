@@ -212,6 +212,18 @@ def test_a_topic_computes_in_numbers_and_shows_in_shown(topic):
             assert {name for name in imported if name.rpartition(".")[2].startswith("shown")} == set(), module
 
 
+def test_what_shows_says_what_it_makes():
+    shown = [name for name in modules_below(*(f"analysis.{topic}" for topic in TOPICS)) if ".shown" in name]
+    functions = {
+        node.name
+        for name in shown
+        for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert len(functions) > 20
+    assert {name for name in functions if not name.endswith(("_table", "_figure", "_text"))} == set()
+
+
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
@@ -222,12 +234,14 @@ COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_
 """Modules whose functions are commands, called as users type them."""
 
 STILL_TWICE = {
-    "BASELINE",
     "COLUMNS",
     "Images",
     "OnStage",
+    "Part",
     "Progress",
+    "RECORD",
     "Rate",
+    "TRAINING",
     "check",
     "compare",
     "decode",

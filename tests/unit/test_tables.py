@@ -69,7 +69,7 @@ def test_kernels_and_accelerator_are_shown_where_they_tell_something() -> None:
 def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
     nodes = (Node("Relu", "conv1", 0.002), Node("Conv2D", "conv1", 0.006, 23_592_960, kernel="_FusedConv2D"))
     record = make_record(nodes=nodes, unattributed_s=0.002)
-    table = profile_tables.nodes_frame(frames.profile(record, make_ops(record, nodes), by_node=True))
+    table = profile_tables.nodes_table(frames.profile(record, make_ops(record, nodes), by_node=True))
     headers = ["node", "layer", "op", "executed as", "time [µs]", "of step [%]", "requested [KB]"]
     assert list(table.columns) == headers
     assert table.to_numpy().tolist() == [
@@ -78,7 +78,7 @@ def test_nodes_come_by_falling_time_with_units_in_the_headers() -> None:
         ["unattributed", "unattributed", "unattributed", "", 2000.0, 20.0, 0.0],
     ]
     plain = make_record(nodes=nodes[:1])
-    assert "executed as" not in profile_tables.nodes_frame(
+    assert "executed as" not in profile_tables.nodes_table(
         frames.profile(plain, make_ops(plain, nodes[:1]), by_node=True)
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from pandas.io.formats.style import Styler
 
 from ...base import units
@@ -92,29 +94,12 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
     rows = overview.dropna(subset=["ratio"]).merge(lost, on="variant")
     ax.set(xlabel="latency / latency of the baseline in the same process", ylabel="top-1 accuracy lost [points]")
     ax.set_title("What does a faster network lose?")
-    if rows.empty:
-        ax.text(0.5, 0.5, "no variant has outcomes and a latency", transform=ax.transAxes, ha="center")
-        ax.set(xticks=[], yticks=[])
-        return ax
     for runtime in rows["runtime"].unique():
-        of = rows[rows["runtime"] == runtime]
-        ax.errorbar(
-            of["ratio"],
-            of["loss"] * 100,
-            xerr=interval_lengths(of, "ratio"),
-            yerr=interval_lengths(of, "loss", 100),
-            linestyle="none",
-            label=runtime,
-            **source_style(runtime),
-        )
-    ax.axhline(0, color="#555555", linewidth=1, linestyle=":")
-    ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
-    ax.set_xscale("log")
-    ax.margins(x=0.2, y=0.1)
-    log_ticks(ax.xaxis)
-    label_points(ax, list(zip(rows["ratio"], rows["loss"] * 100, rows["variant"], strict=True)))
-    legend_below(ax)
-    return ax
+        _points(ax, rows[rows["runtime"] == runtime], ("ratio", 1), ("loss", 100), label=runtime)
+    if not rows.empty:
+        ax.axhline(0, color="#555555", linewidth=1, linestyle=":")
+        ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
+    return _named(ax, rows, ("ratio", 1), ("loss", 100), missing="no variant has outcomes and a latency")
 
 
 def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -129,42 +114,41 @@ def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    if data.empty:
-        ax.text(0.5, 0.5, "no run has an accuracy", transform=ax.transAxes, ha="center")
-        ax.set(xticks=[], yticks=[])
-        return ax
     for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
         steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
         ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
     for (runtime, measured), rows in data.groupby(["runtime", "accuracy_measured"], sort=False):
         label = f"{runtime}, accuracy {'measured' if measured else 'recorded'}"
         for beaten, some in rows.groupby("dominated"):
-            _accuracy_points(ax, some, label, filled=not beaten, bars="-" if measured else ":")
+            look = {"markerfacecolor": "white"} if beaten else {}
+            drawn = _points(ax, some, ("latency_s", _MS), ("top1", 100), label=label, **look)
+            for lines in drawn[2]:
+                lines.set_linestyle("-" if measured else ":")
             label = ""
     if data["dominated"].any():
         ax.plot([], [], "o", color="#555555", markerfacecolor="white", label="dominated")
+    return _named(ax, data, ("latency_s", _MS), ("top1", 100), missing="no run has an accuracy")
+
+
+def _points(ax: Axes, rows: pd.DataFrame, x: tuple[str, float], y: tuple[str, float], **look: Any) -> ErrorbarContainer:
+    """Points of one runtime with their intervals; ``x`` and ``y`` are columns, and what they are multiplied by."""
+    ends: dict[str, Any] = {"xerr": interval_lengths(rows, *x), "yerr": interval_lengths(rows, *y)}
+    style = source_style(rows["runtime"].iloc[0])
+    return ax.errorbar(rows[x[0]] * x[1], rows[y[0]] * y[1], **ends, linestyle="none", **style, **look)
+
+
+def _named(ax: Axes, rows: pd.DataFrame, x: tuple[str, float], y: tuple[str, float], *, missing: str) -> Axes:
+    """Lays out points on a log scale and names them; says what is missing where there are none."""
+    if rows.empty:
+        ax.text(0.5, 0.5, missing, transform=ax.transAxes, ha="center")
+        ax.set(xticks=[], yticks=[])
+        return ax
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
-    label_points(ax, list(zip(data["latency_s"] * _MS, data["top1"] * 100, data["variant"], strict=True)))
+    label_points(ax, list(zip(rows[x[0]] * x[1], rows[y[0]] * y[1], rows["variant"], strict=True)))
     legend_below(ax)
     return ax
-
-
-def _accuracy_points(ax: Axes, rows: pd.DataFrame, label: str, *, filled: bool, bars: str) -> None:
-    """Points of one runtime with their intervals; ``bars`` is the line style of these."""
-    drawn = ax.errorbar(
-        rows["latency_s"] * _MS,
-        rows["top1"] * 100,
-        xerr=interval_lengths(rows, "latency_s", _MS),
-        yerr=interval_lengths(rows, "top1", 100),
-        linestyle="none",
-        markerfacecolor=None if filled else "white",
-        label=label,
-        **source_style(rows["runtime"].iloc[0]),
-    )
-    for lines in drawn[2]:
-        lines.set_linestyle(bars)
 
 
 def frontier_text(standings: pd.DataFrame) -> str:

@@ -27,10 +27,6 @@ def _giga(rate: float) -> str:
     return f"{rate / 1e9:.1f}"
 
 
-def _percent1(share: float) -> str:
-    return units.percent(share, 1)
-
-
 _LATENCY = "latency per step"
 _ROOFLINE = {
     "layer": Column("layer"),
@@ -51,7 +47,7 @@ _SCALING = {
     "images_per_s": Column("images/s", "{:,.0f}".format, "throughput"),
     "speedup": Column("over 1 thread", "{:.2f}".format, "throughput"),
     "macs_per_s": Column("GMAC/s", _giga, "multiply-adds"),
-    "share_of_peak": Column("of the peak", _percent1, "multiply-adds"),
+    "share_of_peak": Column("of the peak", "{:.1%}".format, "multiply-adds"),
 }
 
 

@@ -71,7 +71,7 @@ def ops_table(table: pd.DataFrame) -> Styler:
     return styled(with_row(table, total), OP_COLUMNS, hidden=hidden, closing_rows=2)
 
 
-def nodes_frame(table: pd.DataFrame) -> pd.DataFrame:
+def nodes_table(table: pd.DataFrame) -> pd.DataFrame:
     """The nodes of one run, the longest first, as plain numbers under headers with their units: to sort and filter.
 
     Args:

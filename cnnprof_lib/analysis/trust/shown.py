@@ -23,11 +23,6 @@ OVERHEAD_CAPTION = hover.Caption(
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
 
-
-def _percent1(share: float) -> str:
-    return units.percent(share, 1)
-
-
 _BOOKS = {
     **_RUN,
     "profiled_over_plain": Column("median", "{:.3f}".format, _OVERHEAD_GROUP),
@@ -37,7 +32,7 @@ _BOOKS = {
     "xprof_pp": Column("largest difference from XProf [pp]", "{:.2f}".format, "shares of ops"),
     "requested_bytes": Column("requested", units.num_bytes, _MEMORY_GROUP),
     "live_peak_bytes": Column("live peak", units.num_bytes, _MEMORY_GROUP),
-    "live_peak_share": Column("peak / asked for in the step", _percent1, _MEMORY_GROUP),
+    "live_peak_share": Column("peak / asked for in the step", "{:.1%}".format, _MEMORY_GROUP),
 }
 _OVERHEAD = {
     **_RUN,
