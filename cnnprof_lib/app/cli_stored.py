@@ -71,10 +71,11 @@ def diff(
 @app.command()
 def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
     """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
-    from ..thesis import claims_table
     from .study import Study
 
     table = Study(open_project(outputs).store).verdicts()
+    from ..thesis import claims_table
+
     print(json.dumps(table.to_dict("records"), indent=1) if as_json else claims_table.plain_text(table))
 
 

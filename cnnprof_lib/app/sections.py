@@ -6,7 +6,6 @@ What needs the thesis is in `thesis_sections`; without that wing the report does
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +40,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
 from .provenance import lock_sha256
-from .study import Run, Study
+from .study import Run, Study, has_thesis
 
 Parts = Iterator[object]
 """What a section shows, in order: figures, tables, and text in Markdown."""
@@ -62,7 +61,7 @@ def section(parts: Callable[..., Parts]) -> Callable[..., None]:
 
 def thesis_sections(study: Study) -> Any:
     """What the thesis adds to the report; None where its wing was removed."""
-    if importlib.util.find_spec("cnnprof_lib.thesis") is None:
+    if not has_thesis():
         return None
     from .thesis_sections import ThesisSections
 
@@ -306,7 +305,7 @@ class Report:
             yield HTML(beside((f"Layers of {name}", profile_tables.layers_table(layers))))
         for run in traced:
             if text := run.profiler_text():
-                yield HTML(folded(f"What the profiler of {run.record.runtime} prints of {name}", text))
+                yield HTML(folded(f"What the profiler prints of {name}, {run.record.runtime}", text))
 
     @section
     def provenance(self) -> Parts:

@@ -10,6 +10,7 @@ study.diff("baseline", "stride2")
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ from ..analysis.profile.shown_text import run_text
 from ..analysis.resolution import Resolution, resolutions
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
-from ..base.errors import StoreError
+from ..base.errors import ReportError, StoreError
 from ..base.units import counted
 from ..page.table import beside
 from ..page.text import code
@@ -177,7 +178,13 @@ class Study:
         return self._once("losses", lambda: accuracy.losses(self.outcomes(), self.baseline))
 
     def verdicts(self) -> pd.DataFrame:
-        """What of the thesis holds here, see `thesis.verdicts.judge`."""
+        """What of the thesis holds here, see `thesis.verdicts.judge`.
+
+        Raises:
+            ReportError: the wing of the thesis was removed.
+        """
+        if not has_thesis():
+            raise ReportError("cnnprof_lib/thesis: is missing, and the claims are its. Install cnnprof whole.")
         from ..thesis.verdicts import judge_stored
 
         return self._once("verdicts", lambda: judge_stored(self.records, self.store))
@@ -310,6 +317,11 @@ class Study:
 
     def _repr_html_(self) -> str:
         return str(brief_table(self.overview()).to_html())
+
+
+def has_thesis() -> bool:
+    """Whether the wing of the thesis is there, without which all but its claims and tables goes on."""
+    return importlib.util.find_spec("cnnprof_lib.thesis") is not None
 
 
 def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:

@@ -50,7 +50,7 @@ class ChoiceRow(NamedTuple):
     variant: str
     """The baseline where no faster one qualifies."""
     ratio: float
-    """To the baseline's latency."""
+    """To the baseline's latency; 1, without an interval, for the baseline."""
     ratio_low: float
     ratio_high: float
     loss: float
@@ -152,6 +152,7 @@ def choices(lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[
     rows: list[ChoiceRow] = []
     for runtime, timed in overview.dropna(subset=["ratio"]).groupby("runtime", sort=False):
         base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
+        base = base.assign(ratio=1.0, ratio_low=math.nan, ratio_high=math.nan)  # by definition: measured is its noise
         both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
         if not (lost.empty or base.empty):
             images = int(lost["images"].iloc[0])

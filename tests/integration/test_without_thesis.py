@@ -1,0 +1,54 @@
+"""The library without the wing of the thesis: profiling, comparing and reporting stay intact."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnprof_lib.records.store import Store
+from tests.builders import make_accuracy, make_record, write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with stored runs, and a library that lacks the folder."""
+    for name in ("params", "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "cnnprof_lib", tmp_path / "cnnprof_lib", ignore=shutil.ignore_patterns("thesis", "__pyc*"))
+    for name in ("baseline", "stride2"):
+        for runtime in ("unfused", "stock"):
+            write_run(Store(tmp_path / "outputs"), make_record(name, runtime, accuracy=make_accuracy()))
+    return tmp_path
+
+
+def cnnprof(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-m", "cnnprof_lib", *arguments]
+    environment = {**kept, "PYTHONPATH": str(project)}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+
+
+def test_runs_are_made_compared_and_reported(project: Path) -> None:
+    done = cnnprof(project, "run", "smoke", "--preset", "smoke", "--runtime", "stock", "--generated", "--report")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(cnnprof(project, "show", "stride2", "--json").stdout)["variant"] == "stride2"
+    assert json.loads(cnnprof(project, "diff", "baseline", "stride2", "--json").stdout)["runtime"] == "stock"
+    page = (project / "outputs/report/report.html").read_text(encoding="utf-8")
+    assert "Ops of stride2, unfused" in page
+    assert "Ops of smoke, stock" in page
+    for text in ("What of the thesis holds here", "Published figures", "In the thesis", "of the thesis, "):
+        assert text not in page
+
+
+def test_only_its_own_command_needs_it(project: Path) -> None:
+    done = cnnprof(project, "claims")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "cnnprof_lib/thesis: is missing, and the claims are its. Install cnnprof whole.\n"
