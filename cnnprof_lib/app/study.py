@@ -10,7 +10,6 @@ study.diff("baseline", "stride2")
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -321,7 +320,7 @@ class Study:
 
 def has_thesis() -> bool:
     """Whether the wing of the thesis is there, without which all but its claims and tables goes on."""
-    return importlib.util.find_spec("cnnprof_lib.thesis") is not None
+    return (Path(__file__).parents[1] / "thesis").is_dir()
 
 
 def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:
