@@ -15,12 +15,24 @@ from ..base.files import try_writing
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
+from ..params.model import is_model, model_of
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
 from . import cli_stored, terminal
-from .cli_options import BaselineOption, OneRuntimeOption, OutputsOption, RuntimeOption, console
+from .cli_options import (
+    BaselineOption,
+    InputShapeOption,
+    OneRuntimeOption,
+    OutputsOption,
+    PreprocessingOption,
+    RuntimeOption,
+    SignatureOption,
+    TrustOption,
+    console,
+    sides_of,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -152,21 +164,26 @@ def run(
     threads: Annotated[
         list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads the runtime is held to; repeatable.")
     ] = None,
+    input_shape: InputShapeOption = "",
+    signature: SignatureOption = None,
+    trusted: TrustOption = False,
+    preprocessing: PreprocessingOption = None,
     render: Annotated[bool, typer.Option("--report", help="Write the report afterwards.")] = False,
     source: DataOption = None,
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Profile variants (none named: all of the preset), each in a process of its own."""
+    """Profile variants or model files (none named: all of the preset), each in a process of its own."""
     from . import runs
 
     project = find_project(outputs=outputs)
     preset = params.load_preset(preset_name, project.params)
     wanted = names or list(preset.variants)
     named = [*wanted, baseline] if baseline else wanted
+    models = [name for name in named if is_model(name)]
     for name in named:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
-        params.file_of(name, project.params)
-    images = _source(source, generated)
+        model_of(name) if name in models else params.file_of(name, project.params)
+    images = _source(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,
         [runtime] if runtime else preset.runtimes,
@@ -174,6 +191,12 @@ def run(
         rounds=rounds or preset.processes,
         source=images,
         baseline=baseline,
+        model_options={
+            "input_shape": sides_of(input_shape),
+            "signature": signature,
+            "trusted": trusted,
+            "preprocessing": preprocessing,
+        },
         batch_sizes=batch_sizes or (),
         threads=threads or (),
     )

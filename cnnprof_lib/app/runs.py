@@ -8,7 +8,8 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ..base.errors import StoreError
 from ..base.files import try_writing
 from ..base.processes import undisturbed
 from ..base.stamps import new_run_id, utc_now
-from ..params.settings import GENERATED, PresetSpec, RunRequest
+from ..params.model import is_model
+from ..params.settings import GENERATED, NO_BASELINE, PresetSpec, RunRequest
 from ..records.project import Project
 from ..records.run import FailureRecord, RunRecord
 from . import notebook
@@ -32,12 +34,14 @@ def requests(
     rounds: int,
     source: str,
     baseline: str | None = None,
+    model_options: Mapping[str, Any] | None = None,
     batch_sizes: Sequence[int] = (),
     threads: Sequence[int] = (),
 ) -> list[RunRequest]:
     """The runs of one command, in the order to make them: under each batch size with each number of threads.
 
-    All are compared with one baseline: the one named, else the preset's, else the first of several variants.
+    All are compared with one baseline: the one named, else the preset's, else the first of several. A preset's is not
+    taken where a model is named, for it is of other variants. ``model_options`` are those of a `RunRequest`.
 
     With several rounds each round makes every variant and runtime once, in an order of its own drawn from the
     preset's seed, so that a drift of the machine over minutes does not fall on one variant.
@@ -46,8 +50,8 @@ def requests(
     rng = np.random.default_rng(preset.seed)
     sizes: list[int | None] = [*batch_sizes] or [None]
     counts: list[int | None] = [*threads] or [None]
-    if baseline is None and preset.baseline is None and len(variants) > 1:
-        baseline = variants[0]
+    if baseline is None and (preset.baseline is None or any(map(is_model, variants))):
+        baseline = variants[0] if len(variants) > 1 else NO_BASELINE
     places = list(itertools.product(variants, runtimes, sizes, counts))
     result: list[RunRequest] = []
     for _ in range(rounds):
@@ -59,6 +63,7 @@ def requests(
                     runtime=runtime,
                     preset=preset.name,
                     baseline=baseline,
+                    **(model_options or {}),
                     source=source,
                     run_id=f"{series}-{len(result):02d}",
                     series=series,
@@ -85,15 +90,15 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
     """
     store = project.store
     try_writing(store.run_dir(request).parent)
-    executed, error = notebook.execute("run_variant.ipynb", request.model_dump(), project, _StageReader(on_stage))
+    executed, error = notebook.execute("run_variant.ipynb", request.model_dump(mode="json"), project, _StageReader(on_stage))
     if error is None:
         try:
             result: RunRecord | FailureRecord = store.read_run(store.run_dir(request))
         except StoreError as unstored:
             error = str(unstored)
     if error is not None:
-        shared = request.model_dump(include={"run_id", "series", "variant", "runtime"})
-        result = FailureRecord(purpose=request.purpose, created=utc_now(), error=error, **shared)
+        shared = request.model_dump(include={"run_id", "series", "runtime"})
+        result = FailureRecord(variant=request.name, purpose=request.purpose, created=utc_now(), error=error, **shared)
     with contextlib.suppress(StoreError):  # a disk that is full by now: the error told of may be just that
         if isinstance(result, FailureRecord):
             store.write_failure(result)

@@ -50,7 +50,7 @@ def check(
         raise VariantError(f"{project.params}/presets/{PRESET}.yaml: `baseline` is required: a file of params/.")
     baseline = load_variant(preset.baseline, project.params)
     images = prepare_images(
-        load_dataset(source, project.params, baseline), baseline.input, preset.batch_size, preset.seed
+        load_dataset(source, project.params, baseline), baseline.network.inputs, preset.batch_size, preset.seed
     )
     network = load_network(baseline, project.store, batch_size=preset.batch_size, seed=preset.seed)
     pairs = []

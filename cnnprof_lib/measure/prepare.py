@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..base.errors import MeasureError
 from ..base.units import plural
+from ..params.model import Preprocessing
+from ..params.network import Tensor
 from ..params.settings import GENERATED
-from ..params.variant import InputSpec, VariantSpec
+from ..params.variant import VariantSpec
 from ..records.run import ImagesRecord
 from .images import cache as data
 from .images import pixels
@@ -29,7 +33,8 @@ AUTOMATIC = ""
 class Images:
     """What is fed while timing, and the data set it is from, if any."""
 
-    pixels: npt.NDArray[np.float32]
+    values: tuple[npt.NDArray[Any], ...]
+    """Of each input, in order: (n, *shape of one image)."""
     labels: npt.NDArray[np.int32]
     dataset: data.DataSet | None
 
@@ -64,39 +69,58 @@ def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.Data
     return dataset
 
 
-def prepare_images(dataset: data.DataSet | None, size: InputSpec, batch_size: int, seed: int) -> Images:
+def prepare_images(
+    dataset: data.DataSet | None,
+    inputs: Sequence[Tensor],
+    batch_size: int,
+    seed: int,
+    preprocessing: Preprocessing = "standardize",
+) -> Images:
     """As many test images as the input queue holds, prepared as at evaluation; as many in a runtime without a queue.
 
     Args:
         dataset: Where they are from; None makes them up from ``seed``.
-        size: The network's input.
+        inputs: Of the network.
         batch_size: Images per step.
-        seed: Seed of made-up images.
+        seed: Seed of made-up values.
+        preprocessing: Of images.
     """
-    count = queue_capacity((batch_size, size.height, size.width, size.channels))
+    count = queue_capacity([(batch_size, *tensor.shape) for tensor in inputs])
     if dataset is None:
-        made_up = pixels.generated_images(count, size.height, size.width, size.channels, seed)
-        return Images(made_up, np.zeros(count, np.int32), None)
-    raw = pixels.central_crop(dataset.test_images[:count], size.height, size.width)
-    return Images(pixels.standardize(raw), dataset.test_labels[:count].astype(np.int32), dataset)
+        return Images(tuple(_made_up(tensor, count, seed) for tensor in inputs), np.zeros(count, np.int32), None)
+    height, width, _ = inputs[0].shape
+    raw = pixels.central_crop(dataset.test_images[:count], height, width)
+    labels = dataset.test_labels[:count].astype(np.int32)
+    return Images((pixels.preprocess(raw, preprocessing),), labels, dataset)
 
 
-def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
+def _made_up(tensor: Tensor, count: int, seed: int) -> npt.NDArray[Any]:
+    """Values for one input: noise where they are real, 0 and 1 where they are whole, for they may number anything."""
+    kind, rng = np.dtype(tensor.dtype), np.random.default_rng(seed)
+    if kind == np.float32 and len(tensor.shape) == 3:
+        return pixels.generated_images(count, *tensor.shape, seed)
+    if np.issubdtype(kind, np.floating):
+        return rng.standard_normal((count, *tensor.shape), np.float32).astype(kind)
+    return rng.integers(0, 2, (count, *tensor.shape)).astype(kind)
+
+
+def queue_capacity(shapes: Sequence[tuple[int, ...]]) -> int:
     """Examples in the input queue, and images to lay out for a feed.
 
     They are as many as in the tutorial's ``_generate_image_and_label_batch`` (4,384 for batches of 128), but no more
     than 256 MiB hold, and at least a batch.
 
     Args:
-        input_shape: (batch, height, width, channels).
+        shapes: Of a batch of each input.
 
     Raises:
         MeasureError: a batch has more bytes than TensorFlow counts right.
     """
-    batch_size, *image_shape = input_shape
-    image_bytes = 4 * math.prod(image_shape) + 4  # float32 values, and an int32 label
+    batch_size = shapes[0][0]
+    image_bytes = sum(4 * math.prod(shape[1:]) for shape in shapes) + 4  # float32 values, and an int32 label
     if batch_size * image_bytes >= _COUNTABLE_BYTES:
-        images = f"{batch_size} {plural(batch_size, 'image')} of {'x'.join(map(str, image_shape))}"
+        sides = " and ".join("x".join(map(str, shape[1:])) for shape in shapes)
+        images = f"{batch_size} {plural(batch_size, 'image')} of {sides}"
         raise MeasureError(
             f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
             f"those of a queue. Received: {batch_size * image_bytes:,}, {images}. "

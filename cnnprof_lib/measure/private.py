@@ -51,3 +51,11 @@ def prepared_step(session: Any, options: Any) -> Callable[..., Any]:
 def onednn_is_on() -> bool:
     """Whether this process may use TensorFlow's oneDNN kernels, which it does by itself on x86 since 2.9."""
     return bool(private("tensorflow.python.util._pywrap_util_port", "IsMklEnabled")())
+
+
+def function_graph(graph: Any, operation: Any) -> Any:
+    """The graph of the function that a node calls, with the shapes that the node hands to it."""
+    name = operation.get_attr("f").name
+    definition = next(f for f in graph.as_graph_def().library.function if f.signature.name == name)
+    to_graph = private("tensorflow.python.framework.function_def_to_graph", "function_def_to_graph")
+    return to_graph(definition, input_shapes=[tensor.shape for tensor in operation.inputs])

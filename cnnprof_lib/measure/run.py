@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,9 @@ import pandas as pd
 
 from ..base.files import try_writing
 from ..base.stamps import utc_now
-from ..params.reading import load_preset, load_variant
+from ..params.model import ModelSpec, is_model, model_of
+from ..params.network import Tensor
+from ..params.reading import load_preset, load_spec
 from ..params.settings import PresetSpec, RunRequest
 from ..params.variant import VariantSpec
 from ..records.project import Project
@@ -37,6 +39,7 @@ from .runtimes import executions, memory
 from .runtimes.contract import Runtime, Session, find_runtime
 from .training.apart import train_first
 
+Spec = VariantSpec | ModelSpec
 OnStage = Callable[[float, str], None]
 """Told the share of the run that is done, 0 to 1, and what comes next."""
 
@@ -47,8 +50,8 @@ class _Conditions:
 
     request: RunRequest
     runtime: Runtime
-    variant: VariantSpec
-    baseline: VariantSpec | None
+    spec: Spec
+    baseline: Spec | None
     preset: PresetSpec
 
     @property
@@ -57,14 +60,17 @@ class _Conditions:
 
     @property
     def variants(self) -> list[VariantSpec]:
-        """All networks of the run."""
-        return [self.variant, *([self.baseline] if self.baseline else [])]
+        """All networks of the run that are written as layers."""
+        return [spec for spec in (self.spec, self.baseline) if isinstance(spec, VariantSpec)]
 
-    def images(self, dataset: DataSet | None, variant: VariantSpec) -> Images:
-        return prepare_images(dataset, variant.input, self.batch_size, self.preset.seed)
+    def images(self, dataset: DataSet | None, spec: Spec, inputs: Sequence[Tensor]) -> Images:
+        how = spec.preprocessing if isinstance(spec, ModelSpec) else "standardize"
+        return prepare_images(dataset, inputs, self.batch_size, self.preset.seed, how)
 
-    def load(self, variant: VariantSpec, store: Store) -> LoadedNetwork:
-        return load_network(variant, store, batch_size=self.batch_size, seed=self.preset.seed)
+    def load(self, spec: Spec, store: Store) -> LoadedNetwork:
+        loaded = load_network(spec, store, batch_size=self.batch_size, seed=self.preset.seed)
+        memory.require_memory(loaded.network, self.batch_size)
+        return loaded
 
 
 def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda share, stage: None) -> RunRecord:
@@ -86,9 +92,11 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     dataset = _dataset(conditions, project, on_stage)
 
     on_stage(0.10, "model")
-    images = conditions.images(dataset, conditions.variant)
+    variant = conditions.spec if isinstance(conditions.spec, VariantSpec) else None
+    images = conditions.images(dataset, variant, variant.network.inputs) if variant else None
     rss_start = machine.resident_bytes()
-    network = conditions.load(conditions.variant, store)
+    network = conditions.load(conditions.spec, store)
+    images = images or conditions.images(dataset, conditions.spec, network.network.inputs)
     session = conditions.runtime.open(network, images)
     rss_loaded = machine.resident_bytes()
     rss_peak = max(rss_loaded, _warm_up(session, conditions.preset))
@@ -100,6 +108,8 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     on_stage(0.85, "accuracy")
     record = RunRecord(
         **_identity(conditions, project),
+        network=network.network,
+        variant=variant,
         machine=machine.describe(onednn=profile.uses_onednn),
         versions=conditions.runtime.versions(),
         images=images.record(),
@@ -110,8 +120,8 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         memory=MemoryRecord(
             **profile.memory, rss_start_bytes=rss_start, rss_loaded_bytes=rss_loaded, rss_bytes=rss_peak
         ),
-        accuracy=_accuracy(network, dataset, store),
-        warnings=_warnings(network, images, classes_of(training_of(conditions.variant, store))),
+        accuracy=_accuracy(network, conditions.spec, dataset, store),
+        warnings=_warnings(network, images, variant is None or bool(classes_of(training_of(variant, store)))),
     )
     store.write_run(record, profile.files)
     on_stage(1.0, "stored")
@@ -125,17 +135,26 @@ def _conditions(request: RunRequest, project: Project) -> _Conditions:
     if request.threads is not None:
         runtime.limit_threads(request.threads)
     preset = load_preset(request.preset, project.params)
-    baseline = request.baseline or preset.baseline
+    baseline = preset.baseline if request.baseline is None else request.baseline
     conditions = _Conditions(
         request,
         runtime,
-        variant=load_variant(request.variant, project.params),
-        baseline=load_variant(baseline, project.params) if baseline else None,
+        spec=_spec(request.variant, request, project),
+        baseline=_spec(baseline, request, project) if baseline else None,
         preset=preset,
     )
-    for variant in conditions.variants:
+    for variant in conditions.variants:  # before anything is built
         memory.require_memory(variant.network, conditions.batch_size)
     return conditions
+
+
+def _spec(reference: str, request: RunRequest, project: Project) -> Spec:
+    """A network as it was named: a model, or a file of ``params/``."""
+    if is_model(reference):
+        return model_of(
+            reference, **request.model_dump(include={"input_shape", "signature", "trusted", "preprocessing"})
+        )
+    return load_spec(reference, project.params)
 
 
 def _dataset(conditions: _Conditions, project: Project, on_stage: OnStage) -> DataSet | None:
@@ -146,14 +165,17 @@ def _dataset(conditions: _Conditions, project: Project, on_stage: OnStage) -> Da
         train_first(request, project, lambda text: on_stage(0.02, f"training, {text}"))
     on_stage(0.05, "images")
     dataset = load_dataset(request.source, project.params, *conditions.variants)
-    return in_order_of_weights(dataset, conditions.variant, project.store) if dataset else None
+    if dataset and isinstance(conditions.spec, VariantSpec):
+        return in_order_of_weights(dataset, conditions.spec, project.store)
+    return dataset
 
 
 def _open_baseline(conditions: _Conditions, dataset: DataSet | None, store: Store) -> Session | None:
     if conditions.baseline is None:
         return None
     network = conditions.load(conditions.baseline, store)
-    return conditions.runtime.open(network, conditions.images(dataset, conditions.baseline))
+    images = conditions.images(dataset, conditions.baseline, network.network.inputs)
+    return conditions.runtime.open(network, images)
 
 
 def _identity(conditions: _Conditions, project: Project) -> dict[str, Any]:
@@ -164,21 +186,19 @@ def _identity(conditions: _Conditions, project: Project) -> dict[str, Any]:
         "purpose": request.purpose,
         "created": utc_now(),
         "commit": project.commit(),
-        "network": conditions.variant.network,
-        "variant": conditions.variant,
         "baseline": conditions.baseline.name if conditions.baseline else None,
         "batch_size": conditions.batch_size,
         "seed": conditions.preset.seed,
     }
 
 
-def _warnings(network: LoadedNetwork, images: Images, classes: tuple[str, ...]) -> tuple[str, ...]:
+def _warnings(network: LoadedNetwork, images: Images, order_known: bool) -> tuple[str, ...]:
     """What a reader of the run should know, as sentences without a full stop."""
     is_scored = images.dataset is not None and network.weights.origin != "initial"
     found = {
         "Timed on generated images, no real ones were at hand": images.dataset is None,
         "Profiled with initial weights, none are trained": network.weights.origin == "initial",
-        ORDER_UNKNOWN: is_scored and not classes,
+        ORDER_UNKNOWN: is_scored and not order_known,
     }
     return tuple(text for text, holds in found.items() if holds)
 
@@ -284,11 +304,16 @@ def _unattributed(parts: pd.Series[float]) -> UnattributedRecord:
     return UnattributedRecord(**{str(name): float(seconds) for name, seconds in parts.items()})
 
 
-def _accuracy(network: LoadedNetwork, dataset: DataSet | None, store: Store) -> AccuracyRecord | None:
+def _accuracy(network: LoadedNetwork, spec: Spec, dataset: DataSet | None, store: Store) -> AccuracyRecord | None:
     """Measured on all test images; without images the one recorded with the weights; else none."""
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
-        return top1(network.model, dataset, network.weights.sha256)
+        if network.model is None:
+            return None
+        how = spec.preprocessing if isinstance(spec, ModelSpec) else "standardize"
+        return top1(network.model, dataset, network.weights.sha256, how)
+    if isinstance(spec, ModelSpec):
+        return None
     training = store.read_training(network.network.name)
     return training.test.model_copy(update={"measured": False}) if training else None

@@ -68,7 +68,7 @@ def compare(
     preset = load_preset(preset_name, project.params)
     require_memory(variant.network, preset.batch_size)
     images = prepare_images(
-        load_dataset(source, project.params, variant), variant.input, preset.batch_size, preset.seed
+        load_dataset(source, project.params, variant), variant.network.inputs, preset.batch_size, preset.seed
     )
     network = load_network(variant, project.store, batch_size=preset.batch_size, seed=preset.seed)
     session = runtime.open(network, images)

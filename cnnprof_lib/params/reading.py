@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..base.errors import VariantError, received
 from ..base.spec import Spec
+from .model import ModelSpec, is_model_file
 from .settings import PresetSpec, RecipeSpec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec
@@ -133,6 +134,21 @@ def load_variant(name: str, params_dir: Path) -> VariantSpec:
             raise
         raise VariantError(f"{path}: extends {error}") from None
     return variant
+
+
+def load_spec(name: str, params_dir: Path) -> VariantSpec | ModelSpec:
+    """Loads ``params_dir/<name>.yaml``: a network as layers, or, with a ``model``, as somebody's model.
+
+    Raises:
+        VariantError: as `load_variant`.
+    """
+    path, content = _read(name, params_dir)
+    if "model" not in content:
+        return load_variant(name, params_dir)
+    named = content["model"]
+    if isinstance(named, str) and is_model_file(named):
+        content["model"] = str(path.parent / named)  # relative to the file that names it
+    return validate(ModelSpec, {"title": content["model"], **content}, path)
 
 
 def _chain(name: str, params_dir: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -9,11 +9,14 @@ from pydantic_core import PydanticCustomError
 
 from ..base import units
 from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
+from .model import Preprocessing, is_model, model_name
 from .runtimes import runtime_names
 
 Purpose = Literal["study", "scaling"]
 GENERATED = "generated"
 """The source of images that are made up."""
+NO_BASELINE = ""
+"""In place of a baseline's name: nothing is compared."""
 DEFAULT_RECIPE = "fast"
 """What trains a variant unless another file of ``params/recipes/`` is named."""
 
@@ -145,15 +148,24 @@ class RunRequest(Spec):
     """One run to make: what `cnnprof run` hands to the notebook, and the notebook to `measure.run`."""
 
     variant: str
-    """A file of ``params/``."""
+    """A file of ``params/``, or a model: its file, its folder, or the dotted name of a function that builds it."""
     runtime: str
     """One of `runtimes.runtime_names`."""
     preset: str
     """A file of ``params/presets/``: how many steps of what batch."""
     baseline: str | None = None
-    """A file of ``params/``, which the variant is compared with in the same process; None for the preset's."""
+    """A variant or model, which this one is compared with in the same process; None for the preset's, `NO_BASELINE`
+    for none."""
     source: str = ""
     """A folder or archive of images; ``generated`` makes them up; empty takes CNNPROF_DATA or the cache."""
+    input_shape: Annotated[tuple[PositiveInt, ...], Field(strict=False)] | None = None
+    """Of one image, for a model that leaves sizes open; this and the next three hold for models alone."""
+    signature: str | None = None
+    """Of a SavedModel that has several."""
+    trusted: bool = False
+    """Whether code that a model's file brings along may be run."""
+    preprocessing: Preprocessing | None = None
+    """Of images that are named; None for none."""
     train: Literal["never", "if missing", "always"] = "never"
     """Whether to train reference weights first."""
     recipe: str = DEFAULT_RECIPE
@@ -167,6 +179,11 @@ class RunRequest(Spec):
     """Threads that the runtime may use; None leaves it the choice."""
 
     @property
+    def name(self) -> str:
+        """What the network is called."""
+        return model_name(self.variant) if is_model(self.variant) else self.variant
+
+    @property
     def purpose(self) -> Purpose:
         """``study`` for a run under the preset's own conditions, ``scaling`` for one under others."""
         return "study" if self.batch_size is None and self.threads is None else "scaling"
@@ -175,7 +192,7 @@ class RunRequest(Spec):
         """What is run and under which conditions of its own: ``stride2 stock, batch of 64, 2 threads``."""
         batch = f", batch of {self.batch_size}" if self.batch_size else ""
         threads = f", {units.counted(self.threads, 'thread')}" if self.threads else ""
-        return f"{self.variant} {self.runtime}{batch}{threads}"
+        return f"{self.name} {self.runtime}{batch}{threads}"
 
 
 class PresetSpec(Spec):

@@ -81,7 +81,7 @@ class Store(TrainedStore, MachineStore):
     def run_dir(self, run: AnyRun) -> Path:
         """The folder of one run: asked for, stored or failed."""
         root = {"study": "runs", "scaling": "scaling"}[run.purpose]
-        name = run.name if isinstance(run, RunRecord) else run.variant
+        name = run.variant if isinstance(run, FailureRecord) else run.name
         return self.outputs / root / name / run.runtime / run.run_id
 
     def write_run(self, record: RunRecord, traced: TracedFiles | None) -> Path:

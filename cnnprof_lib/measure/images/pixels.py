@@ -54,9 +54,9 @@ def standardize(images: npt.NDArray[Any], like: npt.NDArray[Any] | None = None) 
 
 
 def evaluation_batches(
-    images: Images, labels: Labels, height: int, width: int, batch_size: int
+    images: Images, labels: Labels, height: int, width: int, batch_size: int, how: str = "standardize"
 ) -> Iterator[tuple[Pixels, Labels]]:
-    """All images, cropped to the middle and standardized, in order; the last batch holds what is left.
+    """All images, cropped to the middle and prepared, see `preprocess`, in order; the last batch holds what is left.
 
     Raises:
         DataError: If images and labels differ in number, or `batch_size` is not positive.
@@ -67,7 +67,20 @@ def evaluation_batches(
         raise DataError(f"batch_size: must be a positive integer. Received: {batch_size}. Choose 1 or more.")
     middle = central_crop(images, height, width)
     parts = (slice(start, start + batch_size) for start in range(0, len(images), batch_size))
-    return ((standardize(middle[part]), np.asarray(labels[part], np.int32)) for part in parts)
+    return ((preprocess(middle[part], how), np.asarray(labels[part], np.int32)) for part in parts)
+
+
+def preprocess(images: Images, how: str) -> Pixels:
+    """Images as a network wants them.
+
+    Args:
+        images: uint8 of shape `(n, height, width, channels)`.
+        how: ``none`` keeps 0 to 255, ``scale`` makes them 0 to 1, ``standardize`` see `standardize`.
+    """
+    if how == "standardize":
+        return standardize(images)
+    values = images.astype(np.float32)
+    return values / np.float32(255) if how == "scale" else values
 
 
 def generated_images(count: int, height: int, width: int, channels: int, seed: int) -> Pixels:

@@ -27,11 +27,12 @@ class Classifier:
     """A model as it is at each call, asked for the most probable class.
 
     Args:
-        model: From standardised images to logits.
+        model: From images, prepared, to logits.
+        preprocessing: How images are prepared.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
+    def __init__(self, model: keras.Model, preprocessing: str = "standardize") -> None:
+        self.model, self._preprocessing = model, preprocessing
         self._classify = tf.function(self._most_probable, reduce_retracing=True)  # traced once, not at every call
 
     def predicted(self, images: Images, labels: Labels) -> Labels:
@@ -45,7 +46,7 @@ class Classifier:
             (n,), in the order of ``images``, the last partial batch included.
         """
         _, height, width, _ = self.model.input_shape
-        batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH)
+        batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH, self._preprocessing)
         return np.concatenate([self._classify(tf.constant(batch)).numpy() for batch, _ in batches]).astype(np.int32)
 
     def _most_probable(self, images: tf.Tensor) -> tf.Tensor:
@@ -84,7 +85,21 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
     return top1(built, dataset, loaded.sha256)
 
 
-def top1(model: keras.Model, dataset: DataSet, weights_sha256: str) -> AccuracyRecord:
-    """Top-1 accuracy of a model on all test images, as a record."""
-    predicted = Classifier(model).predicted(dataset.test_images, dataset.test_labels)
+def top1(
+    model: keras.Model, dataset: DataSet, weights_sha256: str, preprocessing: str = "standardize"
+) -> AccuracyRecord:
+    """Top-1 accuracy of a model on all test images, as a record.
+
+    Raises:
+        MeasureError: it takes other images, or gives other classes.
+    """
+    size, given = tuple(model.input_shape[1:]), dataset.test_images.shape[1:]
+    if len(size) != 3 or size[2] != given[2] or size[0] > given[0] or size[1] > given[1]:
+        raise MeasureError(f"{model.name}: takes images of {size}. Received: {given} in {dataset.name}. Name others.")
+    if model.output_shape[1:] != (len(dataset.classes),):
+        raise MeasureError(
+            f"{model.name}: gives {model.output_shape[1:]}, not a value for each class. "
+            f"Received: {len(dataset.classes)} classes in {dataset.name}. Name other images, or --generated."
+        )
+    predicted = Classifier(model, preprocessing).predicted(dataset.test_images, dataset.test_labels)
     return accuracy(predicted, dataset.test_labels, dataset.name, weights_sha256)

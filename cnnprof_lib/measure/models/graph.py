@@ -1,20 +1,27 @@
-"""A Keras model as a frozen graph, as TensorFlow runs it and in the ops of the thesis; `session` steps it."""
+"""A network as a frozen graph, as TensorFlow runs it and in the ops of the thesis; `session` steps it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy.typing as npt
 import tensorflow as tf
 
-from ..private import freeze_variables, run_through_graph
-from .build import FLATTEN_SUFFIX
+from ..private import freeze_variables
+from .count import Products, called_mac_op, count_products
 
 tf1 = tf.compat.v1
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A placeholder of a frozen graph: its node, the shape of a batch, and the type of its values."""
+
+    node: str
+    shape: tuple[int, ...]
+    dtype: tf.DType
 
 
 @dataclass(frozen=True)
@@ -23,42 +30,56 @@ class FrozenGraph:
 
     Attributes:
         graph_def: Nodes of a layer are named ``<layer>/...``; weights are Const nodes.
-        input_name: The Placeholder of shape ``input_shape``.
-        output_name: The node that gives the logits, (batch, classes).
-        input_shape: (batch, height, width, channels).
+        feeds: What it takes, in the order of the network's inputs.
+        outputs: The tensors that it gives, ``node:0``.
         weights: The Const nodes that were variables, by node name.
-        owners: The layer that made each node, by node name; all but input and output have one.
+        owners: The layer that made each node, by node name; all but feeds and returns have one.
+        products: Multiply-adds of each layer for one image; a layer without any is missing.
+        calls: The op of the thesis that a node computes by calling a function, by node name.
+        shapes: Of the first output of each node, by node name, batch included; a shape that is not known is missing.
     """
 
     graph_def: Any
-    input_name: str
-    output_name: str
-    input_shape: tuple[int, int, int, int]
+    feeds: tuple[Feed, ...]
+    outputs: tuple[str, ...]
     weights: dict[str, npt.NDArray[Any]]
     owners: dict[str, str]
+    products: dict[str, Products] = field(default_factory=dict)
+    calls: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step."""
+        return self.feeds[0].shape[0]
 
     @property
     def logits_name(self) -> str:
-        """The node that computes the logits, before the Identity that Keras returns them through."""
-        output = next(node for node in self.graph_def.node if node.name == self.output_name)
-        return str(output.input[0]) if output.op == "Identity" else self.output_name
+        """The node that computes the first output, before the Identity that it is returned through."""
+        name = self.outputs[0].partition(":")[0]
+        output = next(node for node in self.graph_def.node if node.name == name)
+        return str(output.input[0]).partition(":")[0] if output.op == "Identity" else name
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether the first output has a value per class of each image."""
+        return len(self.shapes.get(self.logits_name, ())) == 2
 
 
-def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
-    """Freezes the inference of a model with one input and one output.
+def freeze_function(function: Any, layer_of: Callable[[str], tuple[str, str]], batch_size: int) -> FrozenGraph:
+    """Freezes a concrete function.
 
     Args:
-        model: A functional or sequential Keras model from images to logits.
-        batch_size: Images per step.
+        function: With inputs whose shapes are known, the batch first.
+        layer_of: The layer that a node belongs to, empty where it is none's, and the node's name within it.
+        batch_size: Images per step, by which counts are divided.
     """
-    shape = (batch_size, *model.input_shape[1:])
-    inference, calls = _in_scopes(model)
-    function = freeze_variables(inference.get_concrete_function(tf.TensorSpec(shape, tf.float32)))
-    original = function.graph.as_graph_def()
-    owners, names = _owners_and_names([node.name for node in original.node], calls)
-
-    graph_def = tf1.GraphDef(versions=original.versions)
-    weights = {}
+    variables = {tensor.op.name for tensor in function.graph.internal_captures}
+    frozen = freeze_variables(function)
+    original = frozen.graph.as_graph_def()
+    names, owners = _names_and_owners([node.name for node in original.node], layer_of)
+    graph_def = tf1.GraphDef(versions=original.versions, library=original.library)
+    weights, calls = {}, {}
     for node in original.node:
         if node.op == "NoOp":
             continue  # groups the variable reads, of no effect without variables
@@ -67,67 +88,52 @@ def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
         copy.name = names[node.name]
         del copy.input[:]
         copy.input.extend(_renamed(i, names) for i in node.input if not i.startswith("^"))
-        if node.op == "Const" and node.name.endswith("/resource"):
+        if node.op == "Const" and node.name in variables:
             weights[copy.name] = tf.make_ndarray(node.attr["value"].tensor)
+        if op := called_mac_op(node, original.library):
+            calls[copy.name] = op
     return FrozenGraph(
         graph_def=graph_def,
-        input_name=names[function.inputs[0].op.name],
-        output_name=names[function.outputs[0].op.name],
-        input_shape=shape,
+        feeds=tuple(Feed(names[t.op.name], tuple(t.shape), t.dtype) for t in frozen.inputs),
+        outputs=tuple(_renamed(t.name, names) for t in frozen.outputs),
         weights=weights,
         owners=owners,
+        products=_by_layer(frozen.graph, names, owners, batch_size),
+        calls=calls,
+        shapes=_shapes(frozen.graph, names),
     )
 
 
-def _in_scopes(model: keras.Model) -> tuple[Any, list[str]]:
-    """The inference of a model as a ``tf.function`` that records which layer makes which nodes.
-
-    Keras' own scopes do not tell: a second ``conv2d`` is ``conv2d_1``, which may be another layer's name.
-
-    Returns:
-        The function, and the layers in the order in which it calls them: nodes of the i-th call are named ``.i/...``,
-        as no other node is. The list is filled when the function is traced.
-    """
-    calls: list[str] = []
-
-    def in_scope(operation: Any) -> Callable[..., Any]:
-        scope = f".{len(calls)}/"
-        calls.append(operation.name)
-        inference = {"training": False} if isinstance(operation, keras.Layer) else {}
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with tf.name_scope(scope):
-                return operation(*args, **(kwargs | inference))
-
-        return call
-
-    layers = keras.Function(model.inputs, model.outputs)
-    return tf.function(lambda images: run_through_graph(layers, images, in_scope)), calls
-
-
-def _owners_and_names(nodes: list[str], calls: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The owner of each node by its new name, and the new names.
-
-    Args:
-        nodes: Names as the function of `_in_scopes` gives them.
-        calls: The layers it called.
-    """
-    owners, names = {}, {}
+def _names_and_owners(
+    nodes: Sequence[str], layer_of: Callable[[str], tuple[str, str]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The new name of each node by its old one, and its layer by its new name."""
+    names, owners = {}, {}
     taken = tf.Graph()
     for node in nodes:
-        scope, _, rest = node.partition("/")
-        if not scope.startswith("."):
-            names[node] = taken.unique_name(node)
-            continue
-        layer = calls[int(scope[1:])]
-        owner = layer.removesuffix(FLATTEN_SUFFIX)
-        own = re.sub(rf"^{re.escape(layer)}(_\d+)?/", "", rest)  # Keras' scope, numbered, within ours
-        names[node] = taken.unique_name(f"{owner}/{own}")
-        owners[names[node]] = owner
-    return owners, names
+        layer, own = layer_of(node)
+        names[node] = taken.unique_name(f"{layer}/{own}" if layer else own)
+        if layer:
+            owners[names[node]] = layer
+    return names, owners
 
 
-def _renamed(tensor: str, names: dict[str, str]) -> str:
+def _by_layer(graph: Any, names: Mapping[str, str], owners: Mapping[str, str], batch_size: int) -> dict[str, Products]:
+    found: dict[str, Products] = {}
+    for operation in graph.get_operations():
+        layer = owners.get(names.get(operation.name, ""), "")
+        counted = count_products(operation, graph)
+        if layer and counted is not None:
+            found[layer] = found.get(layer, Products(0, 0)) + counted
+    return {layer: products.of_one(batch_size) for layer, products in found.items()}
+
+
+def _shapes(graph: Any, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    first = {operation.name: operation.outputs[0].shape for operation in graph.get_operations() if operation.outputs}
+    return {names[name]: tuple(shape) for name, shape in first.items() if name in names and shape.is_fully_defined()}
+
+
+def _renamed(tensor: str, names: Mapping[str, str]) -> str:
     """A tensor reference, ``node`` or ``node:1``, with its node renamed."""
     node, *port = tensor.split(":")
     return ":".join((names[node], *port))
@@ -149,7 +155,7 @@ def as_thesis_graph(frozen: FrozenGraph) -> Any:
                 source = nodes[source].input[0]
             skipped.update(dict.fromkeys(between, source))
 
-    result = tf1.GraphDef(versions=frozen.graph_def.versions)
+    result = tf1.GraphDef(versions=frozen.graph_def.versions, library=frozen.graph_def.library)
     for node in nodes.values():
         if node.name in skipped:
             continue

@@ -1,43 +1,87 @@
-"""A network with its weights, ready to be opened by a runtime."""
+"""A network with its weights, ready to be opened by a runtime: a variant, or a model of somebody's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import keras
 
+from ...params.model import ModelSpec
 from ...params.network import Network
 from ...params.variant import VariantSpec
 from ...records.run import WeightsRecord
 from ...records.store import Store
 from . import build, weights
-from .graph import FrozenGraph, freeze
+from .describe import network_of
+from .graph import FrozenGraph
+from .open import freeze_keras, open_model
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network as a model, for batches of one size."""
+    """A network for batches of one size.
+
+    Attributes:
+        network: What it is.
+        weights: What it computes with.
+        batch_size: Images per step.
+        freeze: Makes its graph for batches of any size.
+        model: As Keras has it; None for one that is not Keras'.
+    """
 
     network: Network
-    model: keras.Model
     weights: WeightsRecord
     batch_size: int
+    freeze: Callable[[int], FrozenGraph]
+    model: keras.Model | None = None
 
     @cached_property
     def frozen(self) -> FrozenGraph:
         """Its inference as TensorFlow's graph."""
-        return freeze(self.model, self.batch_size)
+        return self.freeze(self.batch_size)
 
 
-def load_network(variant: VariantSpec, store: Store, *, batch_size: int, seed: int) -> LoadedNetwork:
-    """Builds a variant with its reference weights, or initial ones.
+def load_network(spec: VariantSpec | ModelSpec, store: Store, *, batch_size: int, seed: int) -> LoadedNetwork:
+    """Loads a network with its weights.
 
     Args:
-        variant: The network.
+        spec: A variant, with its reference weights or initial ones, or a model.
         store: Where reference weights are.
         batch_size: Images per step.
         seed: Seed of initial weights.
+
+    Raises:
+        CnnprofError: it cannot be loaded, in one line.
     """
-    model = build.build(variant, seed)
-    return LoadedNetwork(variant.network, model, weights.load(model, variant, store), batch_size)
+    if isinstance(spec, ModelSpec):
+        return _load_model(spec, batch_size, seed)
+    model = build.build(spec, seed)
+    loaded = weights.load(model, spec, store)
+    return LoadedNetwork(spec.network, loaded, batch_size, lambda size: freeze(model, size), model)
+
+
+def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
+    """Freezes the inference of a functional or sequential model whose input shapes are known."""
+    return freeze_keras(model, [tuple(tensor.shape[1:]) for tensor in model.inputs], batch_size)[0]
+
+
+def _load_model(spec: ModelSpec, batch_size: int, seed: int) -> LoadedNetwork:
+    opened = open_model(spec, seed)
+    frozen, facts = opened.freeze(batch_size)
+    network = network_of(
+        frozen,
+        facts,
+        opened.inputs,
+        name=spec.name,
+        title=spec.title,
+        file=spec.model,
+        file_sha256=opened.sha256 if spec.is_file else None,
+    )
+    record = WeightsRecord(
+        origin="file" if spec.is_file else "initial", sha256=opened.sha256, recipe=None, dataset=None
+    )
+    loaded = LoadedNetwork(network, record, batch_size, lambda size: opened.freeze(size)[0], opened.model)
+    loaded.__dict__["frozen"] = frozen  # made already
+    return loaded

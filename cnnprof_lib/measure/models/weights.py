@@ -42,7 +42,7 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
     training = store.read_training(variant.name)
     if training is None:
         fill_zero_weights(model)
-        return WeightsRecord(origin="initial", sha256=_content_sha256(model), recipe=None, dataset=None)
+        return WeightsRecord(origin="initial", sha256=content_sha256(model), recipe=None, dataset=None)
     path = store.weights_path(variant.name)
     if not _same_network(training.variant, variant):
         raise MeasureError(
@@ -96,7 +96,7 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _content_sha256(model: keras.Model) -> str:
+def content_sha256(model: keras.Model) -> str:
     """SHA-256 of weights that are in no file."""
     digest = hashlib.sha256()
     for weight in model.weights:

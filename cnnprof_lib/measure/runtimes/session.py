@@ -62,17 +62,17 @@ class TensorFlowSession(Session):
 
     Args:
         frozen: The network.
-        images: (n, height, width, channels), standardised; n at least a batch. They are fed in turn.
+        values: Of each input, in order, (n, *shape of one image); n at least a batch. They are fed in turn.
         labels: (n,).
     """
 
     can_trace = True
 
-    def __init__(self, frozen: FrozenGraph, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> None:
+    def __init__(self, frozen: FrozenGraph, values: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int32]) -> None:
         self.frozen = frozen
-        self._images, self._labels = images, labels
+        self._values, self._labels = values, labels
         self._next = 0
-        self._feed: tuple[npt.NDArray[Any], ...] = ()
+        self._feed: Sequence[npt.NDArray[Any]] = ()
         self.graph = tf.Graph()
         config = tf1.ConfigProto()
         config.gpu_options.allow_growth = True
@@ -97,7 +97,7 @@ class TensorFlowSession(Session):
     @property
     def batch_size(self) -> int:
         """Images per step."""
-        return self.frozen.input_shape[0]
+        return self.frozen.batch_size
 
     def _callable(self, feeds: list[str], fetch: str, trace: bool) -> Callable[..., Any]:
         """A prepared step, built once with its trace options."""
@@ -106,11 +106,11 @@ class TensorFlowSession(Session):
             options.run_options.trace_level = trace_level()
         return prepared_step(self.session, options)
 
-    def _take(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """The next ``count`` images and labels, starting over at the end."""
-        indices = np.arange(self._next, self._next + count) % len(self._images)
-        self._next = (self._next + count) % len(self._images)
-        return self._images[indices], self._labels[indices]
+    def _take(self, count: int) -> tuple[npt.NDArray[Any], ...]:
+        """The next ``count`` images, the values of each input in turn, and their labels; starts over at the end."""
+        indices = np.arange(self._next, self._next + count) % len(self._labels)
+        self._next = (self._next + count) % len(self._labels)
+        return (*(values[indices] for values in self._values), self._labels[indices])
 
     def step(self) -> None:
         """Runs one prepared batch without tracing."""
@@ -138,7 +138,8 @@ class TensorFlowSession(Session):
 
     def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
         """See `Session`."""
-        return ops.node_rows(_parsed(steps), [step.called_ns for step in steps], self.executed.layer_of)
+        rows = ops.node_rows(_parsed(steps), [step.called_ns for step in steps], self.executed.layer_of)
+        return rows.assign(op=rows["node"].map(self.frozen.calls).fillna(rows["op"]))
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
@@ -168,11 +169,11 @@ class ArrayFedSession(TensorFlowSession):
 
     def _build(self) -> tuple[list[str], str]:
         tf.import_graph_def(self.frozen.graph_def, name="")
-        return [f"{self.frozen.input_name}:0"], f"{self.frozen.output_name}:0"
+        return [f"{feed.node}:0" for feed in self.frozen.feeds], self.frozen.outputs[0]
 
     def prepare(self) -> None:
         """Lays out the array to feed."""
-        self._feed = self._take(self.batch_size)[:1]
+        *self._feed, _ = self._take(self.batch_size)
 
 
 class QueueFedSession(TensorFlowSession):
@@ -183,20 +184,23 @@ class QueueFedSession(TensorFlowSession):
         config.graph_options.rewrite_options.disable_meta_optimizer = True
 
     def _build(self) -> tuple[list[str], str]:
-        shape = self.frozen.input_shape[1:]
-        capacity = queue_capacity(self.frozen.input_shape)
-        queue = tf1.FIFOQueue(capacity, [tf.float32, tf.int32], [shape, ()], name="input_queue")
-        self._placeholders = [tf1.placeholder(tf.float32, (None, *shape)), tf1.placeholder(tf.int32, (None,))]
+        feeds = self.frozen.feeds
+        shapes = [*(feed.shape[1:] for feed in feeds), ()]
+        dtypes = [*(feed.dtype for feed in feeds), tf.int32]
+        queue = tf1.FIFOQueue(self._capacity, dtypes, shapes, name="input_queue")
+        self._placeholders = [
+            tf1.placeholder(dtype, (None, *shape)) for dtype, shape in zip(dtypes, shapes, strict=True)
+        ]
         self._enqueue = queue.enqueue_many(self._placeholders)
-        images, labels = queue.dequeue_many(self.batch_size)
+        *values, labels = queue.dequeue_many(self.batch_size)
         labels = tf.reshape(labels, [self.batch_size])
         (logits,) = tf.import_graph_def(
             as_thesis_graph(self.frozen),
-            input_map={f"{self.frozen.input_name}:0": images},
+            input_map={f"{feed.node}:0": value for feed, value in zip(feeds, values, strict=True)},
             return_elements=[f"{self.frozen.logits_name}:0"],
             name="",
         )
-        right = tf1.nn.in_top_k(predictions=logits, targets=labels, k=1)
+        right = tf1.nn.in_top_k(predictions=logits, targets=labels, k=1) if self.frozen.gives_classes else logits
         self._assigned = []
         for name, value in self.frozen.weights.items():
             placeholder = tf1.placeholder(value.dtype, value.shape)
@@ -208,7 +212,11 @@ class QueueFedSession(TensorFlowSession):
         for operation, feed in self._assigned:
             self.session.run(operation, feed)
         self._top_up = self.session.make_callable(self._enqueue, self._placeholders)
-        self._top_up(*self._take(queue_capacity(self.frozen.input_shape) - self.batch_size))
+        self._top_up(*self._take(self._capacity - self.batch_size))
+
+    @property
+    def _capacity(self) -> int:
+        return queue_capacity([feed.shape for feed in self.frozen.feeds])
 
     def prepare(self) -> None:
         """Tops the queue up by a batch."""

@@ -43,7 +43,7 @@ class Stock(_TensorFlow):
     def open(self, network: LoadedNetwork, images: Images) -> TensorFlowSession:  # noqa: D102
         from .session import ArrayFedSession
 
-        return ArrayFedSession(network.frozen, images.pixels, images.labels)
+        return ArrayFedSession(network.frozen, images.values, images.labels)
 
 
 class Unfused(_TensorFlow):
@@ -55,4 +55,4 @@ class Unfused(_TensorFlow):
     def open(self, network: LoadedNetwork, images: Images) -> TensorFlowSession:  # noqa: D102
         from .session import QueueFedSession
 
-        return QueueFedSession(network.frozen, images.pixels, images.labels)
+        return QueueFedSession(network.frozen, images.values, images.labels)
