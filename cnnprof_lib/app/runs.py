@@ -90,7 +90,9 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
     """
     store = project.store
     try_writing(store.run_dir(request).parent)
-    executed, error = notebook.execute("run_variant.ipynb", request.model_dump(mode="json"), project, _StageReader(on_stage))
+    executed, error = notebook.execute(
+        "run_variant.ipynb", request.model_dump(mode="json"), project, _StageReader(on_stage)
+    )
     if error is None:
         try:
             result: RunRecord | FailureRecord = store.read_run(store.run_dir(request))

@@ -92,6 +92,7 @@ def freeze_function(function: Any, layer_of: Callable[[str], tuple[str, str]], b
             weights[copy.name] = tf.make_ndarray(node.attr["value"].tensor)
         if op := called_mac_op(node, original.library):
             calls[copy.name] = op
+    owners = _with_weights(graph_def.node, owners, weights)
     return FrozenGraph(
         graph_def=graph_def,
         feeds=tuple(Feed(names[t.op.name], tuple(t.shape), t.dtype) for t in frozen.inputs),
@@ -116,6 +117,21 @@ def _names_and_owners(
         if layer:
             owners[names[node]] = layer
     return names, owners
+
+
+def _with_weights(nodes: Any, owners: Mapping[str, str], weights: Mapping[str, Any]) -> dict[str, str]:
+    """The owners, with those of weights that stand in no scope: the layers that read them first."""
+    readers: dict[str, list[str]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name.partition(":")[0], []).append(node.name)
+
+    def owner(node: str) -> str:
+        found = owners.get(node, "")
+        return found or next((layer for reader in readers.get(node, ()) if (layer := owner(reader))), "")
+
+    found = {weight: layer for weight in weights if (layer := owner(weight))}
+    return {**owners, **found}
 
 
 def _by_layer(graph: Any, names: Mapping[str, str], owners: Mapping[str, str], batch_size: int) -> dict[str, Products]:

@@ -36,7 +36,7 @@ class Call(NamedTuple):
 
 def is_graph(model: Any) -> bool:
     """Whether a model is a graph of layers, functional or sequential, that can be called one by one."""
-    return isinstance(model, keras.Model) and hasattr(model, "_run_through_graph") and bool(model.inputs)
+    return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
 
 
 def trace_calls(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> tuple[Any, list[Call]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import json
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import tensorflow as tf
 
@@ -27,7 +30,6 @@ from .graph import FrozenGraph, freeze_function
 from .keras_calls import is_graph, layer_of_call, trace_calls
 from .scopes import layers_by_scope
 
-_NO_WORK = ("Const", "Identity", "NoOp", "Placeholder")
 Frozen = tuple[FrozenGraph, list[LayerFacts]]
 
 
@@ -86,9 +88,8 @@ def _loaded(spec: ModelSpec, path: Path) -> keras.Model:
 def _why_not(text: str, path: Path) -> str:
     """Keras' reason in one line, with the remedy."""
     if "ambda" in text:
-        layer = re.search(r"name='?([\w-]+)'?", text) or re.search(r"'name': '([\w-]+)'", text)
-        which = f"Lambda layer `{layer[1]}`" if layer else "a Lambda layer"
-        return f"holds {which}, whose code would be run. If you trust the file, say --trust."
+        named = ", ".join(f"`{name}`" for name in _lambdas(path))
+        return f"holds Lambda layer {named}, whose code would be run. If you trust the file, say --trust."
     if found := re.search(r"Could not locate (?:class|function) '(\w+)'|Unknown layer: '?(\w+)'?", text):
         name = found[1] or found[2]
         return (
@@ -96,6 +97,29 @@ def _why_not(text: str, path: Path) -> str:
             "@keras.saving.register_keras_serializable, and name a function that loads the model instead."
         )
     return f"is no model that Keras {keras.__version__} can load. Received: {' '.join(text.split())[:120]}"
+
+
+def _lambdas(path: Path) -> list[str]:
+    """Names of the Lambda layers in a Keras file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = archive.read("config.json").decode()
+    else:
+        with h5py.File(path) as file:
+            config = str(file.attrs["model_config"])
+    found: list[str] = []
+
+    def look(part: Any) -> None:
+        if isinstance(part, dict):
+            if part.get("class_name") == "Lambda":
+                found.append(str(part["config"]["name"]))
+            part = list(part.values())
+        if isinstance(part, list):
+            for inner in part:
+                look(inner)
+
+    look(json.loads(config))
+    return list(dict.fromkeys(found))
 
 
 def _built(spec: ModelSpec, seed: int) -> keras.Model:
@@ -212,8 +236,8 @@ def _of_saved_model(spec: ModelSpec, path: Path) -> OpenModel:
 
 
 def _by_scopes(concrete: Any, batch_size: int) -> Frozen:
-    names = [node.name for node in freeze_variables(concrete).graph.as_graph_def().node if node.op not in _NO_WORK]
-    frozen = freeze_function(concrete, layers_by_scope(names), batch_size)
+    ops = {node.name: node.op for node in freeze_variables(concrete).graph.as_graph_def().node}
+    frozen = freeze_function(concrete, layers_by_scope(ops), batch_size)
     return frozen, facts_of_graph(frozen)
 
 
