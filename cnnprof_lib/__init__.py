@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .app.profiling import profile
     from .app.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Study"]
+__all__ = ["Study", "profile"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +21,8 @@ def __getattr__(name: str) -> Any:
         from .app.study import Study
 
         return Study
+    if name == "profile":
+        from .app.profiling import profile
+
+        return profile
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -304,7 +304,7 @@ class Report:
             layers = {run.record.runtime: run.layers() for run in traced}
             yield HTML(beside((f"Layers of {name}", profile_tables.layers_table(layers))))
         for run in traced:
-            if text := run.profiler_text():
+            if text := run.profiler_text:
                 yield HTML(folded(f"What the profiler prints of {name}, {run.record.runtime}", text))
 
     @section

@@ -79,6 +79,7 @@ class Run:
         """What `cnnprof show --json` prints."""
         return run_for_scripts(self.record, self.executions, self._resolution)
 
+    @cached_property
     def profiler_text(self) -> str:
         """What the runtime's own profiler printed; empty where it has none."""
         return self._store.read_profiler_text(self.record)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import pandas as pd
 
 from ..base.files import try_writing
 from ..base.stamps import utc_now
-from ..params.model import ModelSpec, is_model, model_of
+from ..params.model import ModelSpec, NetworkSpec, is_model, model_of
 from ..params.network import Tensor
 from ..params.reading import load_preset, load_spec
 from ..params.settings import PresetSpec, RunRequest
@@ -33,13 +34,14 @@ from .images.cache import DataSet
 from .images.fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
 from .load import FaultCount
 from .models.evaluate import top1
-from .models.load import LoadedNetwork, load_network
+from .models.load import LoadedNetwork, load_network, loaded_of
+from .models.open import of_keras
+from .models.weights import content_sha256
 from .prepare import Images, load_dataset, prepare_images
 from .runtimes import executions, memory
 from .runtimes.contract import Runtime, Session, find_runtime
 from .training.apart import train_first
 
-Spec = VariantSpec | ModelSpec
 OnStage = Callable[[float, str], None]
 """Told the share of the run that is done, 0 to 1, and what comes next."""
 
@@ -50,9 +52,10 @@ class _Conditions:
 
     request: RunRequest
     runtime: Runtime
-    spec: Spec
-    baseline: Spec | None
+    spec: NetworkSpec
+    baseline: NetworkSpec | None
     preset: PresetSpec
+    model: keras.Model | None = None
 
     @property
     def batch_size(self) -> int:
@@ -63,18 +66,28 @@ class _Conditions:
         """All networks of the run that are written as layers."""
         return [spec for spec in (self.spec, self.baseline) if isinstance(spec, VariantSpec)]
 
-    def images(self, dataset: DataSet | None, spec: Spec, inputs: Sequence[Tensor]) -> Images:
+    def images(self, dataset: DataSet | None, spec: NetworkSpec, inputs: Sequence[Tensor]) -> Images:
         how = spec.preprocessing if isinstance(spec, ModelSpec) else "standardize"
         return prepare_images(dataset, inputs, self.batch_size, self.preset.seed, how)
 
-    def load(self, spec: Spec, store: Store) -> LoadedNetwork:
-        loaded = load_network(spec, store, batch_size=self.batch_size, seed=self.preset.seed)
+    def load(self, spec: NetworkSpec, store: Store) -> LoadedNetwork:
+        if self.model is not None and isinstance(spec, ModelSpec) and spec is self.spec:
+            opened = of_keras(spec, self.model, content_sha256(self.model))
+            loaded = loaded_of(spec, opened, self.batch_size, "memory")
+        else:
+            loaded = load_network(spec, store, batch_size=self.batch_size, seed=self.preset.seed)
         memory.require_memory(loaded.network, self.batch_size)
         return loaded
 
 
-def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda share, stage: None) -> RunRecord:
-    """Profiles one variant in one runtime and stores the run.
+def measure(
+    request: RunRequest,
+    project: Project,
+    on_stage: OnStage = lambda share, stage: None,
+    *,
+    model: keras.Model | None = None,
+) -> RunRecord:
+    """Profiles one network in one runtime and stores the run.
 
     The process must have been set up by `Runtime.set_up` before anything heavy was imported.
 
@@ -82,13 +95,14 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
         request: What to run, and under which conditions.
         project: Where parameters are and records go.
         on_stage: Progress.
+        model: The network, if it is an object at hand; the request then gives its name.
 
     Raises:
         CnnprofError: whatever stops the run, in one line; nothing is stored then.
     """
     store = project.store
     try_writing(store.run_dir(request).parent)
-    conditions = _conditions(request, project)
+    conditions = _conditions(request, project, model)
     dataset = _dataset(conditions, project, on_stage)
 
     on_stage(0.10, "model")
@@ -128,7 +142,7 @@ def measure(request: RunRequest, project: Project, on_stage: OnStage = lambda sh
     return record
 
 
-def _conditions(request: RunRequest, project: Project) -> _Conditions:
+def _conditions(request: RunRequest, project: Project, model: keras.Model | None) -> _Conditions:
     """Reads the files that a request names; sets the process up; refuses what memory cannot hold."""
     runtime = find_runtime(request.runtime)
     runtime.set_up()
@@ -139,16 +153,21 @@ def _conditions(request: RunRequest, project: Project) -> _Conditions:
     conditions = _Conditions(
         request,
         runtime,
-        spec=_spec(request.variant, request, project),
+        spec=_spec(request.variant, request, project) if model is None else _in_memory(request.variant),
         baseline=_spec(baseline, request, project) if baseline else None,
         preset=preset,
+        model=model,
     )
     for variant in conditions.variants:  # before anything is built
         memory.require_memory(variant.network, conditions.batch_size)
     return conditions
 
 
-def _spec(reference: str, request: RunRequest, project: Project) -> Spec:
+def _in_memory(name: str) -> ModelSpec:
+    return ModelSpec(name=name, title=f"{name}, a model in memory", model=f"{name} in memory")
+
+
+def _spec(reference: str, request: RunRequest, project: Project) -> NetworkSpec:
     """A network as it was named: a model, or a file of ``params/``."""
     if is_model(reference):
         return model_of(
@@ -304,7 +323,9 @@ def _unattributed(parts: pd.Series[float]) -> UnattributedRecord:
     return UnattributedRecord(**{str(name): float(seconds) for name, seconds in parts.items()})
 
 
-def _accuracy(network: LoadedNetwork, spec: Spec, dataset: DataSet | None, store: Store) -> AccuracyRecord | None:
+def _accuracy(
+    network: LoadedNetwork, spec: NetworkSpec, dataset: DataSet | None, store: Store
+) -> AccuracyRecord | None:
     """Measured on all test images; without images the one recorded with the weights; else none."""
     if network.weights.origin == "initial":
         return None

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ..base.errors import VariantError, received
 from ..base.spec import PositiveInt, Spec
+from .variant import VariantSpec
 
 KINDS = (".keras", ".h5", ".hdf5", ".onnx")
 """Ends of the names of files that hold a model; a SavedModel is a folder."""
@@ -47,6 +48,10 @@ class ModelSpec(Spec):
         return is_model_file(self.model)
 
 
+NetworkSpec = VariantSpec | ModelSpec
+"""What says how a network is made: its layers in YAML, or a model of somebody's own."""
+
+
 def is_model_file(reference: str) -> bool:
     """Whether a text names a file or folder of a model, there or not."""
     return reference.endswith(KINDS) or (Path(reference) / SAVED_MODEL).is_file()
@@ -54,6 +59,8 @@ def is_model_file(reference: str) -> bool:
 
 def is_model(reference: str) -> bool:
     """Whether a text names a model, not a file of ``params/``."""
+    if reference.endswith((".yaml", ".yml")):
+        return False
     return is_model_file(reference) or (_DOTTED.fullmatch(reference) is not None and not Path(reference).exists())
 
 

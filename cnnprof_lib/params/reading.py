@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ..base.errors import VariantError, received
 from ..base.spec import Spec
-from .model import ModelSpec, is_model_file
+from .model import ModelSpec, NetworkSpec, is_model_file
 from .settings import PresetSpec, RecipeSpec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec
@@ -136,7 +136,7 @@ def load_variant(name: str, params_dir: Path) -> VariantSpec:
     return variant
 
 
-def load_spec(name: str, params_dir: Path) -> VariantSpec | ModelSpec:
+def load_spec(name: str, params_dir: Path) -> NetworkSpec:
     """Loads ``params_dir/<name>.yaml``: a network as layers, or, with a ``model``, as somebody's model.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +14,27 @@ from .store import Store
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with ``params/``, ``notebooks/`` and ``outputs/``."""
+    """A folder with ``params/``, ``notebooks/`` and ``outputs/``, or any with those that cnnprof brings along.
+
+    Attributes:
+        root: The folder.
+        outputs: Where results go.
+        brought: Where ``params/`` and ``notebooks/`` are instead, if not in the folder.
+    """
 
     root: Path
     outputs: Path
+    brought: Path | None = None
 
     @property
     def params(self) -> Path:
         """The folder of parameter files."""
-        return self.root / "params"
+        return (self.brought or self.root) / "params"
 
     @property
     def notebooks(self) -> Path:
         """The folder of notebooks."""
-        return self.root / "notebooks"
+        return (self.brought or self.root) / "notebooks"
 
     @property
     def store(self) -> Store:
@@ -50,19 +58,27 @@ class Project:
 
 
 def find_project(outputs: str | Path = "") -> Project:
-    """Finds the project in the working directory or the nearest folder above it.
+    """Finds the project in the working directory or the nearest folder above it; without one that directory is it.
 
     Args:
         outputs: Another folder for what is measured; empty for the project's own.
 
     Raises:
-        CnnprofError: no folder there has ``params/`` and ``notebooks/``.
+        CnnprofError: no folder there has ``params/`` and ``notebooks/``, and cnnprof was installed without its own.
     """
     start = Path.cwd()
     for folder in (start, *start.parents):
-        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+        if _is_whole(folder):
             root = Path(os.path.relpath(folder))  # short in messages: params/wide.yaml
             return Project(root, Path(outputs) if outputs else root / "outputs")
+    for brought in (Path(__file__).resolve().parents[2], Path(sysconfig.get_path("data")) / "share" / "cnnprof"):
+        if _is_whole(brought):
+            return Project(Path(), Path(outputs or "outputs"), brought)
     raise CnnprofError(
-        f"{start}: neither it nor a folder above it has params/ and notebooks/. Go to a cnnprof project."
+        f"{start}: neither it nor a folder above it has params/ and notebooks/, and cnnprof was installed without its "
+        "own. Go to a cnnprof project, or install cnnprof again."
     )
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "params").is_dir() and (folder / "notebooks").is_dir()

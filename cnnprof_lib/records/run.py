@@ -92,7 +92,7 @@ class ImagesRecord(Spec):
 class WeightsRecord(Spec):
     """The weights that were profiled."""
 
-    origin: Literal["reference", "file", "initial"]
+    origin: Literal["reference", "file", "initial", "memory"]
     sha256: str
     recipe: str | None
     dataset: str | None

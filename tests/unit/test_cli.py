@@ -377,13 +377,27 @@ def test_wrong_usage_has_status_2(project: Path, monkeypatch: pytest.MonkeyPatch
     assert command(monkeypatch, "train", "smoke", "--seed", "4294967296") == 2
 
 
-def test_outside_a_project_it_says_so(
+def test_a_folder_without_a_project_is_measured_by_what_cnnprof_brings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "variants") == 0
+    assert "stride2" in capsys.readouterr().out
+    assert command(monkeypatch, "show", "smoke") == 1  # its runs are the folder's own
+    assert capsys.readouterr().err == (
+        "outputs/runs/smoke/stock: holds no run of smoke in runtime stock. Measure one: cnnprof run smoke\n"
+    )
+
+
+def test_without_a_project_and_without_what_cnnprof_brings_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cnnprof_lib.records.project._is_whole", lambda folder: False)
     assert command(monkeypatch, "variants") == 1
     assert capsys.readouterr().err == (
-        f"{tmp_path}: neither it nor a folder above it has params/ and notebooks/. Go to a cnnprof project.\n"
+        f"{tmp_path}: neither it nor a folder above it has params/ and notebooks/, and cnnprof was installed without "
+        "its own. Go to a cnnprof project, or install cnnprof again.\n"
     )
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from ..private import run_through_graph
 
 
-class Call(NamedTuple):
+class LayerCall(NamedTuple):
     """One call of a layer.
 
     Attributes:
@@ -39,7 +39,7 @@ def is_graph(model: Any) -> bool:
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
 
 
-def trace_calls(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> tuple[Any, list[Call]]:
+def trace_calls(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> tuple[Any, list[LayerCall]]:
     """The inference of a model as a concrete function, and the calls that it makes.
 
     Args:
@@ -49,7 +49,7 @@ def trace_calls(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> tuple[Any
     Returns:
         The function, and its calls: nodes of the i-th are named ``.i/...``, as no other node is.
     """
-    calls: list[Call] = []
+    calls: list[LayerCall] = []
     made: dict[int, str] = {}
     kept: list[Any] = []  # an id is a tensor's as long as it lives
 
@@ -62,7 +62,7 @@ def trace_calls(model: keras.Model, specs: Sequence[tf.TensorSpec]) -> tuple[Any
 
             def call(*args: Any, **kwargs: Any) -> Any:
                 scope = f".{len(calls)}/"
-                calls.append(Call(path, operation.name, type(operation).__name__, (), ()))
+                calls.append(LayerCall(path, operation.name, type(operation).__name__, (), ()))
                 place = len(calls) - 1
                 given = [t for t in keras.tree.flatten((args, kwargs)) if tf.is_tensor(t)]
                 with tf.name_scope(scope):
@@ -99,7 +99,7 @@ def _through(model: Any, inputs: Any, in_scope: Callable[[Any], Callable[..., An
     return keras.tree.pack_sequence_as(model.output, keras.tree.flatten(outputs))
 
 
-def layer_of_call(calls: Sequence[Call], suffix: str) -> Callable[[str], tuple[str, str]]:
+def layer_of_call(calls: Sequence[LayerCall], suffix: str) -> Callable[[str], tuple[str, str]]:
     """The layer of a node by the scope of its call, and the node's name within the layer.
 
     Args:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import keras
 
-from ...params.model import ModelSpec
+from ...params.model import ModelSpec, NetworkSpec
 from ...params.network import Network
-from ...params.variant import VariantSpec
 from ...records.run import WeightsRecord
 from ...records.store import Store
 from . import build, weights
 from .describe import network_of
 from .graph import FrozenGraph
-from .open import freeze_keras, open_model
+from .open import OpenModel, freeze_keras, open_model
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LoadedNetwork:
         return self.freeze(self.batch_size)
 
 
-def load_network(spec: VariantSpec | ModelSpec, store: Store, *, batch_size: int, seed: int) -> LoadedNetwork:
+def load_network(spec: NetworkSpec, store: Store, *, batch_size: int, seed: int) -> LoadedNetwork:
     """Loads a network with its weights.
 
     Args:
@@ -56,7 +56,7 @@ def load_network(spec: VariantSpec | ModelSpec, store: Store, *, batch_size: int
         CnnprofError: it cannot be loaded, in one line.
     """
     if isinstance(spec, ModelSpec):
-        return _load_model(spec, batch_size, seed)
+        return loaded_of(spec, open_model(spec, seed), batch_size, "file" if spec.is_file else "initial")
     model = build.build(spec, seed)
     loaded = weights.load(model, spec, store)
     return LoadedNetwork(spec.network, loaded, batch_size, lambda size: freeze(model, size), model)
@@ -67,8 +67,10 @@ def freeze(model: keras.Model, batch_size: int) -> FrozenGraph:
     return freeze_keras(model, [tuple(tensor.shape[1:]) for tensor in model.inputs], batch_size)[0]
 
 
-def _load_model(spec: ModelSpec, batch_size: int, seed: int) -> LoadedNetwork:
-    opened = open_model(spec, seed)
+def loaded_of(
+    spec: ModelSpec, opened: OpenModel, batch_size: int, origin: Literal["file", "initial", "memory"]
+) -> LoadedNetwork:
+    """A model that was opened, ready to be stepped, with where its weights are from."""
     frozen, facts = opened.freeze(batch_size)
     network = network_of(
         frozen,
@@ -79,9 +81,7 @@ def _load_model(spec: ModelSpec, batch_size: int, seed: int) -> LoadedNetwork:
         file=spec.model,
         file_sha256=opened.sha256 if spec.is_file else None,
     )
-    record = WeightsRecord(
-        origin="file" if spec.is_file else "initial", sha256=opened.sha256, recipe=None, dataset=None
-    )
+    record = WeightsRecord(origin=origin, sha256=opened.sha256, recipe=None, dataset=None)
     loaded = LoadedNetwork(network, record, batch_size, lambda size: opened.freeze(size)[0], opened.model)
     loaded.__dict__["frozen"] = frozen  # made already
     return loaded

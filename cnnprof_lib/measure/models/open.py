@@ -63,7 +63,7 @@ def open_model(spec: ModelSpec, seed: int) -> OpenModel:
     if not spec.is_file:
         model = _built(spec, seed)
         weights.fill_zero_weights(model)
-        return _of_keras(spec, model, weights.content_sha256(model))
+        return of_keras(spec, model, weights.content_sha256(model))
     path = Path(spec.model)
     if path.is_dir() and (path / SAVED_MODEL).is_file():
         return _of_saved_model(spec, path)
@@ -71,7 +71,7 @@ def open_model(spec: ModelSpec, seed: int) -> OpenModel:
         raise MeasureError(f"{path}: no such model. Name a .keras, .h5 or .onnx file, or a SavedModel folder.")
     if path.suffix == ".onnx":
         return _of_onnx(spec, path)
-    return _of_keras(spec, _loaded(spec, path), weights.file_sha256(path))
+    return of_keras(spec, _loaded(spec, path), weights.file_sha256(path))
 
 
 # Keras
@@ -159,7 +159,12 @@ def _imported(module: str) -> Any:
         return found
 
 
-def _of_keras(spec: ModelSpec, model: keras.Model, sha256: str) -> OpenModel:
+def of_keras(spec: ModelSpec, model: keras.Model, sha256: str) -> OpenModel:
+    """A Keras model that is loaded already.
+
+    Raises:
+        MeasureError: its layers cannot be told apart, or it leaves sizes open.
+    """
     if not is_graph(model):
         raise MeasureError(
             f"{spec.model}: its layers cannot be told apart, for it is no functional or sequential model. "
