@@ -328,6 +328,11 @@ def test_the_formula_for_strides_takes_height_and_width_and_what_a_layer_reads()
     layers[0]["stride"] = [3, 2]
     oblong = VariantSpec.model_validate({**load_variant("baseline", PARAMS).model_dump(), "layers": layers})
     assert judged(15, both(oblong))["ours"] == "P = 1 in baseline conv1, 1.5 in baseline conv1"
+    branches = make_record("resnet8", nodes=[Node("Conv2D", "conv", 0.01)])
+    assert judged(15, [branches])["ours"] == (
+        "P = 0.5 in resnet8 stack2_conv1, -0.5 in resnet8 stack2_shortcut, "
+        "0.5 in resnet8 stack3_conv1, -0.5 in resnet8 stack3_shortcut"
+    )
 
 
 # Accuracy and training

@@ -78,6 +78,18 @@ def test_models_have_the_shapes_and_parameters_of_their_variants(every: VariantS
         }
 
 
+def test_resnet8_is_as_large_as_published() -> None:
+    variant = load_variant("resnet8", PARAMS)
+    built = model.build(variant, seed=1)
+    assert (built.count_params(), variant.network.parameters) == (78_666, 78_666)
+    counted = sum(
+        math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:-1])
+        for layer in built.layers
+        if hasattr(layer, "kernel")
+    )
+    assert (counted, variant.network.macs_per_image) == (12_501_632, 12_501_632)
+
+
 def test_groups_of_channels_are_convolved_apart() -> None:
     layers = [
         {"name": "groups", "type": "conv", "filters": 8, "kernel": [3, 1], "groups": 4},
