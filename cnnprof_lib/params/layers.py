@@ -12,19 +12,18 @@ them: ``macs(shape, with_padding=False)`` counts the products on real pixels alo
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..base.spec import Fraction, NonNegativeFloat, PositiveInt, Spec
 from .network import Shape
+from .windows import WIDEST, Padding, Side, Size, pixels_met, places, sides
 
-Padding = Literal["same", "valid"]
-Activation = Literal["none", "relu"]
-_WIDEST = 2**16 - 1
-"""No image is wider; TensorFlow walks through the whole of a window, whatever of it holds pixels."""
-Side = Annotated[int, Field(gt=0, le=_WIDEST)]
+Nonlinearity = Literal["relu", "relu6", "gelu", "swish"]
+"""max(x, 0); the same cut at 6; x times the normal distribution up to x; x times the logistic function of x."""
+Activation = Literal["none", Nonlinearity]
 
 
 class ShapeError(ValueError):
@@ -39,14 +38,25 @@ class Layer(Spec):
     """One named layer."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    inputs: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=1)] | None = None
+    """The earlier layer that it reads, or the images; without it the layer before."""
 
-    @abstractmethod
+    def joined(self, shapes: Sequence[Shape]) -> Shape:
+        """Returns the shape of what the layer reads, all its inputs together.
+
+        Raises:
+            ShapeError: the inputs do not fit each other.
+        """
+        (shape,) = shapes
+        return shape
+
     def output_shape(self, shape: Shape) -> Shape:
-        """Returns the shape that an input of ``shape`` becomes.
+        """Returns the shape that an input of ``shape`` becomes; unless told otherwise it stays.
 
         Raises:
             ShapeError: the layer does not take such an input.
         """
+        return shape
 
     def parameters(self, shape: Shape) -> int:
         """Returns the number of weights, trainable or not, on an input of ``shape``."""
@@ -63,38 +73,25 @@ class Layer(Spec):
 
 
 class _Windowed(Layer):
-    """A layer that slides a square window over the image."""
+    """A layer that slides a window over the image."""
 
-    stride: PositiveInt = 1
+    stride: Size = 1
     padding: Padding = "same"
 
-    def _slide(self, key: str, window: int, shape: Shape) -> tuple[int, int]:
-        """Output height and width; ``same`` gives ceil(n / stride), ``valid`` ceil((n - window + 1) / stride).
-
-        Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
-        """
+    def _slide(self, key: str, window: Size, shape: Shape) -> tuple[int, int]:
+        """Output height and width."""
         height, width, _ = self._image(shape)
-        if self.padding == "same":
-            return math.ceil(height / self.stride), math.ceil(width / self.stride)
-        if window > min(height, width):
+        (tall, wide), (down, across) = sides(window), sides(self.stride)
+        if self.padding == "valid" and (tall > height or wide > width):
             raise ShapeError(key, f"must not exceed its input of {height}x{width} under `padding: valid`", window)
-        return math.ceil((height - window + 1) / self.stride), math.ceil((width - window + 1) / self.stride)
+        return places(height, tall, down, self.padding), places(width, wide, across, self.padding)
 
-    def _products(self, window: int, shape: Shape, with_padding: bool) -> int:
+    def _products(self, window: Size, shape: Shape, with_padding: bool) -> int:
         """How many values of one channel the window meets in all its places, padding among them or left out."""
-        places = self._slide("kernel", window, shape)
+        slid = self._slide("kernel", window, shape)
         if with_padding:
-            return math.prod(places) * window**2
-        return math.prod(self._pixels_met(window, *side) for side in zip(shape, places, strict=False))
-
-    def _pixels_met(self, window: int, pixels: int, places: int) -> int:
-        """The same along one side of the image; of an odd padding the smaller half comes first.
-
-        Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
-        """
-        before = max((places - 1) * self.stride + window - pixels, 0) // 2
-        starts = range(-before, places * self.stride - before, self.stride)
-        return sum(min(start + window, pixels) - max(start, 0) for start in starts)
+            return math.prod(slid) * math.prod(sides(window))
+        return math.prod(map(pixels_met, shape, sides(window), sides(self.stride), slid))
 
 
 class _Weighted(Spec):
@@ -110,54 +107,63 @@ class _Weighted(Spec):
 
 
 class Conv(_Weighted, _Windowed):
-    """Convolution with ``filters`` square kernels over all channels."""
+    """Convolution with ``filters`` kernels over all channels, or over those of one of ``groups`` each."""
 
     type: Literal["conv"]
     filters: PositiveInt
-    kernel: Side
+    kernel: Size
+    groups: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+        for count, what in ((self._image(shape)[2], "channels that it reads"), (self.filters, "`filters`")):
+            if count % self.groups:
+                raise ShapeError("groups", f"must divide the {count} {what}", self.groups)
         return (*self._slide("kernel", self.kernel, shape), self.filters)
 
     def parameters(self, shape: Shape) -> int:  # noqa: D102
-        return self.kernel**2 * shape[2] * self.filters + self.use_bias * self.filters
+        weights = math.prod(sides(self.kernel)) * shape[2] // self.groups * self.filters
+        return weights + self.use_bias * self.filters
 
     def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
-        return self._products(self.kernel, shape, with_padding) * shape[2] * self.filters
+        return self._products(self.kernel, shape, with_padding) * shape[2] // self.groups * self.filters
 
 
-class DepthwiseConv(_Weighted, _Windowed):
-    """Convolution of each channel by itself with ``depth_multiplier`` kernels."""
+class _Depthwise(_Weighted, _Windowed):
+    """A layer that convolves each channel by itself with ``depth_multiplier`` kernels."""
+
+    stride: Side = 1
+    """TensorFlow has no such kernel with two strides."""
+    kernel: Size
+    depth_multiplier: PositiveInt = 1
+
+
+class DepthwiseConv(_Depthwise):
+    """The depthwise convolution alone."""
 
     type: Literal["depthwise_conv"]
-    kernel: Side
-    depth_multiplier: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return (*self._slide("kernel", self.kernel, shape), shape[2] * self.depth_multiplier)
 
     def parameters(self, shape: Shape) -> int:  # noqa: D102
-        channels = shape[2] * self.depth_multiplier
-        return self.kernel**2 * channels + self.use_bias * channels
+        return (math.prod(sides(self.kernel)) + self.use_bias) * shape[2] * self.depth_multiplier
 
     def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
         return self._products(self.kernel, shape, with_padding) * shape[2] * self.depth_multiplier
 
 
-class SeparableConv(_Weighted, _Windowed):
+class SeparableConv(_Depthwise):
     """A depthwise convolution followed by a 1x1 convolution to ``filters`` channels; the bias comes last."""
 
     type: Literal["separable_conv"]
     filters: PositiveInt
-    kernel: Side
-    depth_multiplier: PositiveInt = 1
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return (*self._slide("kernel", self.kernel, shape), self.filters)
 
     def parameters(self, shape: Shape) -> int:  # noqa: D102
         channels = shape[2] * self.depth_multiplier
-        return self.kernel**2 * channels + channels * self.filters + self.use_bias * self.filters
+        return channels * (math.prod(sides(self.kernel)) + self.filters) + self.use_bias * self.filters
 
     def macs(self, shape: Shape, *, with_padding: bool = True) -> int:  # noqa: D102
         channels = shape[2] * self.depth_multiplier
@@ -172,9 +178,6 @@ class BatchNorm(Layer):
     momentum: Fraction = 0.99
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
 
-    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
-        return shape
-
     def parameters(self, shape: Shape) -> int:  # noqa: D102
         return 4 * shape[-1]  # scale, shift, moving mean, moving variance
 
@@ -186,7 +189,7 @@ class LRN(Layer):
     """
 
     type: Literal["lrn"]
-    depth_radius: Annotated[int, Field(ge=0, le=_WIDEST)]
+    depth_radius: Annotated[int, Field(ge=0, le=WIDEST)]
     bias: NonNegativeFloat
     alpha: NonNegativeFloat
     beta: NonNegativeFloat
@@ -195,20 +198,17 @@ class LRN(Layer):
         return self._image(shape)
 
 
-class ReLU(Layer):
-    """max(x, 0), as a layer of its own."""
+class Activated(Layer):
+    """An activation as a layer of its own."""
 
-    type: Literal["relu"]
-
-    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
-        return shape
+    type: Nonlinearity
 
 
 class Pool(_Windowed):
-    """Maximum or average over a square window."""
+    """Maximum or average over a window."""
 
     type: Literal["max_pool", "avg_pool"]
-    window: Side
+    window: Size
 
     def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
         return (*self._slide("window", self.window, shape), shape[2])
@@ -254,11 +254,27 @@ class Dropout(Layer):
     type: Literal["dropout"]
     rate: Fraction
 
-    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
-        return shape
+
+class Merge(Layer):
+    """The sum of images of one shape, or the channels of images of one height and width, one after the other.
+
+    It also takes vectors, whose values are then the channels.
+    """
+
+    type: Literal["add", "concat"]
+    inputs: Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
+
+    def joined(self, shapes: Sequence[Shape]) -> Shape:  # noqa: D102
+        adds = self.type == "add"
+        if len({shape if adds else shape[:-1] for shape in shapes}) > 1:
+            alike = "shape" if adds else "height and width"
+            given = ", ".join("x".join(map(str, shape)) for shape in shapes)
+            raise ShapeError("inputs", f"must name layers of one {alike}, but theirs are {given}", list(self.inputs))
+        return shapes[0] if adds else (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
+_Convolution = Conv | DepthwiseConv | SeparableConv
 AnyLayer = Annotated[
-    Conv | DepthwiseConv | SeparableConv | BatchNorm | LRN | ReLU | Pool | GlobalAvgPool | Flatten | Dense | Dropout,
+    _Convolution | BatchNorm | LRN | Activated | Pool | GlobalAvgPool | Flatten | Dense | Dropout | Merge,
     Field(discriminator="type"),
 ]

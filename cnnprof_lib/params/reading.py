@@ -15,6 +15,7 @@ from .model import ModelSpec, NetworkSpec, is_model_file
 from .settings import PresetSpec, RecipeSpec
 from .strict_yaml import read_yaml
 from .variant import VariantSpec
+from .windows import ONE_SIDE, TWO_SIDES
 
 _Spec = TypeVar("_Spec", bound=Spec)
 
@@ -98,7 +99,7 @@ def in_words(message: str) -> str:
 
 def _key(location: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
     """Pydantic's location with a layer named by its name instead of its index and type."""
-    parts = list(location)
+    parts = [part for part in location if part not in (ONE_SIDE, TWO_SIDES)]
     layers = content.get("layers")
     if len(parts) > 1 and parts[0] == "layers" and isinstance(parts[1], int) and isinstance(layers, list):
         layer = layers[parts[1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from .layers import AnyLayer, Layer, ShapeError
 from .network import Network, NetworkLayer, Shape, Tensor
 
 INPUT = "(images)"
-"""What the first layer reads; with brackets it is no name that a layer may have."""
+"""What the first layer reads, and what others may name; with brackets it is no name that a layer may have."""
 
 
 class InputSpec(Spec):
@@ -56,46 +57,70 @@ class VariantSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _check_shapes(self) -> VariantSpec:
-        shape = self.input.shape
+    def _check_inputs(self) -> VariantSpec:
+        earlier, read, names = [INPUT], {INPUT}, [layer.name for layer in self.layers]
         for layer in self.layers:
-            try:
-                out = layer.output_shape(shape)
-            except ShapeError as error:
-                raise _rule(f"{layer.name}.{error.key}", error.rule, error.value) from error
+            key, inputs = f"{layer.name}.inputs", list(layer.inputs or earlier[-1:])
+            for name in inputs:
+                if name not in earlier:
+                    why = "does not come before it" if name in names else f"is none of {', '.join(earlier)}"
+                    raise _rule(key, f"must name earlier layers or {INPUT}, but {name} {why}", inputs)
+            if len(set(inputs)) < len(inputs):
+                raise _rule(key, "must name each layer once", inputs)
+            earlier.append(layer.name)
+            read.update(inputs)
+        for name in names[:-1]:
+            if name not in read:
+                rule = "must be read by a later layer: name it in the `inputs` of one, or leave it out"
+                raise _rule(name, rule, name)
+        return self
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> VariantSpec:
+        for layer, _, shape, out in self._steps():
             largest = max(math.prod(out), layer.parameters(shape), layer.macs(shape))
             if largest >= 2**63:
                 raise _rule(layer.name, "must have values, parameters and MACs that 64 bits can count", largest)
-            shape = out
-        if shape != (self.classes,):
-            rule = f"must end in one value per class ({self.classes}), but its output has shape {shape}"
+        if out != (self.classes,):
+            rule = f"must end in one value per class ({self.classes}), but its output has shape {out}"
             raise _rule("layers", rule, self.layers[-1].name)
         return self
+
+    def _steps(self) -> Iterator[tuple[AnyLayer, tuple[str, ...], Shape, Shape]]:
+        """Each layer, what it reads (without ``inputs`` the layer before), the shape of that, and of its output."""
+        shapes, before = {INPUT: self.input.shape}, INPUT
+        for layer in self.layers:
+            reads = layer.inputs or (before,)
+            try:
+                shape = layer.joined([shapes[name] for name in reads])
+                out = shapes[layer.name] = layer.output_shape(shape)
+            except ShapeError as error:
+                raise _rule(f"{layer.name}.{error.key}", error.rule, error.value) from error
+            yield layer, reads, shape, out
+            before = layer.name
 
     @cached_property
     def network(self) -> Network:
         """What it is and costs, layer by layer."""
-        rows, shape, reads = [], self.input.shape, INPUT
-        for layer in self.layers:
-            out = layer.output_shape(shape)
-            row = NetworkLayer(
+        rows = tuple(
+            NetworkLayer(
                 name=layer.name,
                 type=layer.type,
-                inputs=(reads,),
+                inputs=reads,
                 output_shape=out,
                 parameters=layer.parameters(shape),
                 macs=layer.macs(shape),
                 pixel_macs=layer.macs(shape, with_padding=False),
             )
-            rows.append(row)
-            shape, reads = out, layer.name
+            for layer, reads, shape, out in self._steps()
+        )
         return Network(
             name=self.name,
             title=self.title,
             file=f"{self.name}.yaml",
             inputs=(Tensor(name=INPUT, shape=self.input.shape),),
-            outputs=(Tensor(name=reads, shape=shape),),
-            layers=tuple(rows),
+            outputs=(Tensor(name=rows[-1].name, shape=rows[-1].output_shape),),
+            layers=rows,
         )
 
     def layer(self, name: str) -> Layer:

@@ -15,6 +15,7 @@ from ..analysis.estimates import Estimate, is_below, latency, lies_in, profiled_
 from ..analysis.trust.numbers import overhead
 from ..base import units
 from ..params.layers import Conv
+from ..params.windows import sides
 from . import BASELINE, PUBLISHED, STRIDES, published_table
 from .claims import Claim
 from .evidence import Evidence, Finding, NotTestable, Verdict, ratio_text, share_text
@@ -227,18 +228,22 @@ def _combination(claim: Claim, evidence: Evidence) -> Finding:
 @rule(15, once=True)
 def _whole_output(claim: Claim, evidence: Evidence) -> Finding:
     """The P that the formula needs for the output side TensorFlow gave, of each strided convolution."""
-    needed = {}
+    needed: dict[tuple[str, float], None] = {}  # once where height and width need the same
     for run in evidence.runs:
         if run.variant is None:
             continue
-        shapes = [run.variant.input.shape, *(layer.output_shape for layer in run.network.layers)]
-        for layer, (before, after) in zip(run.variant.layers, pairwise(shapes), strict=True):
-            if isinstance(layer, Conv) and layer.stride > 1:
-                padding = ((after[0] - 1) * layer.stride + layer.kernel - before[0]) / 2
-                needed[f"{run.name} {layer.name}"] = padding
+        shapes = {each.name: each.shape for each in run.network.inputs}
+        shapes |= {each.name: each.output_shape for each in run.network.layers}
+        for layer, cost in zip(run.variant.layers, run.network.layers, strict=True):
+            if isinstance(layer, Conv):
+                befores, afters = shapes[cost.inputs[0]][:2], cost.output_shape[:2]
+                windows = zip(befores, afters, sides(layer.kernel), sides(layer.stride), strict=True)
+                for before, after, kernel, stride in windows:
+                    if stride > 1:
+                        needed[f"{run.name} {layer.name}", ((after - 1) * stride + kernel - before) / 2] = None
     if not needed:
         raise NotTestable("no convolution with a stride above 1 ran")
-    ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed.items())
-    if broken := [name for name, padding in needed.items() if padding < 0 or padding % 1]:
+    ours = "P = " + ", ".join(f"{padding:g} in {name}" for name, padding in needed)
+    if broken := [name for name, padding in needed if padding < 0 or padding % 1]:
         return Finding(ours, Verdict.CONTRADICTED, f"no whole P for {', '.join(broken)}, which ran")
     return Finding(ours, Verdict.REPRODUCED, "all convolutions that ran have a whole P")

@@ -52,7 +52,8 @@ def _only_stride(variant: VariantSpec, baseline: VariantSpec) -> int | None:
         [layer.model_dump(exclude={"stride"} if isinstance(layer, Conv) else None) for layer in spec.layers]
         for spec in (variant, baseline)
     )
-    return strides.pop() if one == other and len(strides) == 1 else None
+    only = strides.pop() if one == other and len(strides) == 1 else None
+    return only if isinstance(only, int) else None
 
 
 def _conv2d_share(table: pd.DataFrame) -> float:

@@ -12,6 +12,8 @@ import pytest
 from cnnprof_lib.analysis.accuracy.numbers import losses
 from cnnprof_lib.analysis.frames import Record
 from cnnprof_lib.params.network import Network
+from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.records.training import TrainingRecord
 from cnnprof_lib.thesis import PUBLISHED, claims_table, published_table
@@ -21,6 +23,7 @@ from cnnprof_lib.thesis.rules import PARTS
 from cnnprof_lib.thesis.training_rules import published_step_s
 from cnnprof_lib.thesis.verdicts import judge
 from tests.builders import (
+    PARAMS,
     RUNTIMES,
     Node,
     make_accuracy,
@@ -48,7 +51,7 @@ def verdict(number: int, records: Sequence[Record]) -> tuple[str, str]:
     return row["verdict"], row["reason"]
 
 
-def both(variant: str, **changes: Any) -> list[RunRecord]:
+def both(variant: str | VariantSpec, **changes: Any) -> list[RunRecord]:
     return [make_record(variant, runtime, **changes) for runtime in RUNTIMES]
 
 
@@ -317,6 +320,18 @@ def test_the_formula_for_strides() -> None:
     assert verdict(15, [*both("stride3"), *both("stride5")]) == (
         CONTRADICTED,
         "no whole P for stride5 conv1, which ran",
+    )
+
+
+def test_the_formula_for_strides_takes_height_and_width_and_what_a_layer_reads() -> None:
+    layers = [layer.model_dump() for layer in load_variant("baseline", PARAMS).layers]
+    layers[0]["stride"] = [3, 2]
+    oblong = VariantSpec.model_validate({**load_variant("baseline", PARAMS).model_dump(), "layers": layers})
+    assert judged(15, both(oblong))["ours"] == "P = 1 in baseline conv1, 1.5 in baseline conv1"
+    branches = make_record("resnet8", nodes=[Node("Conv2D", "conv", 0.01)])
+    assert judged(15, [branches])["ours"] == (
+        "P = 0.5 in resnet8 stack2_conv1, -0.5 in resnet8 stack2_shortcut, "
+        "0.5 in resnet8 stack3_conv1, -0.5 in resnet8 stack3_shortcut"
     )
 
 

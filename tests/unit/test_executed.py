@@ -236,6 +236,37 @@ def test_convolutions_of_a_network_with_branches_are_their_layers(runtime: str) 
         np.testing.assert_allclose(stepped.results, stepped.logits, rtol=1e-4, atol=1e-5)
 
 
+BRANCHES = (
+    conv("conv1", kernel=[3, 5], stride=[2, 1], activation="gelu"),
+    conv("left", kernel=[1, 3], activation="swish"),
+    {"name": "left_bn", "type": "batch_norm"},
+    conv("shortcut", kernel=1, inputs=["conv1"], activation="none"),
+    {"name": "sum", "type": "add", "inputs": ["left_bn", "shortcut"]},
+    {"name": "soft", "type": "gelu"},
+    {"name": "peaks", "type": "max_pool", "inputs": ["(images)"], "window": [2, 1], "stride": [2, 1]},
+    {"name": "all", "type": "concat", "inputs": ["peaks", "soft", "conv1"]},
+    {"name": "cut", "type": "relu6"},
+    {"name": "mean", "type": "global_avg_pool"},
+    {"name": "hidden", "type": "dense", "units": 8, "activation": "gelu"},
+    {"name": "swish", "type": "swish"},
+    dense("logits"),
+)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_parameter_file_may_have_branches(runtime: str) -> None:
+    stepped = Stepped(network("branches", *BRANCHES), runtime)
+    assert stepped.layers_of("Conv2D") == ["conv1", "left", "shortcut"]
+    assert stepped.layers_of("MatMul") == ["hidden", "logits"]
+    assert stepped.layers_of("MaxPool") == ["peaks"]
+    assert stepped.layers_of("ConcatV2") == ["all"]
+    assert stepped.outside() == OUTSIDE[runtime]
+    own = set(stepped.rows["layer"]) | set(stepped.executed.fused_into)
+    assert own - {""} == {layer["name"] for layer in BRANCHES}
+    if runtime == "stock":
+        np.testing.assert_allclose(stepped.results, stepped.logits, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_is_executed_may_be_asked_for_before_any_step(runtime: str) -> None:
     built = network("small", conv("conv1"), dense("logits"))

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from pydantic import TypeAdapter
 
-from cnnprof_lib.params.layers import AnyLayer, Layer, Shape
+from cnnprof_lib.params.layers import AnyLayer, Layer, Shape, ShapeError
 from cnnprof_lib.params.reading import load_variant
 from tests.builders import PARAMS
 
@@ -40,12 +40,34 @@ def test_products_on_pixels_are_those_a_window_meets_whatever_its_size_and_strid
         assert conv.macs((height, width, 3)) == len(down) * len(across) * window**2 * 3 * 2, case
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_height_and_width_are_counted_apart(padding: str) -> None:
+    for kernel, stride in itertools.product(itertools.product((1, 2, 3), (1, 4, 5)), itertools.product((1, 3), (1, 2))):
+        met = [pixels_met(*side, padding) for side in zip((7, 8), stride, kernel, strict=True)]
+        conv = layer(type="conv", filters=6, groups=3, kernel=kernel, stride=stride, padding=padding)
+        assert conv.output_shape((7, 8, 9)) == (len(met[0]), len(met[1]), 6)
+        case = (kernel, stride)
+        assert conv.macs((7, 8, 9), with_padding=False) == sum(met[0]) * sum(met[1]) * 3 * 6, case
+        assert conv.macs((7, 8, 9)) == len(met[0]) * len(met[1]) * kernel[0] * kernel[1] * 3 * 6, case
+        assert conv.parameters((7, 8, 9)) == kernel[0] * kernel[1] * 3 * 6 + 6
+        pool = layer(type="max_pool", window=kernel, stride=stride, padding=padding)
+        assert pool.output_shape((7, 8, 9)) == (len(met[0]), len(met[1]), 9)
+
+
+def test_a_square_is_one_number_however_it_is_written() -> None:
+    assert layer(type="max_pool", window=[3, 3], stride=[2, 2]) == layer(type="max_pool", window=3, stride=2)
+
+
 @pytest.mark.parametrize(
     ("keys", "shape", "convention", "on_pixels"),
     [
         ({"type": "conv", "filters": 2, "kernel": 2}, (4, 4, 1), 128, 98),
         ({"type": "conv", "filters": 10, "kernel": 3, "padding": "valid"}, (32, 32, 3), 243_000, 243_000),
         ({"type": "depthwise_conv", "kernel": 3}, (13, 13, 512), 778_752, 37**2 * 512),
+        ({"type": "depthwise_conv", "kernel": 5}, (13, 13, 512), 2_163_200, 59**2 * 512),
+        ({"type": "depthwise_conv", "kernel": [3, 1]}, (4, 4, 1), 48, 40),
+        ({"type": "conv", "filters": 4, "kernel": [1, 3], "groups": 2}, (4, 4, 2), 192, 160),
+        ({"type": "separable_conv", "filters": 5, "kernel": [1, 3]}, (4, 4, 2), 2 * (48 + 80), 2 * (40 + 80)),
         ({"type": "depthwise_conv", "kernel": 3, "depth_multiplier": 2}, (4, 4, 1), 288, 200),
         ({"type": "separable_conv", "filters": 5, "kernel": 3}, (4, 4, 2), 2 * (144 + 80), 2 * (100 + 80)),
         ({"type": "dense", "units": 7}, (4, 4, 2), 224, 224),
@@ -58,6 +80,20 @@ def test_padding_is_counted_by_the_convention_alone(
     counted = layer(**keys)
     assert counted.macs(shape) == convention
     assert counted.macs(shape, with_padding=False) == on_pixels
+
+
+def test_one_convolution_has_the_parameters_that_others_count() -> None:
+    assert layer(type="conv", filters=10, kernel=3, padding="valid").parameters((32, 32, 3)) == 280
+
+
+def test_what_is_joined_has_the_shape_of_the_sum_or_all_channels() -> None:
+    shapes = ((4, 5, 2), (4, 5, 2), (4, 5, 2))
+    add, concat = (layer(type=kind, inputs=["a", "b", "c"]) for kind in ("add", "concat"))
+    assert (add.joined(shapes), concat.joined(shapes)) == ((4, 5, 2), (4, 5, 6))
+    assert (add.joined(((7,), (7,))), concat.joined(((7,), (3,)))) == ((7,), (10,))
+    with pytest.raises(ShapeError, match="must name layers of one height and width, but theirs are 4x5x2, 7"):
+        concat.joined(((4, 5, 2), (7,)))
+    assert (add.macs((4, 5, 2)), add.parameters((4, 5, 2)), add.output_shape((4, 5, 2))) == (0, 0, (4, 5, 2))
 
 
 def test_a_network_counts_either_way() -> None:

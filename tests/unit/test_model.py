@@ -38,6 +38,14 @@ EVERY_LAYER = {
         {"name": "peak", "type": "max_pool", "window": 3, "stride": 1},
         {"name": "mean1", "type": "avg_pool", "window": 2, "stride": 2},
         {"name": "drop", "type": "dropout", "rate": 0.5},
+        {"name": "wide", "type": "conv", "filters": 6, "kernel": [1, 3], "stride": [2, 1], "activation": "gelu"},
+        {"name": "less", "type": "max_pool", "inputs": ["drop"], "window": [2, 1], "stride": [2, 1]},
+        {"name": "all", "type": "concat", "inputs": ["wide", "less"]},
+        {"name": "relu2", "type": "relu6"},
+        {"name": "deep", "type": "depthwise_conv", "kernel": [3, 1], "activation": "swish"},
+        {"name": "sum", "type": "add", "inputs": ["deep", "relu2"]},
+        {"name": "gelu1", "type": "gelu"},
+        {"name": "swish1", "type": "swish"},
         {"name": "mean2", "type": "global_avg_pool"},
         {"name": "flat", "type": "flatten"},
         {"name": "logits", "type": "dense", "units": 10, "l2": 0.5},
@@ -68,6 +76,55 @@ def test_models_have_the_shapes_and_parameters_of_their_variants(every: VariantS
         assert {row.name: shapes[row.name] for row in variant.network.layers} == {
             row.name: row.output_shape for row in variant.network.layers
         }
+
+
+def test_resnet8_is_as_large_as_published() -> None:
+    variant = load_variant("resnet8", PARAMS)
+    built = model.build(variant, seed=1)
+    assert (built.count_params(), variant.network.parameters) == (78_666, 78_666)
+    counted = sum(
+        math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:-1])
+        for layer in built.layers
+        if hasattr(layer, "kernel")
+    )
+    assert (counted, variant.network.macs_per_image) == (12_501_632, 12_501_632)
+
+
+def test_groups_of_channels_are_convolved_apart() -> None:
+    layers = [
+        {"name": "groups", "type": "conv", "filters": 8, "kernel": [3, 1], "groups": 4},
+        {"name": "logits", "type": "dense", "units": 10},
+    ]
+    size = {"height": 4, "width": 4, "channels": 12}
+    keys = {"name": "groups", "title": "Groups", "input": size, "classes": 10, "layers": layers}
+    variant = VariantSpec.model_validate(keys)
+    built = model.build(variant, seed=1)
+    assert built.get_layer("groups").kernel.shape == (3, 1, 3, 8)
+    assert built.count_params() == variant.network.parameters
+
+
+@pytest.mark.parametrize("name", ["input_layer", "images", "functional", "args_0"])
+def test_layers_may_be_called_what_keras_calls_its_own(name: str) -> None:
+    layers = [{"name": name, "type": "conv", "filters": 8, "kernel": 1}, {"name": "b", "type": "dense", "units": 10}]
+    size = {"height": 4, "width": 4, "channels": 3}
+    keys = {"name": "a", "title": "A", "input": size, "classes": 10, "layers": layers}
+    built = model.build(VariantSpec.model_validate(keys), seed=1)
+    assert [layer.name for layer in built.layers] == ["(images)", name, "b.flatten", "b"]
+    assert set(graph.freeze(built, BATCH).owners.values()) == {name, "b"}
+
+
+def test_activations_are_those_of_their_papers() -> None:
+    x = np.linspace(-4, 8, 49, dtype=np.float32)
+    erf = np.array([math.erf(value / math.sqrt(2)) for value in x])
+    expected = {
+        "relu": np.maximum(x, 0), "relu6": np.clip(x, 0, 6), "gelu": x * (1 + erf) / 2, "swish": x / (1 + np.exp(-x))
+    }  # fmt: skip
+    for kind, values in expected.items():
+        layers = [{"name": "a", "type": kind}, {"name": "flat", "type": "flatten"}]
+        size = {"height": 1, "width": 1, "channels": 49}
+        keys = {"name": kind, "title": kind, "input": size, "classes": 49, "layers": layers}
+        built = model.build(VariantSpec.model_validate(keys), seed=1)
+        np.testing.assert_allclose(built(x.reshape(1, 1, 1, 49))[0], values, rtol=1e-5, atol=1e-6)
 
 
 def test_a_saved_model_loads_in_safe_mode(every: VariantSpec, tmp_path: Path) -> None:
@@ -246,7 +303,11 @@ def test_a_file_of_weights_is_loaded(smoke: VariantSpec, tmp_path: Path) -> None
 
 
 def test_wrong_weights_are_one_line(
-    smoke: VariantSpec, every: VariantSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    smoke: VariantSpec,
+    every: VariantSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     built = model.build(smoke, seed=1)
@@ -264,6 +325,7 @@ def test_wrong_weights_are_one_line(
     assert refused(other) == (
         "other.weights.h5: does not fit smoke; it holds weights of another network. Name another file."
     )
+    assert not [warning for warning in recwarn if warning.category is UserWarning]
     cut = trained_elsewhere(smoke, Path("cut.weights.h5"))
     cut.write_bytes(cut.read_bytes()[:1000])
     assert refused(cut) == "cut.weights.h5: is damaged. Restore it, for example from Git, or name another file."

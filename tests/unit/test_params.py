@@ -126,6 +126,37 @@ CHANGES = {
         f"Received: {8 * 8 * 3 * (2**31 - 1) * (2**16 - 1) ** 2}."  # its MACs
     ),
     "{pool1: {window: 65536}}": "`pool1.window` must be less than or equal to 65535. Received: 65536.",
+    "{conv1: {kernel: [3, 0]}}": "`conv1.kernel.1` must be greater than 0. Received: 0.",
+    "{conv1: {kernel: [3, 5, 3]}}": "`conv1.kernel` must have at most 2 items, not 3. Received: [3, 5, 3].",
+    "{conv1: {kernel: {height: 3}}}": "`conv1.kernel` must be a valid integer. Received: {'height': 3}.",
+    "{conv1: {kernel: null}}": "`conv1.kernel` must be a valid integer. Received: None.",
+    "{pool1: {window: [2, 9], padding: valid}}": (
+        "`pool1.window` must not exceed its input of 8x8 under `padding: valid`. Received: (2, 9)."
+    ),
+    "{conv1: {groups: 2}}": "`conv1.groups` must divide the 3 channels that it reads. Received: 2.",
+    "{conv1: {groups: 3}}": "`conv1.groups` must divide the 4 `filters`. Received: 3.",
+    "{conv1: {groups: 0}}": "`conv1.groups` must be greater than 0. Received: 0.",
+    "{conv1: {activation: tanh}}": (
+        "`conv1.activation` must be 'none', 'relu', 'relu6', 'gelu' or 'swish'. Received: 'tanh'."
+    ),
+    "{logits: {inputs: pool1}}": "`logits.inputs` must be a list. Received: 'pool1'.",
+    "{logits: {inputs: []}}": "`logits.inputs` must have at least 1 item, not 0. Received: [].",
+    "{logits: {inputs: [conv1, pool1]}}": (
+        "`logits.inputs` must have at most 1 item, not 2. Received: ['conv1', 'pool1']."
+    ),
+    "{logits: {inputs: [conv2]}}": (
+        "`logits.inputs` must name earlier layers or (images), but conv2 is none of (images), conv1, pool1. "
+        "Received: ['conv2']."
+    ),
+    "{conv1: {inputs: [pool1]}}": (
+        "`conv1.inputs` must name earlier layers or (images), but pool1 does not come before it. Received: ['pool1']."
+    ),
+    "{conv1: {inputs: [conv1]}}": (
+        "`conv1.inputs` must name earlier layers or (images), but conv1 does not come before it. Received: ['conv1']."
+    ),
+    "{logits: {inputs: [conv1]}}": (
+        "`pool1` must be read by a later layer: name it in the `inputs` of one, or leave it out. Received: 'pool1'."
+    ),
     "{conv1: {use_bias: no}}": "`conv1.use_bias` must be a valid boolean. Received: 'no'.",
     "{conv1: {name: Conv1}}": "`Conv1.name` must match pattern '^[a-z][a-z0-9_]*$'. Received: 'Conv1'.",
     "{conv1: {l2: .nan}}": "`conv1.l2` must be a finite number. Received: nan.",
@@ -152,7 +183,33 @@ def test_a_wrong_change_is_one_line(params: Path, change: str) -> None:
     assert str(caught.value) == f"params/wide.yaml: {CHANGES[change]}"
 
 
+def block(join: str) -> str:
+    """A file with a branch of one convolution, and a layer that joins the two."""
+    layers = "{name: a, type: conv, filters: 4, kernel: 3}, {name: b, type: conv, filters: 4, kernel: 3, stride: 2}"
+    last = "{name: logits, type: dense, units: 10}"
+    return f"title: Block\nextends: small\nlayers: [{layers}, {{name: join, {join}}}, {last}]"
+
+
 FILES = {
+    block("type: add"): "`join.inputs` is required.",
+    block("type: add, inputs: [a]"): "`join.inputs` must have at least 2 items, not 1. Received: ['a'].",
+    block("type: add, inputs: [a, a]"): "`join.inputs` must name each layer once. Received: ['a', 'a'].",
+    block("type: add, inputs: [b, 3]"): "`join.inputs.1` must be a valid string. Received: 3. (1 more)",
+    block("type: add, inputs: [a, b]"): (
+        "`join.inputs` must name layers of one shape, but theirs are 8x8x4, 4x4x4. Received: ['a', 'b']."
+    ),
+    block("type: add, inputs: [b, (images)]"): (
+        "`join.inputs` must name layers of one shape, but theirs are 4x4x4, 8x8x3. Received: ['b', '(images)']."
+    ),
+    block("type: concat, inputs: [a, b]"): (
+        "`join.inputs` must name layers of one height and width, but theirs are 8x8x4, 4x4x4. Received: ['a', 'b']."
+    ),
+    block("type: relu, inputs: [logits]"): (
+        "`join.inputs` must name earlier layers or (images), but logits does not come before it. Received: ['logits']."
+    ),
+    block("type: depthwise_conv, kernel: 3, stride: [1, 2]"): (
+        "`join.stride` must be a valid integer. Received: [1, 2]."
+    ),
     "titel: Wide\nextends: small": "`titel` is not a known key. Received: 'Wide'.",
     "title: Wide": "`input` is required. (2 more)",
     "title: Wide\nextends: smal": "`extends` must name a file of params. Received: 'smal'.",
@@ -177,8 +234,9 @@ FILES = {
     "title: Wide\nextends: small\nlayers: 3": "`layers` must be a list. Received: 3.",
     "title: Wide\nextends: small\nlayers: [{name: a}]": "`a.type` is required.",
     "title: Wide\nextends: small\nlayers: [{name: a, type: convv}]": (
-        "`a.type` must be one of 'conv', 'depthwise_conv', 'separable_conv', 'batch_norm', 'lrn', 'relu', 'max_pool', "
-        "'avg_pool', 'global_avg_pool', 'flatten', 'dense', 'dropout'. Received: 'convv'."
+        "`a.type` must be one of 'conv', 'depthwise_conv', 'separable_conv', 'batch_norm', 'lrn', 'relu', 'relu6', "
+        "'gelu', 'swish', 'max_pool', 'avg_pool', 'global_avg_pool', 'flatten', 'dense', 'dropout', 'add', 'concat'. "
+        "Received: 'convv'."
     ),
     "title: Wide\nextends: small\nlayers: [{name: a, type: global_avg_pool}, {name: b, type: lrn, depth_radius: 1, "
     "bias: 1.0, alpha: 1.0, beta: 1.0}]": (
@@ -297,6 +355,79 @@ def test_numbers_with_exponents_and_merge_keys_are_read(params: Path) -> None:
         5_258,
         3_391_648,
     )
+
+
+CIFAR10_CNN = """
+title: The network of Keras' example cifar10_cnn
+input: {height: 32, width: 32, channels: 3}
+classes: 10
+layers:
+  - {name: c1, type: conv, filters: 32, kernel: 3, activation: relu}
+  - {name: c2, type: conv, filters: 32, kernel: 3, padding: valid, activation: relu}
+  - {name: p1, type: max_pool, window: 2, stride: 2, padding: valid}
+  - {name: d1, type: dropout, rate: 0.25}
+  - {name: c3, type: conv, filters: 64, kernel: 3, activation: relu}
+  - {name: c4, type: conv, filters: 64, kernel: 3, padding: valid, activation: relu}
+  - {name: p2, type: max_pool, window: 2, stride: 2, padding: valid}
+  - {name: d2, type: dropout, rate: 0.25}
+  - {name: f, type: flatten}
+  - {name: fc, type: dense, units: 512, activation: relu}
+  - {name: d3, type: dropout, rate: 0.5}
+  - {name: logits, type: dense, units: 10}
+"""
+BRANCHES = """
+title: Every way to read
+input: {height: 12, width: 10, channels: 3}
+classes: 10
+layers:
+  - {name: wide, type: conv, filters: 8, kernel: [3, 5], stride: [2, 1], activation: gelu}
+  - {name: left, type: conv, inputs: [wide], filters: 8, kernel: [1, 3], groups: 4, activation: swish}
+  - {name: right, type: relu6, inputs: [wide]}
+  - {name: sum, type: add, inputs: [left, right]}
+  - {name: peaks, type: max_pool, inputs: [(images)], window: [2, 3], stride: [2, 1]}
+  - {name: all, type: concat, inputs: [peaks, sum, left]}
+  - {name: deep, type: depthwise_conv, kernel: [3, 1]}
+  - {name: apart, type: separable_conv, kernel: [1, 3], filters: 4}
+  - {name: logits, type: dense, units: 10}
+"""
+
+
+def test_layers_read_what_they_name_or_the_one_before(params: Path) -> None:
+    (params / "branches.yaml").write_text(BRANCHES)
+    network = load_variant("branches", params).network
+    assert {row.name: (row.inputs, row.output_shape, row.parameters, row.macs) for row in network.layers} == {
+        "wide": (("(images)",), (6, 10, 8), 15 * 3 * 8 + 8, 60 * 15 * 3 * 8),
+        "left": (("wide",), (6, 10, 8), 3 * 2 * 8 + 8, 60 * 3 * 2 * 8),
+        "right": (("wide",), (6, 10, 8), 0, 0),
+        "sum": (("left", "right"), (6, 10, 8), 0, 0),
+        "peaks": (("(images)",), (6, 10, 3), 0, 0),
+        "all": (("peaks", "sum", "left"), (6, 10, 19), 0, 0),
+        "deep": (("all",), (6, 10, 19), 3 * 19 + 19, 60 * 3 * 19),
+        "apart": (("deep",), (6, 10, 4), 3 * 19 + 19 * 4 + 4, 60 * (3 * 19 + 19 * 4)),
+        "logits": (("apart",), (10,), 2_410, 2_400),
+    }
+    sizes = network.input_sizes()
+    assert [sizes[name] for name in ("wide", "sum", "peaks", "all")] == [360, 960, 360, 180 + 480 + 480]
+
+
+def test_a_change_may_say_what_a_layer_reads(params: Path) -> None:
+    (params / "branches.yaml").write_text(BRANCHES)
+    change = "{right: {inputs: null}, sum: {inputs: [wide, right]}, wide: {kernel: 3}, left: {kernel: [3, 3]}}"
+    (params / "other.yaml").write_text(f"title: Other\nextends: branches\nchange: {change}\n")
+    variant = load_variant("other", params)
+    reads = {row.name: row.inputs for row in variant.network.layers}
+    assert (reads["right"], reads["sum"]) == (("left",), ("wide", "right"))
+    assert (variant.layer("wide").kernel, variant.layer("left").kernel) == (3, 3)  # type: ignore[attr-defined]
+    (params / "again.yaml").write_text("title: Again\nextends: other\n")
+    again = load_variant("again", params)
+    assert again.layers == variant.layers
+    assert type(again).model_validate_json(again.model_dump_json()) == again
+
+
+def test_networks_of_others_have_the_counts_that_others_give(params: Path) -> None:
+    (params / "keras.yaml").write_text(CIFAR10_CNN)
+    keras = load_variant("keras", params).network
+    assert (keras.parameters, keras.macs_per_image) == (1_250_858, 20_741_120)
 
 
 VERBS = "be|have|match|contain"

@@ -14,6 +14,7 @@ from cnnprof_lib.analysis.profile.for_scripts import run_for_scripts
 from cnnprof_lib.analysis.resolution import ratio_to_baseline
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.params.reading import load_variant
+from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import strides
 from tests.builders import (
@@ -357,9 +358,13 @@ def test_show_has_null_where_there_is_no_accuracy() -> None:
 
 
 def test_stride_table_holds_what_differs_in_stride_alone_beside_the_published() -> None:
+    layers = [layer.model_dump() for layer in load_variant("baseline", PARAMS).layers]
+    layers[0]["stride"] = layers[3]["stride"] = [2, 1]
+    oblong = {**load_variant("baseline", PARAMS).model_dump(), "name": "oblong", "layers": layers}
     records = [
         make_record("baseline"),
         make_record("stride2"),
+        make_record(VariantSpec.model_validate(oblong)),
         make_record("filters32"),
         make_record("stride2-filters32"),
         make_record("smoke"),

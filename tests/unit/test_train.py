@@ -126,7 +126,7 @@ def test_decay_of_the_l2_layers_replaces_their_l2() -> None:
         weights[decay] = {variable.path: variable.numpy() for variable in network.trainable_variables}
         assert float(losses[decay]) == pytest.approx(float(cross_entropy), rel=1e-5)
     for path, initial in before.items():
-        expected = 0.001 * 0.5 * initial * (path == "smoke/conv1/kernel")
+        expected = 0.001 * 0.5 * initial * (path == "conv1/kernel")
         np.testing.assert_allclose(weights[0.0][path] - weights[0.5][path], expected, atol=1e-7, err_msg=path)
 
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from ...params import layers as spec
-from ...params.variant import VariantSpec
+from ...params.variant import INPUT, VariantSpec
 
 FLATTEN_SUFFIX = ".flatten"
 """A dense layer on an image gets a Keras layer of this name before it; its cost is the dense layer's.
@@ -90,20 +90,20 @@ def build(variant: VariantSpec, seed: int, precision: str = "float32") -> keras.
 
 
 def _assemble(variant: VariantSpec) -> keras.Model:
-    model = keras.Sequential([keras.Input(variant.input.shape)], name=variant.name)
-    shape: tuple[int, ...] = variant.input.shape
-    for layer in variant.layers:
-        if isinstance(layer, spec.Dense) and len(shape) > 1:
-            model.add(keras.layers.Flatten(name=layer.name + FLATTEN_SUFFIX))
-        model.add(_keras_layer(layer))
-        shape = layer.output_shape(shape)
-    return model
+    outputs = {INPUT: keras.Input(variant.input.shape, name=INPUT)}
+    for layer, row in zip(variant.layers, variant.network.layers, strict=True):
+        read = [outputs[name] for name in row.inputs]
+        if isinstance(layer, spec.Dense) and read[0].ndim > 2:
+            read = [keras.layers.Flatten(name=layer.name + FLATTEN_SUFFIX)(*read)]
+        outputs[layer.name] = _keras_layer(layer)(read if len(read) > 1 else read[0])
+    return keras.Model(outputs[INPUT], outputs[variant.layers[-1].name], name=variant.name)
 
 
 def _keras_layer(layer: spec.Layer) -> keras.layers.Layer:
     match layer:
         case spec.Conv():
-            return keras.layers.Conv2D(layer.filters, layer.kernel, **_window(layer), **_weights(layer, "kernel"))
+            keys = _window(layer) | _weights(layer, "kernel")
+            return keras.layers.Conv2D(layer.filters, layer.kernel, groups=layer.groups, **keys)
         case spec.DepthwiseConv():
             keys = _window(layer) | _weights(layer, "depthwise")
             return keras.layers.DepthwiseConv2D(layer.kernel, depth_multiplier=layer.depth_multiplier, **keys)
@@ -117,20 +117,24 @@ def _keras_layer(layer: spec.Layer) -> keras.layers.Layer:
         case spec.BatchNorm():
             return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name)
         case spec.LRN():
-            keys = layer.model_dump(exclude={"type"})
+            keys = layer.model_dump(exclude={"type", "inputs"})
             return LocalResponseNormalization(**keys, dtype="float32")  # TensorFlow has no CPU kernel for bfloat16
         case spec.Pool(type="max_pool"):
             return keras.layers.MaxPooling2D(layer.window, **_window(layer))
         case spec.Pool():
             return keras.layers.AveragePooling2D(layer.window, **_window(layer))
-        case spec.ReLU():
-            return keras.layers.ReLU(name=layer.name)
+        case spec.Activated():
+            return keras.layers.Activation(layer.type, name=layer.name)
         case spec.GlobalAvgPool():
             return keras.layers.GlobalAveragePooling2D(name=layer.name)
         case spec.Flatten():
             return keras.layers.Flatten(name=layer.name)
         case spec.Dropout():
             return keras.layers.Dropout(layer.rate, name=layer.name)
+        case spec.Merge(type="add"):
+            return keras.layers.Add(name=layer.name)
+        case spec.Merge():
+            return keras.layers.Concatenate(name=layer.name)
     raise TypeError(f"no Keras layer for {type(layer).__name__}")  # a new layer class was not added above
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import keras
@@ -82,10 +83,12 @@ def _load_file(model: keras.Model, path: Path) -> None:
     if not path.name.endswith(".weights.h5"):
         raise MeasureError(f"{path}: weights must be a .weights.h5 file as Keras writes them.")
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # by which Keras says that it leaves weights as they are
+            model.load_weights(path)
     except OSError:
         raise MeasureError(f"{path}: is damaged. Restore it, for example from Git, or name another file.") from None
-    except (ValueError, KeyError):  # Keras' own text lists objects and shapes over many lines
+    except (ValueError, KeyError, UserWarning):  # Keras' own text lists objects and shapes over many lines
         raise MeasureError(
             f"{path}: does not fit {model.name}; it holds weights of another network. Name another file."
         ) from None
