@@ -47,8 +47,8 @@ def measure(variant_name: str, runtime: str, rounds: int) -> list[tuple[str, Any
 
     project = find_project()
     variant = load_variant(variant_name, project.params)
-    images = prepare_images(None, variant.input, BATCH, seed=1)
     network = load_network(variant, project.store, batch_size=BATCH, seed=1)
+    images = prepare_images(None, network.network.inputs, BATCH, seed=1)
     session = find_runtime(runtime).open(network, images)
     with tempfile.TemporaryDirectory() as logs:
         times = time_blocks(

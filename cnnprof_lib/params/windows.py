@@ -46,11 +46,19 @@ def places(pixels: int, window: int, stride: int, padding: Padding) -> int:
     return math.ceil((pixels if padding == "same" else pixels - window + 1) / stride)
 
 
-def pixels_met(pixels: int, window: int, stride: int, count: int) -> int:
-    """How many pixels a window meets in its ``count`` places along a side; of an odd padding the smaller half is first.
+def pixels_met(pixels: int, window: int, stride: int, count: int, dilation: int = 1, before: int | None = None) -> int:
+    """How many pixels a window meets in its ``count`` places along a side.
 
-    Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
+    Args:
+        pixels: Of the side.
+        window: Its values along the side.
+        stride: Pixels between two places.
+        count: Its places.
+        dilation: Pixels between two of its values.
+        before: Padding in front of the first pixel; None where it is what the places leave over, of an odd one the
+            smaller half. Source: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
     """
-    before = max((count - 1) * stride + window - pixels, 0) // 2
+    if before is None:
+        before = max((count - 1) * stride + (window - 1) * dilation + 1 - pixels, 0) // 2
     starts = range(-before, count * stride - before, stride)
-    return sum(min(start + window, pixels) - max(start, 0) for start in starts)
+    return sum(max(min(window, -((start - pixels) // dilation)) - max(-(start // dilation), 0), 0) for start in starts)

@@ -14,14 +14,14 @@ from cnnprof_lib.base import units
 from cnnprof_lib.measure import check
 from cnnprof_lib.measure.images import pixels
 from cnnprof_lib.measure.models import build as model
-from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.models import weights
 from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.measure.runtimes import executions, ops
 from cnnprof_lib.measure.runtimes.tensorflow import Unfused
 from cnnprof_lib.params.reading import load_preset, load_variant
 from cnnprof_lib.params.settings import GENERATED
 from cnnprof_lib.records.project import Project
-from tests.builders import open_session
+from tests.builders import freeze, open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3
@@ -45,8 +45,8 @@ class Profiled:
         variant = load_variant(name, PARAMS)
         built = model.build(variant, seed=1)
         weights.fill_zero_weights(built)
-        images = pixels.generated_images(queue_capacity((BATCH, *variant.input.shape)), *variant.input.shape, seed=0)
-        frozen = graph.freeze(built, BATCH)
+        images = pixels.generated_images(queue_capacity([(BATCH, *variant.input.shape)]), *variant.input.shape, seed=0)
+        frozen = freeze(built, BATCH)
         stepped = open_session(frozen, runtime, images, np.zeros(len(images), np.int32))
         traced = []
         for _ in range(STEPS):

@@ -214,7 +214,7 @@ def test_bytes_follow_from_shapes(variant: str, conv2d: int, lrn: int, max_pool:
 
 
 def test_the_queue_is_as_long_as_the_one_that_is_measured() -> None:
-    assert queue_capacity((BATCH_SIZE, 24, 24, 3)) == QUEUE_EXAMPLES
+    assert queue_capacity([(BATCH_SIZE, 24, 24, 3)]) == QUEUE_EXAMPLES
     assert sum(op_tensors(VARIANTS["baseline"])["FIFOQueueV2"]) == 30_319_744
 
 

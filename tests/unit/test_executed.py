@@ -11,10 +11,10 @@ import pytest
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 from cnnprof_lib.measure.models import build as model
-from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.models import weights
 from cnnprof_lib.measure.models.executed import ExecutedGraph, trace_layers
 from cnnprof_lib.params.variant import VariantSpec
-from tests.builders import open_session
+from tests.builders import freeze, open_session
 
 RUNTIMES = ("unfused", "stock")
 OUTSIDE = {
@@ -140,7 +140,7 @@ class Stepped:
         weights.fill_zero_weights(built)
         self.model = built
         images = np.random.default_rng(0).normal(size=(BATCH, *built.input_shape[1:])).astype(np.float32)
-        self.frozen = graph.freeze(built, BATCH)
+        self.frozen = freeze(built, BATCH)
         session = open_session(self.frozen, runtime, images, np.zeros(BATCH, np.int32))
         session.prepare()
         self.rows = session.executions([session.traced_step()])
@@ -272,7 +272,7 @@ def test_what_is_executed_may_be_asked_for_before_any_step(runtime: str) -> None
     built = network("small", conv("conv1"), dense("logits"))
     weights.fill_zero_weights(built)
     images = np.zeros((BATCH, 8, 8, 3), np.float32)
-    session = open_session(graph.freeze(built, BATCH), runtime, images, np.zeros(BATCH, np.int32))
+    session = open_session(freeze(built, BATCH), runtime, images, np.zeros(BATCH, np.int32))
     executed = session.executed
     session.prepare()  # would wait for ever in a queue that was filled and not emptied
     session.close()

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from pydantic import TypeAdapter
 
+from cnnprof_lib.params import windows as windows_of_yaml
 from cnnprof_lib.params.layers import AnyLayer, Layer, Shape, ShapeError
 from cnnprof_lib.params.reading import load_variant
 from tests.builders import PARAMS
@@ -38,6 +39,14 @@ def test_products_on_pixels_are_those_a_window_meets_whatever_its_size_and_strid
         case = (height, width, stride, window, padding)
         assert conv.macs((height, width, 3), with_padding=False) == sum(down) * sum(across) * 3 * 2, case
         assert conv.macs((height, width, 3)) == len(down) * len(across) * window**2 * 3 * 2, case
+
+
+def test_a_dilated_window_meets_the_pixels_under_its_values_alone() -> None:
+    cases = itertools.product((1, 4, 7), (1, 2, 5), (1, 2, 3), (1, 3, 5), (1, 2, 3), (0, 1, 4))
+    for pixels, window, stride, count, dilation, before in cases:
+        starts = range(-before, count * stride - before, stride)
+        one_by_one = sum(0 <= at + tap * dilation < pixels for at in starts for tap in range(window))
+        assert windows_of_yaml.pixels_met(pixels, window, stride, count, dilation, before) == one_by_one
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])

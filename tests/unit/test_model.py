@@ -19,7 +19,7 @@ from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.params.reading import load_variant, load_variants
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.store import Store
-from tests.builders import open_session
+from tests.builders import freeze, open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH = 4
@@ -110,7 +110,7 @@ def test_layers_may_be_called_what_keras_calls_its_own(name: str) -> None:
     keys = {"name": "a", "title": "A", "input": size, "classes": 10, "layers": layers}
     built = model.build(VariantSpec.model_validate(keys), seed=1)
     assert [layer.name for layer in built.layers] == ["(images)", name, "b.flatten", "b"]
-    assert set(graph.freeze(built, BATCH).owners.values()) == {name, "b"}
+    assert set(freeze(built, BATCH).owners.values()) == {name, "b"}
 
 
 def test_activations_are_those_of_their_papers() -> None:
@@ -185,7 +185,7 @@ def test_both_runtimes_compute_what_keras_computes(name: str, runtime: str, ever
     images = images_for(variant)
     logits = np.asarray(built(images))
     labels = np.array([logits[0].argmax(), logits[1].argmin(), logits[2].argmax(), logits[3].argmin()], np.int32)
-    session = open_session(graph.freeze(built, BATCH), runtime, images, labels)
+    session = open_session(freeze(built, BATCH), runtime, images, labels)
     session.prepare()
     result = session.results()
     session.close()
@@ -196,18 +196,18 @@ def test_both_runtimes_compute_what_keras_computes(name: str, runtime: str, ever
 
 
 def test_nodes_are_named_and_booked_by_layer(smoke: VariantSpec) -> None:
-    frozen = graph.freeze(model.build(smoke, seed=1), BATCH)
+    frozen = freeze(model.build(smoke, seed=1), BATCH)
     assert [name for name in frozen.owners if name.endswith(("convolution", "MaxPool2d", "Reshape", "MatMul"))] == [
         *("conv1/convolution", "conv1/Reshape", "pool1/MaxPool2d", "logits/Reshape", "logits/MatMul")
     ]
     assert all(name.startswith(f"{layer}/") for name, layer in frozen.owners.items())
     names = {node.name for node in frozen.graph_def.node}
-    assert names - frozen.owners.keys() == {frozen.input_name, frozen.output_name}
+    assert names - frozen.owners.keys() == {frozen.feeds[0].node, frozen.outputs[0].partition(":")[0]}
     assert sum(value.size for value in frozen.weights.values()) == smoke.network.parameters
 
 
 def test_the_thesis_graph_has_the_ops_of_the_tutorial() -> None:
-    frozen = graph.freeze(model.build(load_variant("baseline", PARAMS), seed=1), BATCH)
+    frozen = freeze(model.build(load_variant("baseline", PARAMS), seed=1), BATCH)
     ops = [node.op for node in graph.as_thesis_graph(frozen).node]
     assert {op: ops.count(op) for op in set(ops) - {"Const", "Identity", "Placeholder"}} == {
         "VariableV2": 10,
@@ -227,7 +227,7 @@ def test_the_queue_feeds_images_and_labels_in_turn(smoke: VariantSpec) -> None:
     images = images_for(smoke, 10)
     labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
     labels[7] = (labels[7] + 1) % 10
-    session = open_session(graph.freeze(built, BATCH), "unfused", images, labels)
+    session = open_session(freeze(built, BATCH), "unfused", images, labels)
     right = []
     for _ in range(5):
         session.prepare()
@@ -249,20 +249,20 @@ def test_the_queue_feeds_images_and_labels_in_turn(smoke: VariantSpec) -> None:
     ],
 )
 def test_the_queue_is_the_tutorials_as_far_as_256_mib_hold_it(shape: tuple[int, ...], capacity: int) -> None:
-    assert queue_capacity(shape) == capacity
+    assert queue_capacity([shape]) == capacity
     assert capacity * (4 * math.prod(shape[1:]) + 4) < 2**31
 
 
 def test_a_batch_of_more_bytes_than_tensorflow_counts_is_refused() -> None:
-    assert queue_capacity((3_566, 224, 224, 3)) == 3_566
+    assert queue_capacity([(3_566, 224, 224, 3)]) == 3_566
     with pytest.raises(MeasureError) as caught:
-        queue_capacity((3_567, 224, 224, 3))
+        queue_capacity([(3_567, 224, 224, 3)])
     assert str(caught.value) == (
         "batch size: a batch must have less than 2,147,483,648 bytes, which is as far as TensorFlow counts those of a "
         "queue. Received: 2,147,747,772, 3567 images of 224x224x3. Choose at most 3566 with --batch-size."
     )
     with pytest.raises(MeasureError, match=r"Received: 3,600,000,004, 1 image of 30000x30000x1\. "):
-        queue_capacity((1, 30_000, 30_000, 1))
+        queue_capacity([(1, 30_000, 30_000, 1)])
 
 
 def test_large_images_fill_the_queue_and_are_fed_in_turn(monkeypatch: pytest.MonkeyPatch, smoke: VariantSpec) -> None:
@@ -271,7 +271,7 @@ def test_large_images_fill_the_queue_and_are_fed_in_turn(monkeypatch: pytest.Mon
     images = images_for(smoke, BATCH)
     labels = np.asarray(built(images)).argmax(axis=1).astype(np.int32)
     labels[1] = (labels[1] + 1) % 10
-    stepped = open_session(graph.freeze(built, BATCH), "unfused", images, labels)
+    stepped = open_session(freeze(built, BATCH), "unfused", images, labels)
     for _ in range(3):
         stepped.prepare()
         assert stepped.results().tolist() == [True, False, True, True]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ...params.windows import pixels_met
 from ..private import function_graph
 
 UNCOUNTABLE = frozenset(
@@ -69,22 +70,6 @@ def called_mac_op(node: Any, library: Any) -> str | None:
     return ops[0] if len(ops) == 1 else None
 
 
-def pixels_met(window: int, pixels: int, places: int, stride: int = 1, dilation: int = 1, before: int = 0) -> int:
-    """How many pixels a window meets along one side of an image, in all its places together.
-
-    Args:
-        window: Its values along that side.
-        pixels: Of the side.
-        places: Where it is put.
-        stride: Pixels between two places.
-        dilation: Pixels between two of its values.
-        before: Padding in front of the first pixel.
-    """
-    starts = range(-before, places * stride - before, stride)
-    taps = range(0, window * dilation, dilation)
-    return sum(0 <= start + tap < pixels for start in starts for tap in taps)
-
-
 def _shape(tensor: Any) -> list[int]:
     return [int(side) for side in tensor.shape]
 
@@ -100,18 +85,11 @@ def _met(operation: Any, window: Sequence[int], image: Any, places: Any) -> int:
     sides = [_spatial(_shape(tensor), layout) for tensor in (image, places)]
     strides = _spatial(operation.get_attr("strides"), layout)
     dilations = _spatial(operation.get_attr("dilations"), layout)
-    padding, explicit = operation.get_attr("padding").decode(), []
-    if padding == "EXPLICIT":
-        explicit = _spatial([int(p) for p in operation.get_attr("explicit_paddings")[::2]], layout)
-    met = 1
-    for side, (k, n, out, stride, dilation) in enumerate(zip(window, *sides, strides, dilations, strict=True)):
-        before = 0
-        if padding == "SAME":  # the smaller half of an odd padding comes first
-            before = max((out - 1) * stride + (k - 1) * dilation + 1 - n, 0) // 2
-        elif padding == "EXPLICIT":
-            before = explicit[side]
-        met *= pixels_met(k, n, out, stride, dilation, before)
-    return met
+    before: Sequence[int | None] = [None] * len(window)
+    if operation.get_attr("padding") == b"EXPLICIT":
+        before = _spatial([int(p) for p in operation.get_attr("explicit_paddings")[::2]], layout)
+    pixels, count = sides
+    return math.prod(map(pixels_met, pixels, window, strides, count, dilations, before))
 
 
 def _convolution(operation: Any) -> Products:

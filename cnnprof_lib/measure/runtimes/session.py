@@ -139,7 +139,9 @@ class TensorFlowSession(Session):
     def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
         """See `Session`."""
         rows = ops.node_rows(_parsed(steps), [step.called_ns for step in steps], self.executed.layer_of)
-        return rows.assign(op=rows["node"].map(self.frozen.calls).fillna(rows["op"]))
+        return rows.assign(
+            op=[self.frozen.calls.get(node, op) for node, op in zip(rows["node"], rows["op"], strict=True)]
+        )
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
