@@ -443,7 +443,7 @@ def test_a_report_is_written_again_only_if_another_would_come_of_it(
     options = ("report", "--if-changed")
     assert [command(monkeypatch, *options), command(monkeypatch, *options), len(executed)] == [0, 0, 1]
     assert re.fullmatch(
-        "Report: outputs/report/report.html\n(The PDF .*\n)?The report would be the same: 3 files, rendered .*\n",
+        "Report: outputs/report/report.html\n(The PDF .*\n)?The report is up to date: 3 files, rendered .*\n",
         capsys.readouterr().out,
     )
     assert [command(monkeypatch, "report"), len(executed)] == [0, 2]
