@@ -98,8 +98,8 @@ def queue_capacity(input_shape: tuple[int, int, int, int]) -> int:
     if batch_size * image_bytes >= _COUNTABLE_BYTES:
         images = f"{batch_size} {plural(batch_size, 'image')} of {'x'.join(map(str, image_shape))}"
         raise MeasureError(
-            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
-            f"those of a queue. Received: {batch_size * image_bytes:,}, {images}. "
+            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, because TensorFlow cannot count more "
+            f"in a queue. Received: {batch_size * image_bytes:,}, {images}. "
             f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
         )
     return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))

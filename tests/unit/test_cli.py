@@ -189,7 +189,7 @@ def test_a_network_of_other_images_is_refused_before_tensorflow_is_loaded(
     assert command(monkeypatch, name, "five", "--data", "ten") == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "params/five.yaml: `classes` must be 10, as many as ten has. Received: 5. "
-        "Change it, name other images, or time the network on made-up ones with --generated."
+        "Change it, name other images, or time the network on generated images with --generated."
     )
 
 

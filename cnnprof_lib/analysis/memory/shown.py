@@ -26,11 +26,11 @@ _SIZES = {
     "live_peak_bytes": ("live at the peak of a step", OP_COLOURS["LRN"]),
     "rss_bytes": ("resident in the process", OP_COLOURS["MaxPool"]),
 }
-_STEP_GROUP, _PROCESS_GROUP = "asked for in a step", "resident in the process"
+_STEP_GROUP, _PROCESS_GROUP = "requested in a step", "resident in the process"
 _MEMORY = {
     "variant": Column("variant", wraps=False),
     "runtime": Column("runtime"),
-    "requested_bytes": Column("requested", units.num_bytes, _STEP_GROUP),
+    "requested_bytes": Column("total", units.num_bytes, _STEP_GROUP),
     "persistent_bytes": Column("persistent part", units.num_bytes, _STEP_GROUP),
     "step_bytes": Column("step's own part", units.num_bytes, _STEP_GROUP),
     "live_peak_bytes": Column("bytes", units.num_bytes, "live peak"),

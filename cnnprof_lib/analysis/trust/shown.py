@@ -34,7 +34,7 @@ _BOOKS = {
     "xprof_pp": Column("largest difference from XProf [pp]", "{:.2f}".format, "shares of ops"),
     "requested_bytes": Column("requested", units.num_bytes, _MEMORY_GROUP),
     "live_peak_bytes": Column("live peak", units.num_bytes, _MEMORY_GROUP),
-    "live_peak_share": Column("peak / asked for in the step", "{:.1%}".format, _MEMORY_GROUP),
+    "live_peak_share": Column("peak / step's own part", "{:.1%}".format, _MEMORY_GROUP),
 }
 _OVERHEAD = {
     **_RUN,
