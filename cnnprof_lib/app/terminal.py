@@ -98,13 +98,15 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"latency {_interval(latency, units.seconds)} per step of {units.counted(shown['batch_size'], 'image')} "
         f"({units.counted(latency['steps'], 'step')}{held}); ratio to baseline {_interval(ratio, units.ratio)}"
     )
-    yield (
-        f"a profiled step takes {units.ratio(shown['profiled_over_plain'])} times as long; "
-        f"in {units.percent(shown['unattributed_share'])} of it no kernel runs"
-    )
+    if shown["profiled_over_plain"] is not None:
+        yield (
+            f"a profiled step takes {units.ratio(shown['profiled_over_plain'])} times as long; "
+            f"in {units.percent(shown['unattributed_share'])} of it no kernel runs"
+        )
     yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
     yield _accuracy_line(shown["accuracy"])
-    memory = {key: units.num_bytes(value) for key, value in shown["memory"].items()}
+    sizes = shown["memory"].items()
+    memory = {key: "an unknown amount" if value is None else units.num_bytes(value) for key, value in sizes}
     yield (
         f"memory: {memory['requested_bytes']} requested in a step, {memory['live_peak_bytes']} live at its peak, "
         f"{memory['rss_bytes']} resident in the process"
