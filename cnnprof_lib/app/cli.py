@@ -34,6 +34,7 @@ DataOption = Annotated[
     typer.Option("--data", help="CIFAR-10 or other images of one size: a folder, .zip or .tar.gz."),
 ]
 GeneratedOption = Annotated[bool, typer.Option("--generated", help="Use generated images, and look for no others.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download CIFAR-10 if it is missing.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="A file of params/presets/.")]
 
 
@@ -56,7 +57,7 @@ def variants(outputs: OutputsOption = "") -> None:
 
 
 @app.command()
-def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
+def data(source: DataOption = None, download: DownloadOption = False) -> None:
     """Say where the images are or how to get them, how many were read, and what was left out."""
     from ..measure.images import cache as images
 
