@@ -17,7 +17,7 @@ help: ## Show this list
 	@echo
 	@echo "  PYTHON=python3.12  which Python makes .venv (3.11 to 3.13)"
 	@echo "  PRESET=quick       how much 'make report' measures: a file of params/presets"
-	@echo "  DATA=PATH          CIFAR-10, for report, scaling and train: a folder, .zip or .tar.gz"
+	@echo "  DATA=PATH          images for report, scaling and train: a folder, .zip or .tar.gz"
 	@echo "  UPGRADE=1          'make lock' also takes newer versions"
 
 setup: $(STAMP) ## Make .venv from requirements.lock
@@ -58,7 +58,7 @@ report: setup ## Measure every variant of PRESET and write outputs/report
 render: setup ## Write outputs/report again from the stored runs, without measuring
 	$(BIN)/cnnprof report
 
-html: setup ## outputs/report/report.html and .pdf, written again if what they are made of changed
+html: setup ## Write outputs/report again, only if its inputs changed
 	$(BIN)/cnnprof report --if-changed
 
 pdf: html ## The same
@@ -68,7 +68,7 @@ scaling: setup ## Time two variants with small and large batches, on one and on 
 	  --threads $$(getconf _NPROCESSORS_ONLN) $(data_option)
 	$(BIN)/cnnprof report
 
-train: setup ## Train every variant; a stopped training goes on where it was
+train: setup ## Train every variant; a stopped training continues
 	$(BIN)/cnnprof train --all $(data_option)
 
 lab: setup ## Explore the stored runs in JupyterLab: pick, compare, filter

@@ -35,7 +35,7 @@ def cautions(record: RunRecord) -> list[str]:
     found = {
         f"The unprofiled steps spread by {percent(steps, 0)} (interquartile range over median), "
         f"more than {percent(LARGE_SPREAD, 0)}: the machine was not quiet": steps > LARGE_SPREAD,
-        f"The processes differ by {percent(processes, 0)} (longest less shortest median step over their median), "
+        f"The processes differ by {percent(processes, 0)} (longest minus shortest median step, over their median), "
         f"more than {percent(LARGE_SPREAD, 0)}": processes > LARGE_SPREAD,
         f"A step takes {seconds(step_s)}, less than {seconds(SHORT_STEP_S)}: "
         "much of it is the session call, not the network": step_s < SHORT_STEP_S,
@@ -44,8 +44,8 @@ def cautions(record: RunRecord) -> list[str]:
         ),
         f"The processor's frequency changed between {slowest_mhz:,.0f} and {fastest_mhz:,.0f} MHz "
         "while the steps were timed": fastest_mhz > (1 + FREQUENCY_CHANGE) * slowest_mhz,
-        f"{percent(unowned, 0)} of the kernels' time is the network's, but of no known layer; "
-        "the times of its layers lack it": unowned > UNOWNED_SHARE,
+        f"{percent(unowned, 0)} of the kernels' time belongs to the network, but to no known layer; "
+        "the times of the layers do not contain it": unowned > UNOWNED_SHARE,
     }
     return [*record.warnings, *(text for text, holds in found.items() if holds), *_page_faults(record)]
 
@@ -65,8 +65,8 @@ def _page_faults(record: RunRecord) -> list[str]:
     medians = ""
     if 0 < (which := faulting["unprofiled"]).mean() < 1:
         with_s, without_s = np.median(steps_s[which]), np.median(steps_s[~which])
-        medians = f"; unprofiled, these take {seconds(with_s)} (median), the others {seconds(without_s)}"
+        medians = f"; such an unprofiled step takes {seconds(with_s)} (median), the others {seconds(without_s)}"
     return [
-        f"In {shares} the system had to hand out memory anew that was given back after an earlier step "
+        f"In {shares} the allocator had returned memory to the system, so the step paid for new pages "
         f"(over {MANY_FAULTS:,} page faults){medians}"
     ]

@@ -38,14 +38,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="What each operation of a convolutional network costs, and what a change of it buys.",
+    help="Measure what each operation of a convolutional network costs, and what a change saves.",
 )
 app.add_typer(cli_stored.app)
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="CIFAR-10, or any set of ten classes of 32x32 images: a folder, .zip or .tar.gz."),
+    typer.Option("--data", help="CIFAR-10 or other images of one size: a folder, .zip or .tar.gz."),
 ]
-GeneratedOption = Annotated[bool, typer.Option("--generated", help="Time on made-up images; look for no others.")]
+GeneratedOption = Annotated[bool, typer.Option("--generated", help="Use generated images, and look for no others.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download CIFAR-10 if it is missing.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="A file of params/presets/.")]
 
 
@@ -60,7 +61,7 @@ def main() -> None:
 
 @app.command()
 def variants(outputs: OutputsOption = "") -> None:
-    """What params/ holds, one line each."""
+    """List the variants of params/, one line each."""
     project = cli_stored.open_project(outputs)
     found, refused = params.load_variants(project.params)
     console.print(terminal.variants_table(found, project.store))
@@ -68,8 +69,8 @@ def variants(outputs: OutputsOption = "") -> None:
 
 
 @app.command()
-def data(source: DataOption = None, download: Annotated[bool, typer.Option("--download")] = False) -> None:
-    """Where CIFAR-10 is, or how to get it; how many images were read, and what was left out."""
+def data(source: DataOption = None, download: DownloadOption = False) -> None:
+    """Say where the images are or how to get them, how many were read, and what was left out."""
     from ..measure.images import cache as images
 
     place = images.locate(source)
@@ -82,13 +83,13 @@ def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
     recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed, instead of the recipe's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
     logs: Annotated[Path | None, typer.Option("--tensorboard", help="Also log to this folder.")] = None,
     source: DataOption = None,
     outputs: OutputsOption = "",
 ) -> None:
-    """Train variants and keep the weights as reference; goes on where it was stopped."""
+    """Train variants and keep the weights as reference. A stopped training continues."""
     project = find_project(outputs=outputs)
     wanted, refused = params.load_variants(project.params) if every else (_load(names or [], project), [])
     failed: list[CnnprofError] = [*refused]
@@ -131,7 +132,7 @@ def evaluate(
     source: DataOption = None,
     outputs: OutputsOption = "",
 ) -> None:
-    """Top-1 accuracy of a variant's reference weights, or those of a file, on the test images."""
+    """Measure the top-1 accuracy of a variant's weights on the test images."""
     project = find_project(outputs=outputs)
     (variant,) = _load([name], project)
 
@@ -156,13 +157,13 @@ def run(
     preset_name: PresetOption = "quick",
     runtime: OneRuntimeOption = None,
     baseline: BaselineOption = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, not the preset's.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Processes per variant, instead of the preset's.")] = None,
     batch_sizes: Annotated[
         list[int] | None,
-        typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, not the preset's; repeatable."),
+        typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, instead of the preset's; repeatable."),
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(min=1, max=LARGEST, help="Threads the runtime is held to; repeatable.")
+        list[int] | None, typer.Option(min=1, max=LARGEST, help="Limit of threads for the runtime; repeatable.")
     ] = None,
     input_shape: InputShapeOption = "",
     signature: SignatureOption = None,
@@ -173,7 +174,7 @@ def run(
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Profile variants or model files (none named: all of the preset), each in a process of its own."""
+    """Profile variants or models, each in a process of its own. Without names: all of the preset."""
     from . import runs
 
     project = find_project(outputs=outputs)
@@ -218,7 +219,7 @@ def check(
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Time the baseline against itself: the smallest ratio this machine can tell apart."""
+    """Time the baseline against itself, to find the smallest ratio that this machine can show."""
     project, images = find_project(outputs=outputs), _source(source, generated)
     _set_up(runtime)
 
@@ -235,7 +236,7 @@ def check(
 
 @app.command()
 def roofline(outputs: OutputsOption = "") -> None:
-    """Measure what this machine can do at most, once; the report then draws it."""
+    """Measure once the most that this machine can do. The report then draws it."""
     store = find_project(outputs=outputs).store
     try_writing(store.machine_dir)
 
@@ -260,7 +261,7 @@ def compare_xprof(
     generated: GeneratedOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Compare the ops' shares with XProf's, on the same graph (needs the extra cnnprof[xprof])."""
+    """Compare the ops' shares with those of XProf on the same graph. It needs cnnprof's extra xprof."""
     project, images = find_project(outputs=outputs), _source(source, generated)
     _set_up(runtime)
 

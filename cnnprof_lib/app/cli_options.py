@@ -16,8 +16,8 @@ console = Console(
     markup=False,  # brackets are brackets, in titles, paths and names of data sets
 )
 
-OutputsOption = Annotated[str, typer.Option("--outputs", help="Another folder for what is measured and trained.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+OutputsOption = Annotated[str, typer.Option("--outputs", help="Folder of the results, instead of outputs/.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def _known(name: str | None) -> str | None:
@@ -43,24 +43,33 @@ RuntimeOption = Annotated[
     str, typer.Option("--runtime", callback=_known, help=f"What runs the network: {', '.join(runtime_names())}.")
 ]
 OneRuntimeOption = Annotated[
-    str | None, typer.Option("--runtime", callback=_known, help="One runtime only, not all of the preset.")
+    str | None, typer.Option("--runtime", callback=_known, help="This runtime only, instead of all of the preset.")
 ]
-StoredRuntimeOption = Annotated[str, typer.Option("--runtime", help="The runtime that it was measured in.")]
+StoredRuntimeOption = Annotated[str, typer.Option("--runtime", help="The runtime of the run.")]
 BaselineOption = Annotated[
     str | None,
     typer.Option(
-        "--baseline", help="What to compare with, not the preset's; where that names none, the first of several."
+        "--baseline",
+        help="Variant to compare with, instead of the preset's. If neither names one: the first of several variants.",
     ),
 ]
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Only runs of so many images per step.")
+    int | None, typer.Option("--batch-size", min=1, help="Only runs with this many images per step.")
 ]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Only runs held to so many threads.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Only runs limited to this many threads.")]
 InputShapeOption = Annotated[
-    str, typer.Option("--input-shape", metavar="H,W,C", help="Of a model that leaves sizes open.", callback=_sides)
+    str,
+    typer.Option(
+        "--input-shape", metavar="H,W,C", help="Size of one image, where the model leaves it open.", callback=_sides
+    ),
 ]
-SignatureOption = Annotated[str | None, typer.Option("--signature", help="Of a SavedModel that has several.")]
-TrustOption = Annotated[bool, typer.Option("--trust", help="Run code that a model's file brings along: Lambda layers.")]
+SignatureOption = Annotated[
+    str | None, typer.Option("--signature", help="The signature of a SavedModel that has several.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Run code that a model file contains, such as Lambda layers.")
+]
 PreprocessingOption = Annotated[
-    Preprocessing | None, typer.Option("--preprocessing", help="Of images for a model: none unless said.")
+    Preprocessing | None,
+    typer.Option("--preprocessing", help="How images are prepared for a model; none by default."),
 ]

@@ -32,7 +32,7 @@ def show(
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """The newest measurement of a variant, its processes pooled: latency, ops, layers, memory, accuracy."""
+    """Show the newest measurement of a variant: latency, ops, layers, memory, accuracy."""
     from .study import Study
 
     shown = Study(open_project(outputs).store).run_under(name, runtime, batch_size, threads).for_scripts()
@@ -53,7 +53,7 @@ def diff(
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Where the time went from A to B: layer by layer, each change with its cause and interval."""
+    """Show where the time went from A to B: layer by layer, each change with its cause and interval."""
     from ..analysis.differences.numbers import difference_for_scripts
     from . import terminal_diff
     from .study import Study
@@ -70,7 +70,7 @@ def diff(
 
 @app.command()
 def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
-    """What of the thesis holds here: a verdict on each of its claims, from the stored runs."""
+    """Judge each claim of the thesis by the stored runs."""
     from .study import Study
 
     table = Study(open_project(outputs).store).verdicts()
@@ -81,8 +81,8 @@ def claims(as_json: JsonOption = False, outputs: OutputsOption = "") -> None:
 
 @app.command()
 def report(
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the report is of what is stored.")] = False,
-    if_changed: Annotated[bool, typer.Option("--if-changed", help="Only if another one would come of it.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it matches the stored runs.")] = False,
+    if_changed: Annotated[bool, typer.Option("--if-changed", help="Write it only if its inputs changed.")] = False,
     outputs: OutputsOption = "",
 ) -> None:
     """Write the report from the stored runs, as HTML and PDF."""
@@ -90,9 +90,9 @@ def report(
 
     project = open_project(outputs)
     if check:
-        console.print(f"The report is of what is stored: {provenance.check(project)}.", highlight=False)
+        console.print(f"The report matches what is stored: {provenance.check(project)}.", highlight=False)
     elif if_changed and provenance.is_current(project):
-        console.print(f"The report would be the same: {provenance.check(project)}.", highlight=False)
+        console.print(f"The report is up to date: {provenance.check(project)}.", highlight=False)
     else:
         write_report(project)
 

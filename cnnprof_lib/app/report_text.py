@@ -54,7 +54,7 @@ def provenance_table(records: Sequence[Record]) -> Styler:
         for run in frames.completed(records)
     ]
     columns = {name: Column(name) for name in rows[0]} if rows else {}
-    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime rest on")
+    return styled(pd.DataFrame(rows), columns, caption="What the numbers of each variant and runtime come from")
 
 
 def _distinct(values: Iterable[str]) -> str:
@@ -80,7 +80,10 @@ def _facts(run: RunRecord) -> dict[str, str]:
 def introduction_text(records: Sequence[Record]) -> str:
     """What was measured, in one paragraph."""
     if not records:
-        return "All stored runs are of other batch sizes or numbers of threads: [Table](#T_scaling) shows them."
+        return (
+            "All stored runs have another batch size or number of threads than their preset: [Table](#T_scaling) shows "
+            "them."
+        )
     runs = frames.completed(records)
     names = list(dict.fromkeys(frames.variant_name(record) for record in records))
     runtimes = list(dict.fromkeys(record.runtime for record in records))
@@ -104,13 +107,11 @@ def data_text(records: Sequence[Record]) -> str:
     lines = []
     if generated := [run for run in runs if run.images.generated]:
         lines.append(
-            f"{_runs_of(generated, runs)} timed on generated images, which take as long as real ones but "
-            "say nothing of accuracy."
+            f"{_runs_of(generated, runs)} timed on generated images. These take as long as real ones, but say nothing "
+            "about accuracy."
         )
     if recorded := [run for run in runs if run.accuracy and not run.accuracy.measured]:
-        lines.append(
-            f"{_runs_of(recorded, runs)} given the accuracy {RECORDED}: it is the one stored with the weights."
-        )
+        lines.append(f"{_runs_of(recorded, runs)} given the accuracy that is stored with the weights: {RECORDED}.")
     for measured in dict.fromkeys(
         (run.accuracy.dataset, run.accuracy.images) for run in runs if run.accuracy and run.accuracy.measured
     ):
@@ -119,7 +120,9 @@ def data_text(records: Sequence[Record]) -> str:
         )
     if unlike := differences(records):
         lines.append(
-            "**These runs were not made alike, so compare across them with care**: " + escape("; ".join(unlike)) + "."
+            "**These runs were made under different conditions. Compare them with care**: "
+            + escape("; ".join(unlike))
+            + "."
         )
     return "\n\n".join(lines)
 
@@ -131,21 +134,24 @@ def claims_drawn_text(*, strides_drawn: bool, steps_trained: bool) -> str:
         strides_drawn: Whether the series of strides is.
         steps_trained: Whether the time of a training step is known of any training.
     """
-    places = ["accuracy against latency in [Figure](#F_accuracy)", "what profiling costs in [Figure](#F_overhead)"]
+    places = [
+        "accuracy against latency in [Figure](#F_accuracy)",
+        "the overhead of profiling in [Figure](#F_overhead)",
+    ]
     if strides_drawn:
         places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
     if steps_trained:
         places.append("the time of training in [Figure](#F_training-time)")
-    return f"Drawn are {listed(places)}."
+    return f"Figures on the claims: {listed(places)}."
 
 
 def rendered_text(commit: str | None, lock_sha256: str | None) -> str:
     """Which state of the project made the report of the runs."""
     lock = f"`requirements.lock` has SHA-256 {code(lock_sha256)}" if lock_sha256 else "there is no `requirements.lock`"
     return (
-        f"Rendered at commit {code(commit or 'unknown')}; {lock}. Machine, software and data set stand under "
-        "[Environment and data](#Environment-and-data). `cnnprof report --check` says whether the report still is of "
-        "what is stored."
+        f"This report was rendered at commit {code(commit or 'unknown')}; {lock}. "
+        "[Environment and data](#Environment-and-data) names machine, software and data set. `cnnprof report --check` "
+        "says whether the report still matches the stored runs."
     )
 
 

@@ -184,7 +184,7 @@ class Study:
             ReportError: the wing of the thesis was removed.
         """
         if not has_thesis():
-            raise ReportError("cnnprof_lib/thesis: is missing, and the claims are its. Install cnnprof whole.")
+            raise ReportError("cnnprof_lib/thesis: is missing. It holds the claims. Install the whole of cnnprof.")
         from ..thesis.verdicts import judge_stored
 
         return self._once("verdicts", lambda: judge_stored(self.records, self.store))

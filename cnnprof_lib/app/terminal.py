@@ -98,13 +98,15 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"latency {_interval(latency, units.seconds)} per step of {units.counted(shown['batch_size'], 'image')} "
         f"({units.counted(latency['steps'], 'step')}{held}); ratio to baseline {_interval(ratio, units.ratio)}"
     )
-    yield (
-        f"profiled steps take {units.ratio(shown['profiled_over_plain'])} times as long; "
-        f"{units.percent(shown['unattributed_share'])} of their time is no kernel's"
-    )
+    if shown["profiled_over_plain"] is not None:
+        yield (
+            f"a profiled step takes {units.ratio(shown['profiled_over_plain'])} times as long; "
+            f"in {units.percent(shown['unattributed_share'])} of it no kernel runs"
+        )
     yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
     yield _accuracy_line(shown["accuracy"])
-    memory = {key: units.num_bytes(value) for key, value in shown["memory"].items()}
+    sizes = shown["memory"].items()
+    memory = {key: "an unknown amount" if value is None else units.num_bytes(value) for key, value in sizes}
     yield (
         f"memory: {memory['requested_bytes']} requested in a step, {memory['live_peak_bytes']} live at its peak, "
         f"{memory['rss_bytes']} resident in the process"
@@ -144,7 +146,7 @@ def _interval(value: dict[str, Any], form: Any) -> str:
 
 def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     if accuracy is None:
-        return "accuracy: none, the weights are initial"
+        return "accuracy: none, the weights are untrained"
     low, high = accuracy["ci95"]
     how = "measured here" if accuracy["measured"] else "recorded, not measured here"
     return (
@@ -176,9 +178,9 @@ def check_text(runtime: str, found: Resolution) -> str:
     """What the baseline against itself says, in a line."""
     intervals = units.counted(len(found.rounds), "interval")
     return (
-        f"{runtime}: 1 lies outside {found.excluding} of {intervals} of the baseline against itself "
-        f"(median width {found.width:.3f}); ratios below {found.smallest_ratio:.3f} are not distinguishable here, "
-        f"in one layer below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (all else)"
+        f"{runtime}: the true ratio, 1, lies outside {found.excluding} of {intervals} of the baseline against itself "
+        f"(median width {found.width:.3f}). Ratios below {found.smallest_ratio:.3f} are not distinguishable here; "
+        f"in one layer, below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (other operations)"
     )
 
 
@@ -190,7 +192,7 @@ def roofline_text(record: RooflineRecord) -> str:
     busy = "" if record.is_undisturbed else ", so the limits may be too low; they will be measured again"
     return (
         f"1 thread: {one:.1f} GMAC/s, {slow:.1f} GB/s; {threads}: {every:.1f} GMAC/s, {fast:.1f} GB/s "
-        f"(others used {record.busy_percent:.0f}% of the processors meanwhile{busy})"
+        f"(other programs used {record.busy_percent:.0f}% of the processors{busy})"
     )
 
 

@@ -13,7 +13,7 @@ from ..analysis.resolution import INDISTINCT
 from ..base.units import counted, signed_seconds
 
 NOTABLE_DRIFT = 0.05
-"""From this share on the drift between the two processes is called a reason to measure anew."""
+"""From this share on the drift between the two processes is called a reason to measure again."""
 
 
 def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -31,8 +31,8 @@ def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
     if abs(shown["drift"] - 1) >= NOTABLE_DRIFT:
         yield Text(
             f"Warning: the baseline took {shown['drift']:.3f} times as long in the process of {after['variant']} "
-            f"({after['run_id']}) as in that of {before['variant']} ({before['run_id']}), whose times are multiplied "
-            "by that here. Measure both anew on a quiet machine.",
+            f"({after['run_id']}) as in that of {before['variant']} ({before['run_id']}). Here the times of "
+            f"{before['variant']} are multiplied by this. Measure both again on a quiet machine.",
             style="yellow",
         )
 

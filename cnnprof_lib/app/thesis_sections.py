@@ -16,11 +16,11 @@ from ..thesis import claims_table, errata, recipes, shown, strides, training_rul
 from .report_text import STRIDE_CAPTION, claims_drawn_text
 from .study import Study
 
-_JUDGED = "## What of the thesis holds here"
-_CORRECTED = """### Its tables, corrected
+_JUDGED = "## Claims of the thesis"
+_CORRECTED = """### Errata of the published tables
 
-In the published tables the op names keep one order, while the values are sorted by time. What an op requests follows
-from the shapes of the network, so the bytes tell which op a row can be of."""
+In the published tables the op names keep one order, but the values are sorted by time. So a name may stand beside the
+values of another op. The bytes tell which: what an op requests follows from the shapes of the network."""
 
 
 class ThesisSections:
@@ -76,7 +76,7 @@ class ThesisSections:
         if not rows.empty:
             yield _CORRECTED
             yield shown.errata_text(rows)
-            yield HTML(folded_table("Every printed row, and what it may be", shown.styled_errata(rows)))
+            yield HTML(folded_table("Every printed row and the ops it may belong to", shown.styled_errata(rows)))
 
     def recipes(self, trainings: Sequence[TrainingRecord]) -> Iterator[object]:
         """Recipes beside the thesis's."""

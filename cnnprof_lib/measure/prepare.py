@@ -122,8 +122,8 @@ def queue_capacity(shapes: Sequence[tuple[int, ...]]) -> int:
         sides = " and ".join("x".join(map(str, shape[1:])) for shape in shapes)
         images = f"{batch_size} {plural(batch_size, 'image')} of {sides}"
         raise MeasureError(
-            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, which is as far as TensorFlow counts "
-            f"those of a queue. Received: {batch_size * image_bytes:,}, {images}. "
+            f"batch size: a batch must have less than {_COUNTABLE_BYTES:,} bytes, because TensorFlow cannot count more "
+            f"in a queue. Received: {batch_size * image_bytes:,}, {images}. "
             f"Choose at most {(_COUNTABLE_BYTES - 1) // image_bytes} with --batch-size."
         )
     return max(batch_size, min(_MIN_QUEUE_EXAMPLES + 3 * batch_size, _QUEUE_BYTES // image_bytes))

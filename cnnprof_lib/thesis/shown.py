@@ -47,7 +47,7 @@ _RECIPES = {
     "top1": Column("test", units.percent, _TOP1),
     "top1_range": Column("between seeds", None, _TOP1, wraps=False),
     "published_top1": Column("printed", units.percent, _TOP1),
-    "against": Column("file", None, _AGAINST, wraps=False),
+    "against": Column("its file", None, _AGAINST, wraps=False),
     "loss": Column("points", lambda share: f"{100 * share:.2f}", _AGAINST),
     "loss_interval": Column("95% interval", None, _AGAINST, wraps=False),
     "p_value": Column("p", "{:.2g}".format, _AGAINST),
@@ -60,7 +60,7 @@ def citation(records: Sequence[Record]) -> str:
     if not {frames.variant_name(record) for record in records} & set(PUBLISHED):
         return ""
     judged = "; [Table](#T_claims) judges its claims" if frames.completed(records) else ""
-    return f"Published figures are those of {escape(CITATION)}{judged}."
+    return f"Published figures are from {escape(CITATION)}{judged}."
 
 
 def slowdown() -> str:
@@ -118,8 +118,8 @@ def styled_recipes(compared: pd.DataFrame) -> Styler:
         loss_interval=interval_texts(compared, "loss", lambda share: f"{100 * share:.2f}"),
     )
     caption = (
-        "What each recipe reaches, means over its seeds, and how it compares with the thesis's on the same images; "
-        "hours are of the fastest seed, on whatever machine that was trained"
+        "Accuracy of each recipe, as means over its seeds, and what it loses against the thesis's recipe on the same "
+        "images. Hours are those of the fastest seed, on whatever machine trained it"
     )
     return styled(shown, _RECIPES, caption=caption, key="recipes")
 
@@ -145,8 +145,8 @@ def misnamed(rows: pd.DataFrame) -> str:
     """How many printed rows are of another op than their name says, in one sentence."""
     wrong = sum(name not in ops for name, ops in zip(rows["printed_op"], rows["candidates"], strict=True))
     return (
-        f"Of {len(rows)} printed rows, {wrong} cannot be of the op they are named after; "
-        f"{(rows['status'] == REASSIGNED).sum()} of these can be of one other op only."
+        f"Of {len(rows)} printed rows, {wrong} cannot belong to the op they are named after; "
+        f"{(rows['status'] == REASSIGNED).sum()} of these can belong to only one other op."
     )
 
 
@@ -158,7 +158,7 @@ def unshown_bytes(variant: str) -> str:
     missing, rounding, op = printed.unshown
     return (
         f"The shares in Table {printed.table} count {units.num_bytes(missing)} (± {units.num_bytes(rounding)}) more "
-        f"than its rows show, as much as {op} may have, of which no row has the bytes."
+        f"than its rows show. {op} may have as much, and no row shows its bytes."
     )
 
 
@@ -167,9 +167,9 @@ def figure_agrees(rows: pd.DataFrame) -> str:
     agrees = pd.Series([name in ops for name, ops in zip(rows["figure_op"], rows["candidates"], strict=True)])
     moved = (rows["status"] == REASSIGNED).to_numpy()
     return (
-        f"Figure 4.16 shows the run of Table {rows['table'].iloc[0]} with its names in place: it agrees with "
-        f"{agrees.sum()} of {len(rows)} rows as read here and with {agrees[moved].sum()} of the {moved.sum()} "
-        "reassigned."
+        f"Figure 4.16 shows the same run as Table {rows['table'].iloc[0]}, with the names in place. It agrees with "
+        f"{agrees.sum()} of {len(rows)} rows as read here, and with {agrees[moved].sum()} of the {moved.sum()} "
+        "reassigned rows."
     )
 
 
@@ -180,7 +180,7 @@ def reread(rows: pd.DataFrame, op: str) -> str:
     if row["candidates"] == [op]:
         return f"Table {row['table']}: {printed} is {op}'s."
     shares = _shares(possible_shares(rows, op))
-    return f"Table {row['table']}: {printed} is of {either(row['candidates'])}. {op} has {shares} of the time."
+    return f"Table {row['table']}: {printed} belongs to {either(row['candidates'])}. {op} has {shares} of the time."
 
 
 def against_stride(tables_by_stride: Sequence[pd.DataFrame], op: str) -> str:
@@ -192,7 +192,7 @@ def against_stride(tables_by_stride: Sequence[pd.DataFrame], op: str) -> str:
     text = f"{op}'s share of the time is printed as {', '.join(map(units.percent, printed))}. By bytes: {read}."
     if _grows(printed):
         can_grow = any(map(_grows, product(*choices)))
-        text += f" As printed it grows at every step; read by bytes it {'may' if can_grow else 'cannot'}."
+        text += f" As printed, it grows with every stride; read by bytes, it {'may' if can_grow else 'cannot'} do so."
     return text
 
 

@@ -16,9 +16,10 @@ from .claims import Claim, load_claims
 from .evidence import Evidence, Finding, NotTestable, Verdict, labelled
 
 EXPLANATION = (
-    "Each rule is asked in every runtime that has the runs for it. A claim that holds in all of them is reproduced, "
-    "one that fails in all is contradicted; where they disagree, or the effect is there in another size, it depends on "
-    "the machine or runtime. A claim of several parts is as good as its worst; a part without an answer does not count."
+    "Each rule is applied in every runtime that has the runs for it. A claim is reproduced if it holds in all of them, "
+    "and contradicted if it fails in all of them. It depends on the machine or runtime if the runtimes disagree, or if "
+    "the effect has another size. A claim of several parts gets the verdict of its worst part. A part that cannot be "
+    "tested does not count."
 )
 """How the rules make a verdict, for the reader of the table."""
 

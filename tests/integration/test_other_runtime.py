@@ -87,7 +87,10 @@ def test_what_it_cannot_tell_is_null(project: Path) -> None:
     assert {(layer["time_s"], layer["time_share"]) for layer in told["layers"]} == {(None, None)}
     assert told["memory"].pop("rss_bytes") > 0
     assert told["memory"] == {"requested_bytes": None, "live_peak_bytes": None}
-    assert "smoke, runtime eager" in cnnprof(project, "show", "smoke", "--runtime", "eager")
+    shown = cnnprof(project, "show", "smoke", "--runtime", "eager")
+    assert "smoke, runtime eager" in shown
+    assert "memory: an unknown amount requested in a step, an unknown amount live at its peak, " in shown
+    assert "a profiled step" not in shown
 
 
 def test_its_record_has_its_versions_and_no_files_of_a_trace(project: Path) -> None:

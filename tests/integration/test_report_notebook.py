@@ -77,7 +77,7 @@ def test_report_shows_runs_failures_and_the_thesis(store: Store) -> None:
     assert html.count("<details>") == 4
     assert html.count("not testable here") > 0
     assert "Of 79 printed rows" not in prose  # only tables of variants that were measured are judged
-    assert re.search(r"Of \d+ printed rows, \d+ cannot be of the op they are named after", prose)
+    assert re.search(r"Of \d+ printed rows, \d+ cannot belong to the op they are named after", prose)
     assert "Conv2D | 22.84MB (100.00%, 31.86%)" in html
     drawn = [re.search(r'id="caption:([\w-]*):', svg)[1] for svg in outputs_of(notebook, "image/svg+xml")]
     keys = ["accuracy", "ops-unfused", "ops-stock", "stride", "overhead", "memory-unfused", "network-unfused", "", ""]

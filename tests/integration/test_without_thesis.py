@@ -56,11 +56,11 @@ def test_runs_are_made_compared_and_reported(project: Path) -> None:
     page = (project / "outputs/report/report.html").read_text(encoding="utf-8")
     assert "Ops of stride2, unfused" in page
     assert "Ops of smoke, stock" in page
-    for text in ("What of the thesis holds here", "Published figures", "In the thesis", "Table 4.4"):
+    for text in ("Claims of the thesis", "Published figures", "In the thesis", "Table 4.4"):
         assert text not in page
 
 
 def test_only_its_own_command_needs_it(project: Path) -> None:
     done = cnnprof(project, "claims")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "cnnprof_lib/thesis: is missing, and the claims are its. Install cnnprof whole.\n"
+    assert done.stderr == "cnnprof_lib/thesis: is missing. It holds the claims. Install the whole of cnnprof.\n"

@@ -113,8 +113,8 @@ def test_a_choice_as_a_table() -> None:
          "10,000 test images"],
         ["", "latency left", "points lost", ""],
         [
-            "runtime", "loss you accept [points]", "take", "median", "95% interval", "measured", "at most, with 95%",
-            "faster, but the images do not tell",
+            "runtime", "loss you accept [points]", "take", "median", "95% interval", "measured", "at most (95%)",
+            "faster, but the images do not decide",
         ],
         ["unfused", "0.5", "baseline", "1.000", "–", "0.0", "0.0", ""],
         ["unfused", "1", "baseline", "1.000", "–", "0.0", "0.0", "filters32"],
@@ -162,7 +162,7 @@ def test_the_figure_draws_losses_in_points_with_intervals() -> None:
 
 def test_the_figure_says_when_there_is_nothing_to_draw() -> None:
     ax = accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame(), "baseline"), overview_of(), ax=Figure().subplots())
-    assert [text.get_text() for text in ax.texts] == ["no variant has outcomes and a latency"]
+    assert [text.get_text() for text in ax.texts] == ["no variant has both a latency and outcomes"]
 
 
 def test_the_figure_takes_the_current_axes() -> None:

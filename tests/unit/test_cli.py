@@ -189,7 +189,7 @@ def test_a_network_of_other_images_is_refused_before_tensorflow_is_loaded(
     assert command(monkeypatch, name, "five", "--data", "ten") == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "params/five.yaml: `classes` must be 10, as many as ten has. Received: 5. "
-        "Change it, name other images, or time the network on made-up ones with --generated."
+        "Change it, name other images, or time the network on generated images with --generated."
     )
 
 
@@ -457,7 +457,7 @@ def test_a_report_is_written_again_only_if_another_would_come_of_it(
     options = ("report", "--if-changed")
     assert [command(monkeypatch, *options), command(monkeypatch, *options), len(executed)] == [0, 0, 1]
     assert re.fullmatch(
-        "Report: outputs/report/report.html\n(The PDF .*\n)?The report would be the same: 3 files, rendered .*\n",
+        "Report: outputs/report/report.html\n(The PDF .*\n)?The report is up to date: 3 files, rendered .*\n",
         capsys.readouterr().out,
     )
     assert [command(monkeypatch, "report"), len(executed)] == [0, 2]

@@ -41,7 +41,10 @@ def test_stored_warnings_come_first() -> None:
 @pytest.mark.parametrize(("share", "warned"), [(0.0, False), (0.049, False), (0.051, True)])
 def test_kernels_of_no_known_layer_are_warned_of(share: float, warned: bool) -> None:
     kernels_s = sum(op.time_s for op in steady().ops)
-    warning = "5% of the kernels' time is the network's, but of no known layer; the times of its layers lack it"
+    warning = (
+        "5% of the kernels' time belongs to the network, but to no known layer; "
+        "the times of the layers do not contain it"
+    )
     assert cautions(steady(unowned_s=share * kernels_s)) == ([warning] if warned else [])
 
 
@@ -65,7 +68,7 @@ def test_processes_that_differ_are_warned_of() -> None:
     apart = make_record(plain_s=((0.100,), (0.101,), (0.104,), (0.114,), (0.1,), (0.1,), (0.1,), (0.1,)))
     timed = apart.latency.model_copy(update={"processes": (2, 1, 1, 4)})
     assert cautions(apart.model_copy(update={"latency": timed})) == [
-        "The processes differ by 14% (longest less shortest median step over their median), more than 10%",
+        "The processes differ by 14% (longest minus shortest median step, over their median), more than 10%",
     ]
 
 
@@ -96,8 +99,8 @@ def faults(**changes: object) -> list[str]:
 
 def test_steps_whose_memory_came_anew_are_told_apart() -> None:
     assert faults() == [
-        "In 25% of the unprofiled steps and 0% of the profiled steps the system had to hand out memory anew that was "
-        "given back after an earlier step (over 1,000 page faults); unprofiled, these take 44.00ms (median), "
+        "In 25% of the unprofiled steps and 0% of the profiled steps the allocator had returned memory to the system, "
+        "so the step paid for new pages (over 1,000 page faults); such an unprofiled step takes 44.00ms (median), "
         "the others 40.00ms",
     ]
 
@@ -105,8 +108,8 @@ def test_steps_whose_memory_came_anew_are_told_apart() -> None:
 def test_memory_that_comes_anew_in_profiled_steps_alone_is_warned_of() -> None:
     load = make_load(plain_faults=((50, 50),) * 2, profiled_faults=((4700, 50),) * 2)
     assert cautions(steady(load=load)) == [
-        "In 0% of the unprofiled steps and 50% of the profiled steps the system had to hand out memory anew that was "
-        "given back after an earlier step (over 1,000 page faults)",
+        "In 0% of the unprofiled steps and 50% of the profiled steps the allocator had returned memory to the system, "
+        "so the step paid for new pages (over 1,000 page faults)",
     ]
 
 

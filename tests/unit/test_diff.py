@@ -444,6 +444,6 @@ def test_the_terminal_warns_of_drift() -> None:
     lines = printed(waterfall(wide(run_id="a"), narrow(run_id="b", base_s=0.03)))
     text = " ".join(line.strip() for line in lines)
     assert text.endswith(
-        "Warning: the baseline took 1.500 times as long in the process of narrow (b) as in that of wide (a), "
-        "whose times are multiplied by that here. Measure both anew on a quiet machine."
+        "Warning: the baseline took 1.500 times as long in the process of narrow (b) as in that of wide (a). "
+        "Here the times of wide are multiplied by this. Measure both again on a quiet machine."
     )

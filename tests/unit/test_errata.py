@@ -330,12 +330,12 @@ def test_bytes_that_only_the_shares_count() -> None:
         ("baseline", "Table 4.3: the row named LRN (9.44MB, 10.33%) is LRN's."),
         (
             "stride3",
-            "Table 4.5: the row named LRN (698.83KB, 11.52%) is of LRN or MaxPool. "
+            "Table 4.5: the row named LRN (698.83KB, 11.52%) belongs to LRN or MaxPool. "
             "LRN has 5.38% or 11.52% of the time.",
         ),
         (
             "stride5",
-            "Table 4.6: the row named LRN (885.28KB, 12.02%) is of QueueDequeueManyV2. "
+            "Table 4.6: the row named LRN (885.28KB, 12.02%) belongs to QueueDequeueManyV2. "
             "LRN has 5.60%, 11.31% or 11.52% of the time.",
         ),
     ],
@@ -347,22 +347,23 @@ def test_what_a_table_says_of_lrn(variant: str, sentence: str) -> None:
 def test_what_becomes_of_lrn_against_stride() -> None:
     assert shown.against_stride([errata([name]) for name in STRIDES.values()], "LRN") == (
         "LRN's share of the time is printed as 10.33%, 11.37%, 11.52%, 12.02%. By bytes: baseline 10.33%; "
-        "stride2 11.37%; stride3 5.38% or 11.52%; stride5 5.60%, 11.31% or 11.52%. As printed it grows at every step; "
-        "read by bytes it cannot."
+        "stride2 11.37%; stride3 5.38% or 11.52%; stride5 5.60%, 11.31% or 11.52%. As printed, it grows with every "
+        "stride; read by bytes, it cannot do so."
     )
 
 
 def test_counts_and_witnesses_in_words() -> None:
     assert shown.misnamed(errata(PUBLISHED)) == (
-        "Of 79 printed rows, 36 cannot be of the op they are named after; 19 of these can be of one other op only."
+        "Of 79 printed rows, 36 cannot belong to the op they are named after; "
+        "19 of these can belong to only one other op."
     )
     assert shown.figure_agrees(errata(["pool-large"])) == (
-        "Figure 4.16 shows the run of Table 4.8 with its names in place: it agrees with 13 of 13 rows as read here and "
-        "with 3 of the 3 reassigned."
+        "Figure 4.16 shows the same run as Table 4.8, with the names in place. It agrees with 13 of 13 rows as read "
+        "here, and with 3 of the 3 reassigned rows."
     )
     assert shown.unshown_bytes("baseline") == (
-        "The shares in Table 4.3 count 973.59KB (± 36.40KB) more than its rows show, as much as QueueDequeueManyV2 may "
-        "have, of which no row has the bytes."
+        "The shares in Table 4.3 count 973.59KB (± 36.40KB) more than its rows show. QueueDequeueManyV2 may have as "
+        "much, and no row shows its bytes."
     )
     assert shown.unshown_bytes("stride2") == ""
 

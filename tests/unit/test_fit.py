@@ -127,7 +127,7 @@ SIZES = {
     ("height", 224): "`input.height` must be at most 32, as the images of small have. Received: 224.",
     ("width", 33): "`input.width` must be at most 32, as the images of small have. Received: 33.",
 }
-REMEDY = "Change it, name other images, or time the network on made-up ones with --generated."
+REMEDY = "Change it, name other images, or time the network on generated images with --generated."
 
 
 @pytest.mark.parametrize(("key", "value"), SIZES)

@@ -67,7 +67,7 @@ def test_without_the_baseline_latencies_stay_as_they_were_timed() -> None:
 @pytest.mark.parametrize(
     ("rival", "sentence"),
     [
-        ((0.2, 7000), "no variant is dominated: each that is faster than another is less accurate"),
+        ((0.2, 7000), "no variant is dominated: each faster variant is less accurate"),
         ((0.2, 8800), "`baseline` is dominated by `stride2`, which is faster and more accurate"),
         (
             (0.2, 8550),
@@ -81,7 +81,7 @@ def test_without_the_baseline_latencies_stay_as_they_were_timed() -> None:
         ),
         (
             (1, 8610),
-            "no variant is surely dominated; `baseline` lies behind `stride2`, from which it cannot be told apart",
+            "no variant is surely dominated; `baseline` lies behind `stride2`, but the two cannot be told apart",
         ),
     ],
 )

@@ -258,8 +258,8 @@ def test_a_batch_of_more_bytes_than_tensorflow_counts_is_refused() -> None:
     with pytest.raises(MeasureError) as caught:
         queue_capacity([(3_567, 224, 224, 3)])
     assert str(caught.value) == (
-        "batch size: a batch must have less than 2,147,483,648 bytes, which is as far as TensorFlow counts those of a "
-        "queue. Received: 2,147,747,772, 3567 images of 224x224x3. Choose at most 3566 with --batch-size."
+        "batch size: a batch must have less than 2,147,483,648 bytes, because TensorFlow cannot count more in a queue. "
+        "Received: 2,147,747,772, 3567 images of 224x224x3. Choose at most 3566 with --batch-size."
     )
     with pytest.raises(MeasureError, match=r"Received: 3,600,000,004, 1 image of 30000x30000x1\. "):
         queue_capacity([(1, 30_000, 30_000, 1)])

@@ -282,8 +282,8 @@ def test_findings_compare_the_fastest_with_the_baseline() -> None:
         ]
     )
     assert variants_shown.findings_text(overview) == (
-        "- `unfused`: the baseline takes 40.00ms per step. Fastest is `stride2` with 10.00ms, 0.250 of the baseline's "
-        "latency (95% interval 0.250 to 0.250), at 79.6% top-1 instead of 86.0%. "
+        "- `unfused`: the baseline takes 40.00ms per step. The fastest is `stride2` with 10.00ms, 0.250 of the "
+        "baseline's latency (95% interval 0.250 to 0.250), at 79.6% top-1 instead of 86.0%. "
         "[Figure](#F_ops-unfused) shows what the steps are made of."
     )
 
@@ -293,10 +293,11 @@ def test_a_section_opens_with_what_the_variant_is_and_what_its_runs_found() -> N
     failure = make_failure("stride2", "stock", error="out of memory")
     assert profile_text.variant_text([record, failure], variants.overview([record, failure])).split("\n\n") == [
         "### `stride2`: Stride 2 in both convolutions",
-        "Like `baseline`, with conv1 stride 2, conv2 stride 2. 281,866 parameters, 1,786,752 multiply-adds (MACs) of "
-        "convolutions and dense layers per image.",
-        "**In `unfused`** a step takes 8.00ms (95% interval 8.00ms to 8.00ms) unprofiled, 1.25 times that under the "
-        "profiler. Of the profiled step, Conv2D 60.0% and BiasAdd 20.0%; 20.0% is unattributed.",
+        "Like `baseline`, with conv1 stride 2, conv2 stride 2. It has 281,866 parameters. One image takes 1,786,752 "
+        "multiply-adds (MACs) in convolutions and dense layers.",
+        "**In `unfused`** a step takes 8.00ms (95% interval 8.00ms to 8.00ms) without profiling, and 1.25 times as "
+        "long with it. The largest parts of the profiled step are Conv2D 60.0% and BiasAdd 20.0%; 20.0% of it is "
+        "unattributed.",
         "**In `stock` the run failed**: out of memory",
     ]
     assert shown.published("stride2") == (
@@ -335,12 +336,13 @@ def test_introduction_counts_what_there_is() -> None:
 
 def test_the_claims_refer_to_the_figures_that_are_there() -> None:
     assert report_text.claims_drawn_text(strides_drawn=False, steps_trained=False) == (
-        "Drawn are accuracy against latency in [Figure](#F_accuracy) and what profiling costs in [Figure](#F_overhead)."
+        "Figures on the claims: accuracy against latency in [Figure](#F_accuracy) and the overhead of profiling in "
+        "[Figure](#F_overhead)."
     )
     assert report_text.claims_drawn_text(strides_drawn=True, steps_trained=True) == (
-        "Drawn are latency and Conv2D's share against stride in [Figure](#F_stride), accuracy against latency in "
-        "[Figure](#F_accuracy), what profiling costs in [Figure](#F_overhead) and the time of training in "
-        "[Figure](#F_training-time)."
+        "Figures on the claims: latency and Conv2D's share against stride in [Figure](#F_stride), accuracy against "
+        "latency in [Figure](#F_accuracy), the overhead of profiling in [Figure](#F_overhead) and the time of training "
+        "in [Figure](#F_training-time)."
     )
 
 
@@ -351,10 +353,9 @@ def test_data_says_what_is_generated_recorded_and_unlike() -> None:
         make_record("stride2", accuracy=make_accuracy(measured=False)),
     ]
     assert report_text.data_text(records).split("\n\n") == [
-        "`stride2` (unfused) was timed on generated images, "
-        "which take as long as real ones but say nothing of accuracy.",
-        "`stride2` (unfused) was given the accuracy recorded, not measured here: "
-        "it is the one stored with the weights.",
+        "`stride2` (unfused) was timed on generated images. "
+        "These take as long as real ones, but say nothing about accuracy.",
+        "`stride2` (unfused) was given the accuracy that is stored with the weights: recorded, not measured here.",
         "Accuracy was measured on the 10,000 test images of CIFAR\\-10.",
-        "**These runs were not made alike, so compare across them with care**: images: CIFAR\\-10 / generated.",
+        "**These runs were made under different conditions. Compare them with care**: images: CIFAR\\-10 / generated.",
     ]

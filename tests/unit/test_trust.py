@@ -105,11 +105,11 @@ def test_overhead_says_what_reading_each_step_at_once_would_cost() -> None:
     assert (first["traced_s"], first["added_s"]) == pytest.approx((0.01, 0.002))
     assert (first["with_add_step_over_plain"], second["with_add_step_over_plain"]) == pytest.approx((2.25, 5.25))
     assert trust_shown.overhead_text(table) == (
-        "A profiled step is traced inside the clock, and what the trace says is read after the clock has stopped. A "
-        "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
-        "8.00ms to 32.00ms, by the number of nodes and not by their work, so the shorter the step, the larger the "
-        "factor: 2.2 to 5.2 here ([Figure](#F_overhead)). On `stride2` (unfused) tracing alone costs 1.25 times the "
-        "unprofiled step, both together 5.2 times."
+        "A profiled step is traced while the clock runs. The trace is read after the clock has stopped. A loop that "
+        "hands each step to `tf.compat.v1.profiler` pays for the reading, too: `add_step` takes 8.00ms to 32.00ms. "
+        "This depends on the number of nodes, not on their work. So a shorter step has a larger factor: 2.2 to 5.2 "
+        "here ([Figure](#F_overhead)). On `stride2` (unfused) a traced step takes 1.25 times as long as an unprofiled "
+        "one, with `add_step` 5.2 times."
     )
     assert shown.slowdown() == "The thesis says about 5 times."
     assert trust_shown.overhead_text(table.head(0)) == ""
@@ -121,23 +121,24 @@ def test_memory_adds_up_and_is_explained() -> None:
     assert row["requested_bytes"] == row["persistent_bytes"] + row["step_bytes"] == 40_319_744
     assert row["rss_bytes"] == row["rss_start_bytes"] + row["model_bytes"] + row["stepping_bytes"]
     assert memory_shown.memory_text(table) == (
-        "- `baseline`, `unfused`: of 40.32MB requested, 30.32MB stay from step to step: the weights, 4.27MB, and the "
-        "input queue where there is one. The step's own outputs and temporaries add up to 10.00MB. At most 24.00MB, "
-        "240% of it are alive at once, when `conv1` runs, for an output is freed after its last reader and its memory "
-        "asked for again. The process holds 500.00MB before there is a model (TensorFlow itself, and the images), "
-        "200.00MB more with the model and its session, 200.00MB more at its peak while stepping."
+        "- `baseline`, `unfused`: a step requests 40.32MB. Of these, 30.32MB stay from step to step: the weights "
+        "(4.27MB) and the input queue, where there is one. The step's own outputs and temporaries add up to 10.00MB. "
+        "At most 24.00MB (240% of these) are alive at once, while `conv1` runs. The reason: an output is freed after "
+        "its last reader, and its memory is used again. The process holds 500.00MB before there is a model: TensorFlow "
+        "itself and the images. The model and its session add 200.00MB. The steps add 200.00MB at their peak."
     )
 
 
 def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
     assert trust_shown.checked_text({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
         "- `unfused`: the baseline was timed against itself 0 times, each time in two new sessions. 95% of the ratios "
-        "lie within 1.250 and its inverse. A ratio nearer to 1 is not distinguishable here. One layer's multiply-adds "
-        "differ by up to 1.250, its other operations by up to 1.250. The intervals over blocks are 0.010 wide "
-        "(median), and 1 lies outside 3 of 0. They know the noise between blocks but not that of a new session. So "
-        "they are widened by a ratio of 1.250, with which 95% of them hold 1.",
-        "- `stock`: the baseline was not timed against itself on this machine, so no ratio is called not "
-        "distinguishable here. `cnnprof check --runtime stock` does it, and `make render` then uses it.",
+        "lie between 1/1.250 and 1.250. A ratio closer to 1 is not distinguishable here. In one layer, the "
+        "multiply-adds differ by a ratio of up to 1.250, the other operations of up to 1.250. The 95% intervals over "
+        "blocks are 0.010 wide (median); the true ratio, 1, lies outside 3 of 0. These intervals know the noise "
+        "between blocks, but not the noise between sessions. So they are widened by a ratio of 1.250; then 95% of them "
+        "hold 1.",
+        "- `stock`: the baseline was not timed against itself on this machine. So no ratio is marked *not "
+        "distinguishable here*. `cnnprof check --runtime stock` times it; `make render` then uses the result.",
     ]
 
 
@@ -158,7 +159,7 @@ def test_a_changed_order_is_said() -> None:
     assert changes.to_dict("records") == [{"runtime": "unfused", "faster": "baseline", "slower": "stride2"}]
     assert trust_shown.ranks_text(changes) == (
         "**Profiling changes the order of variants**: in `unfused` `baseline` is faster than `stride2` without "
-        "profiling, but slower under it. The unprofiled order counts."
+        "profiling, but slower with it. The unprofiled order counts."
     )
     assert trust_shown.ranks_text(changes.head(0)) == (
         "The variants come in the same order with and without profiling."

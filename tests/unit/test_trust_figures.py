@@ -51,4 +51,4 @@ def test_memory_has_three_bars_for_each_variant(ax: Axes) -> None:
         "resident in the process": [900.0, 900.0],
     }
     assert ax.get_xlabel() == "memory [MB]"
-    assert ax.get_title() == "Three answers to how much memory, unfused"
+    assert ax.get_title() == "Memory: requested, live and resident, unfused"

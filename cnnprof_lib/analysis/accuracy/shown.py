@@ -20,28 +20,28 @@ from ..colours import source_style
 from .frontier import BEHIND, DOMINATED, LESS_ACCURATE, ON_FRONTIER, SLOWER
 
 NO_CHOICE = (
-    "It cannot be said: the outcomes of the test images under the profiled weights are missing, of the baseline or of "
-    "all others."
+    "This cannot be said here. What the profiled weights make of each test image is not known, for the baseline or for "
+    "all other variants."
 )
 
-CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and its accuracy."
+CHOICE_DRAWN = "[Figure](#F_choice) shows what each variant loses, [Table](#T_overview) its latency and accuracy."
 LOSS_CAPTION = hover.Caption(
     "choice",
-    "What a faster network loses: accuracy lost against the baseline on the same test images, over the part of the "
-    "baseline's latency that is left, each with its 95% interval",
+    "Accuracy that each variant loses against the baseline on the same test images, by the share of the baseline's "
+    "latency that is left. Lines are 95% intervals",
 )
 ACCURACY_CAPTION = hover.Caption(
     "accuracy",
-    "Left: accuracy against latency with 95% intervals; the steps are the efficient frontier of each runtime, and "
-    "a hollow point is dominated. A latency here is the baseline's times the ratio to the right, so that points "
-    "compare although each was timed in processes of its own. Right: what is left of the baseline's latency",
+    "Left: accuracy against latency with 95% intervals. The steps are the efficient frontier of each runtime; a hollow "
+    "point is dominated. Each latency is that of the baseline times the ratio on the right, so that variants compare "
+    "although each was timed in its own processes. Right: the share of the baseline's latency that is left",
 )
 _MS = 1e3
 _STANDINGS = {
     DOMINATED: "{variant} is dominated by {rival}, which is faster and more accurate",
     SLOWER: "{rival} is faster than {variant}, and their accuracies cannot be told apart",
     LESS_ACCURATE: "{rival} is more accurate than {variant}, and their latencies cannot be told apart",
-    BEHIND: "{variant} lies behind {rival}, from which it cannot be told apart",
+    BEHIND: "{variant} lies behind {rival}, but the two cannot be told apart",
 }
 _LATENCY, _LOSS = "latency left", "points lost"
 _CHOICES = {
@@ -51,8 +51,8 @@ _CHOICES = {
     "ratio": Column("median", "{:.3f}".format, _LATENCY),
     "ratio_interval": Column("95% interval", None, _LATENCY, wraps=False),
     "loss_points": Column("measured", "{:.1f}".format, _LOSS),
-    "loss_high_points": Column("at most, with 95%", "{:.1f}".format, _LOSS),
-    "undecided": Column("faster, but the images do not tell"),
+    "loss_high_points": Column("at most (95%)", "{:.1f}".format, _LOSS),
+    "undecided": Column("faster, but the images do not decide"),
 }
 
 
@@ -99,7 +99,7 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
     if not rows.empty:
         ax.axhline(0, color="#555555", linewidth=1, linestyle=":")
         ax.axvline(1, color="#555555", linewidth=1, linestyle=":")
-    return _named(ax, rows, ("ratio", 1), ("loss", 100), missing="no variant has outcomes and a latency")
+    return _named(ax, rows, ("ratio", 1), ("loss", 100), missing="no variant has both a latency and outcomes")
 
 
 def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -164,7 +164,7 @@ def _standings(rows: pd.DataFrame) -> str:
     """What holds of all variants of one runtime."""
     behind = rows[rows["standing"] != ON_FRONTIER]
     if behind.empty:
-        return "no variant is dominated: each that is faster than another is less accurate"
+        return "no variant is dominated: each faster variant is less accurate"
     texts = [
         _STANDINGS[row["standing"]].format(variant=code(row["variant"]), rival=code(row["rival"]))
         for row in behind.to_dict("records")

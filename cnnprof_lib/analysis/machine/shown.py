@@ -55,7 +55,7 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     """The roof of the machine and the layers of a variant below it, on log scales.
 
     Args:
-        data: From `numbers.roofline_table`, of one variant; tables of both runtimes may be stacked. Layers without
+        data: From `numbers.under_roofline`, of one variant; tables of both runtimes may be stacked. Layers without
             multiply-adds have no place on these axes and are left out.
         roof: What the machine can do.
         ax: Where to draw.
@@ -101,21 +101,21 @@ def _finding(drawn: pd.DataFrame) -> str:
 
 
 def scaling_table(table: pd.DataFrame) -> Styler:
-    """Latency by batch size and threads, from `numbers.scaling_table`."""
+    """Latency by batch size and threads, from `numbers.scaling`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
     hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
     return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
 
 
 def roofline_table(table: pd.DataFrame) -> Styler:
-    """Layers of one run against what the machine can do at most, from `numbers.roofline_table`."""
+    """Layers of one run against what the machine can do at most, from `numbers.under_roofline`."""
     idle = table["step_macs"] == 0  # pooling and the like multiply nothing; their share is that of the bandwidth
     rates = ["macs_per_byte", "attainable_macs_per_s", "macs_per_s"]
     shown = table.assign(**{rate: table[rate].mask(idle) for rate in rates})
     variant, runtime = table[["variant", "runtime"]].iloc[0]
     caption = (
-        f"What each layer of {variant} reaches of what the machine can do at most, {runtime}. Counted are the products "
-        "that are computed: Eigen's kernels multiply padding, oneDNN's skip it"
+        f"The rate of each layer of {variant} beside the most that the machine can do, {runtime}. Only products that "
+        "are computed count: Eigen's kernels multiply padding, oneDNN's kernels skip it"
     )
     hidden = [name for name in ("caution",) if table[name].isna().all()]
     return styled(shown, _ROOFLINE, hidden=hidden, caption=caption)

@@ -18,7 +18,7 @@ from ...page.text import code
 from ..colours import OP_COLOURS
 
 MEMORY_CAPTION = hover.Caption(
-    "memory", "Memory of each variant in {}: requested in a step, live at its peak, and resident in the process"
+    "memory", "Memory of each variant in {}: requested in a step, live at the step's peak, resident in the process"
 )
 _MB = 1e-6
 _SIZES = {
@@ -26,13 +26,13 @@ _SIZES = {
     "live_peak_bytes": ("live at the peak of a step", OP_COLOURS["LRN"]),
     "rss_bytes": ("resident in the process", OP_COLOURS["MaxPool"]),
 }
-_STEP_GROUP, _PROCESS_GROUP = "asked for in a step", "resident in the process"
+_STEP_GROUP, _PROCESS_GROUP = "requested in a step", "resident in the process"
 _MEMORY = {
     "variant": Column("variant", wraps=False),
     "runtime": Column("runtime"),
-    "requested_bytes": Column("requested", units.num_bytes, _STEP_GROUP),
-    "persistent_bytes": Column("of it persistent", units.num_bytes, _STEP_GROUP),
-    "step_bytes": Column("of it the step's own", units.num_bytes, _STEP_GROUP),
+    "requested_bytes": Column("total", units.num_bytes, _STEP_GROUP),
+    "persistent_bytes": Column("persistent part", units.num_bytes, _STEP_GROUP),
+    "step_bytes": Column("step's own part", units.num_bytes, _STEP_GROUP),
     "live_peak_bytes": Column("bytes", units.num_bytes, "live peak"),
     "live_peak_layer": Column("at", None, "live peak"),
     "rss_start_bytes": Column("before the model", units.num_bytes, _PROCESS_GROUP),
@@ -44,7 +44,7 @@ _MEMORY = {
 
 def memory_table(table: pd.DataFrame) -> Styler:
     """Three answers to how much memory, side by side, from `numbers.memory`."""
-    return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident")
+    return styled(table, _MEMORY, caption="Memory: requested in a step, live at its peak, resident in the process")
 
 
 def memory_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -59,7 +59,7 @@ def memory_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     grouped_bars(ax, sizes * _MB, [{"color": colour} for _, colour in _SIZES.values()])
     ax.set_xscale("log")
     log_ticks(ax.xaxis)
-    ax.set(xlabel="memory [MB]", title=f"Three answers to how much memory, {data['runtime'].iloc[0]}")
+    ax.set(xlabel="memory [MB]", title=f"Memory: requested, live and resident, {data['runtime'].iloc[0]}")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return ax
 
@@ -74,13 +74,13 @@ def memory_text(table: pd.DataFrame) -> str:
 def _memory(row: Mapping[Hashable, Any]) -> str:
     size = {name: units.num_bytes(value) for name, value in row.items() if str(name).endswith("_bytes")}
     asked = row["step_bytes"]
-    share = f", {units.percent(row['live_peak_bytes'] / asked, 0)} of it" if asked else ""
+    share = f" ({units.percent(row['live_peak_bytes'] / asked, 0)} of these)" if asked else ""
     return (
-        f"- {code(row['variant'])}, `{row['runtime']}`: of {size['requested_bytes']} requested, "
-        f"{size['persistent_bytes']} stay from step to step: the weights, {size['parameter_bytes']}, and the input "
-        f"queue where there is one. The step's own outputs and temporaries add up to {size['step_bytes']}. At most "
-        f"{size['live_peak_bytes']}{share} are alive at once, when {code(row['live_peak_layer'])} runs, for an output "
-        f"is freed after its last reader and its memory asked for again. The process holds {size['rss_start_bytes']} "
-        f"before there is a model (TensorFlow itself, and the images), {size['model_bytes']} more with the model and "
-        f"its session, {size['stepping_bytes']} more at its peak while stepping."
+        f"- {code(row['variant'])}, `{row['runtime']}`: a step requests {size['requested_bytes']}. Of these, "
+        f"{size['persistent_bytes']} stay from step to step: the weights ({size['parameter_bytes']}) and the input "
+        f"queue, where there is one. The step's own outputs and temporaries add up to {size['step_bytes']}. At most "
+        f"{size['live_peak_bytes']}{share} are alive at once, while {code(row['live_peak_layer'])} runs. The reason: "
+        "an output is freed after its last reader, and its memory is used again. The process holds "
+        f"{size['rss_start_bytes']} before there is a model: TensorFlow itself and the images. The model and its "
+        f"session add {size['model_bytes']}. The steps add {size['stepping_bytes']} at their peak."
     )

@@ -23,7 +23,7 @@ from ..frames import UNATTRIBUTED, RunKey
 from .quantities import QUANTITIES, bar_colour
 
 OP_TIMES_CAPTION = hover.Caption(
-    "ops", "What a profiled step of each variant is made of in {}: milliseconds to the left, shares to the right"
+    "ops", "Time of each op in a profiled step of each variant, in {}: milliseconds on the left, shares on the right"
 )
 _MS = 1e3
 _HATCH = "///"

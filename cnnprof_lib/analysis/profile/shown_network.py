@@ -23,8 +23,8 @@ from ...params.network import Network, NetworkLayer
 
 NETWORK_CAPTION = hover.Caption(
     "network",
-    "What the profiled step of a batch is spent on in {}, layer by layer from the input to the classes: each "
-    "layer's output shape, parameters and MACs of one image, and its share of the step as colour",
+    "The layers from the input to the classes, in {}. Each box names the layer's output shape, its parameters and its "
+    "MACs for one image; the colour is its share of the profiled step",
 )
 NETWORK_COLOURS = "YlOrRd"
 """Sequential, and none of the ops' colours."""

@@ -46,8 +46,8 @@ def heading_text(records: Sequence[Record]) -> str:
         changed = f", with {escape(', '.join(changes))}" if changes else ""
         lines.append(f"Like {code(spec.extends)}{changed}.")
     lines.append(
-        f"{network.parameters:,} parameters, {network.macs_per_image:,} multiply-adds (MACs) of convolutions and "
-        "dense layers per image."
+        f"It has {network.parameters:,} parameters. One image takes {network.macs_per_image:,} multiply-adds (MACs) in "
+        "convolutions and dense layers."
     )
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
@@ -61,15 +61,15 @@ def run_text(ops: pd.DataFrame, run: Mapping[Any, Any]) -> str:
     """
     takes = (
         f"**In `{run['runtime']}`** a step takes {units.seconds(run['latency_s'])} "
-        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) unprofiled"
+        f"({interval_text(run['latency_s_low'], run['latency_s_high'], units.seconds)}) without profiling"
     )
     if ops.empty:
-        return f"{takes}. This runtime does not tell what it goes to."
+        return f"{takes}. This runtime does not tell which ops take the time."
     top = ops[ops["op"] != UNATTRIBUTED].head(3)
     shares = [f"{escape(op)} {units.percent(share, 1)}" for op, share in zip(top["op"], top["step_share"], strict=True)]
     return (
-        f"{takes}, {run['profiled_over_plain']:.2f} times that under the profiler. "
-        f"Of the profiled step, {listed(shares)}; {units.percent(run['unattributed_share'], 1)} is unattributed."
+        f"{takes}, and {run['profiled_over_plain']:.2f} times as long with it. The largest parts of the profiled step "
+        f"are {listed(shares)}; {units.percent(run['unattributed_share'], 1)} of it is unattributed."
     )
 
 

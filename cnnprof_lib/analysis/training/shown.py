@@ -19,8 +19,9 @@ from .numbers import PUBLISHED_SOURCE
 TRAINING_CAPTION = hover.Caption("training", "How accuracy grows with training")
 STEP_TIMES_CAPTION = hover.Caption(
     "training-time",
-    "Median time of a training step by the recipes and machines that trained the baseline too, beside what the "
-    "thesis's times of a whole training come to; the lines of these are what its rounding leaves open",
+    "Median time of a training step, by the recipes and machines that also trained the baseline. The thesis printed "
+    "the times of whole trainings; the step that they come to is drawn beside ours, with a line for what rounding "
+    "leaves open",
 )
 _MS = 1e3
 _ROW_SHARE = 0.8
@@ -33,7 +34,7 @@ _TRAININGS = {
     "steps": Column("steps", "{:,.0f}".format),
     "machine": Column("machine"),
     "step_s": Column("median step", units.seconds),
-    "training_s": Column("steps times that [h]", lambda seconds: f"{seconds / 3600:.2f}"),
+    "training_s": Column("steps × median [h]", lambda seconds: f"{seconds / 3600:.2f}"),
     "held_out_top1": Column("held out", units.percent, "top-1"),
     "top1": Column("test", units.percent, "top-1"),
     "top1_interval": Column("95% interval", None, "top-1", wraps=False),

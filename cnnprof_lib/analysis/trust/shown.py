@@ -18,7 +18,9 @@ from ..colours import source_style
 from ..resolution import INDISTINCT, Resolution
 
 OVERHEAD_CAPTION = hover.Caption(
-    "overhead", "How many times longer a step takes under the profiler, and with the profiler's reading in the loop"
+    "overhead",
+    "How many times as long as an unprofiled step a profiled one takes: traced alone, and with TensorFlow's profiler "
+    "reading the trace in the loop",
 )
 _RUN = {"variant": Column("variant", wraps=False), "runtime": Column("runtime")}
 _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
@@ -32,7 +34,7 @@ _BOOKS = {
     "xprof_pp": Column("largest difference from XProf [pp]", "{:.2f}".format, "shares of ops"),
     "requested_bytes": Column("requested", units.num_bytes, _MEMORY_GROUP),
     "live_peak_bytes": Column("live peak", units.num_bytes, _MEMORY_GROUP),
-    "live_peak_share": Column("peak / asked for in the step", "{:.1%}".format, _MEMORY_GROUP),
+    "live_peak_share": Column("peak / step's own part", "{:.1%}".format, _MEMORY_GROUP),
 }
 _OVERHEAD = {
     **_RUN,
@@ -65,12 +67,12 @@ def books_table(table: pd.DataFrame) -> Styler:
 
 def overhead_table(table: pd.DataFrame) -> Styler:
     """What profiling costs, from `numbers.overhead`."""
-    return styled(table, _OVERHEAD, caption="What profiling costs")
+    return styled(table, _OVERHEAD, caption="Overhead of profiling")
 
 
 def unattributed_table(table: pd.DataFrame) -> Styler:
     """Where in a step no kernel ran, from `numbers.unattributed`."""
-    return styled(table, _UNATTRIBUTED, caption="When in a step no kernel ran")
+    return styled(table, _UNATTRIBUTED, caption="Time outside kernels in a profiled step")
 
 
 def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -103,20 +105,20 @@ def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str])
     for runtime in runtimes:
         if (found := resolutions.get(runtime)) is None:
             lines.append(
-                f"- `{runtime}`: the baseline was not timed against itself on this machine, so no ratio is called "
-                f"{INDISTINCT}. `cnnprof check --runtime {runtime}` does it, and `make render` then uses it."
+                f"- `{runtime}`: the baseline was not timed against itself on this machine. So no ratio is marked "
+                f"*{INDISTINCT}*. `cnnprof check --runtime {runtime}` times it; `make render` then uses the result."
             )
             continue
         rounds = len(found.rounds)
         times = units.counted(rounds, "time")
         lines.append(
             f"- `{runtime}`: the baseline was timed against itself {times}, each time in two new "
-            f"sessions. 95% of the ratios lie within {found.smallest_ratio:.3f} and its inverse. A ratio nearer to 1 "
-            f"is {INDISTINCT}. One layer's multiply-adds differ by up to {found.kernel_ratio:.3f}, its other "
-            f"operations by up to {found.side_ratio:.3f}. The intervals over blocks are {found.width:.3f} wide "
-            f"(median), and 1 lies outside {found.excluding} of {rounds}. They know the noise between blocks "
-            f"but not that of a new session. So they are widened by a ratio of {found.unseen_ratio:.3f}, with which "
-            "95% of them hold 1."
+            f"sessions. 95% of the ratios lie between 1/{found.smallest_ratio:.3f} and {found.smallest_ratio:.3f}. A "
+            f"ratio closer to 1 is {INDISTINCT}. In one layer, the multiply-adds differ by a ratio of up to "
+            f"{found.kernel_ratio:.3f}, the other operations of up to {found.side_ratio:.3f}. The 95% intervals over "
+            f"blocks are {found.width:.3f} wide (median); the true ratio, 1, lies outside {found.excluding} of "
+            f"{rounds}. These intervals know the noise between blocks, but not the noise between sessions. So they are "
+            f"widened by a ratio of {found.unseen_ratio:.3f}; then 95% of them hold 1."
         )
     return "\n".join(lines)
 
@@ -127,7 +129,7 @@ def ranks_text(changes: pd.DataFrame) -> str:
         return "The variants come in the same order with and without profiling."
     pairs = [
         f"in `{row['runtime']}` {code(row['faster'])} is faster than {code(row['slower'])} without profiling, but "
-        "slower under it"
+        "slower with it"
         for row in changes.to_dict("records")
     ]
     return f"**Profiling changes the order of variants**: {'; '.join(pairs)}. The unprofiled order counts."
@@ -140,13 +142,13 @@ def overhead_text(table: pd.DataFrame) -> str:
     factors, add_step_s = table["with_add_step_over_plain"], table["add_step_s"]
     most = table[factors == factors.max()].iloc[0]
     return (
-        "A profiled step is traced inside the clock, and what the trace says is read after the clock has stopped. A "
-        "loop that hands each step to `tf.compat.v1.profiler` as it goes pays for the reading too: `add_step` takes "
-        f"{units.seconds(add_step_s.min())} to {units.seconds(add_step_s.max())}, by the number of nodes and not by "
-        f"their work, so the shorter the step, the larger the factor: {factors.min():.1f} to {factors.max():.1f} here "
-        "([Figure](#F_overhead)). "
-        f"On {code(most['variant'])} ({most['runtime']}) tracing alone costs {most['profiled_over_plain']:.2f} times "
-        f"the unprofiled step, both together {most['with_add_step_over_plain']:.1f} times."
+        "A profiled step is traced while the clock runs. The trace is read after the clock has stopped. A loop that "
+        "hands each step to `tf.compat.v1.profiler` pays for the reading, too: `add_step` takes "
+        f"{units.seconds(add_step_s.min())} to {units.seconds(add_step_s.max())}. This depends on the number of nodes, "
+        f"not on their work. So a shorter step has a larger factor: {factors.min():.1f} to {factors.max():.1f} here "
+        f"([Figure](#F_overhead)). On {code(most['variant'])} ({most['runtime']}) a traced step takes "
+        f"{most['profiled_over_plain']:.2f} times as long as an unprofiled one, with `add_step` "
+        f"{most['with_add_step_over_plain']:.1f} times."
     )
 
 

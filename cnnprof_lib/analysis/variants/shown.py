@@ -115,7 +115,7 @@ def findings_text(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str
             continue
         base_row, fastest = base.iloc[0], rows.loc[rows["latency_s"].idxmin()]
         line = (
-            f"`{runtime}`: the baseline takes {units.seconds(base_row['latency_s'])} per step. Fastest is "
+            f"`{runtime}`: the baseline takes {units.seconds(base_row['latency_s'])} per step. The fastest is "
             f"{code(fastest['variant'])} with {units.seconds(fastest['latency_s'])}, {fastest['ratio']:.3f} of the "
             f"baseline's latency ({interval_text(fastest['ratio_low'], fastest['ratio_high'], '{:.3f}'.format)})"
         )

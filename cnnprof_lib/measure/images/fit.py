@@ -39,7 +39,7 @@ def check_images(dataset: DataSet, variant: VariantSpec, params: Path) -> None:
         if not holds:
             raise VariantError(
                 f"{params / variant.name}.yaml: `{key}` must be {rule}. Received: {received}. "
-                "Change it, name other images, or time the network on made-up ones with --generated."
+                "Change it, name other images, or time the network on generated images with --generated."
             )
 
 
