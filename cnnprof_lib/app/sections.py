@@ -25,6 +25,7 @@ from ..analysis.memory import shown as memory_shown
 from ..analysis.profile import numbers as profile
 from ..analysis.profile import shown as profile_shown
 from ..analysis.profile import shown_tables as profile_tables
+from ..analysis.profile.picture import network_height
 from ..analysis.profile.shown_network import NETWORK_CAPTION, network_figure
 from ..analysis.profile.shown_text import variant_text
 from ..analysis.training import numbers as training
@@ -263,9 +264,11 @@ class Report:
         """The networks: the baseline and the fastest as pictures, the first in full, the shapes of all."""
         pictured = [run for run in variants.baseline_and_fastest(self._study.runs) if run.is_traced]
         if pictured:
-            figure, axes = plt.subplots(1, len(pictured), figsize=(12, 6.6), squeeze=False)
-            for run, ax in zip(map(self._study.of_record, pictured), axes[0], strict=True):
-                network_figure(run.record.network, run.layers(), ax=ax)
+            shown = [(run.network, self._study.of_record(run).layers()) for run in pictured]
+            height = max(network_height(*of_run) for of_run in shown)
+            figure, axes = plt.subplots(1, len(pictured), figsize=(12, height), squeeze=False)
+            for of_run, ax in zip(shown, axes[0], strict=True):
+                network_figure(*of_run, ax=ax)
             yield NETWORK_CAPTION.put(figure, pictured[0].runtime)
         networks = list({run.name: run.network for run in self._study.runs}.values())
         for network in networks[:1]:

@@ -14,6 +14,7 @@ from cnnprof_lib.analysis.accuracy.numbers import ChoiceRow
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
+from cnnprof_lib.analysis.profile.picture import Row
 from cnnprof_lib.analysis.trust.shown import checked_text
 from cnnprof_lib.app import report_text, terminal, terminal_diff
 from cnnprof_lib.app.provenance import ReportRecord
@@ -28,6 +29,7 @@ from tests.builders import (
     make_roofline,
     make_training,
 )
+from tests.networks import make_layer
 
 
 def test_a_count_and_its_noun_agree() -> None:
@@ -75,7 +77,6 @@ DIFFERENT: dict[str, Any] = {
     "steps": [],
     "drift": 1.0,
 }
-LAYER: Any = SimpleNamespace(output_shape=(1,), parameters=1, macs=0)
 CHECKED = make_resolution(1.25, rounds=(Estimate(1.0, 0.9, 1.1),), excluding=1)
 TEXTS: dict[str, Callable[[], str]] = {
     "baseline: 1 step in ": lambda: terminal.training_text(make_training(steps=1, step_s=(0.02,))),
@@ -92,9 +93,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "on the same 1 test image<": lambda: chosen(1),
     "on the same 10,000 test images<": lambda: chosen(10_000),
     "loss you accept [points]": lambda: chosen(1),
-    "1 parameter": lambda: "\n".join(
-        shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
-    ),
+    "1 parameter": lambda: "\n".join(shown_network._facts(Row("one", 0.0, (make_layer("one", macs=64),)))),
     "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
     "on the 1 test image of CIFAR": lambda: report_text.data_text([single()]),
     ">1 in 1 block<": lambda: report_text.environment_table([single()]).to_html(),
