@@ -71,8 +71,9 @@ def mobilenet_layers(prefix: str = "", blocks: int = 16) -> Iterator[NetworkLaye
         if number % 2 == 0:
             yield make_layer(f"{block}_add", start, before, type="Add")
             before = f"{block}_add"
-    for own in ("Conv_1", "Conv_1_bn", "out_relu", "global_average_pooling2d", "predictions"):
-        yield make_layer(f"{prefix}{own}", before, macs=64_000 if own == "Conv_1" else 0)
+    ends = {"Conv_1": "Conv2D", "Conv_1_bn": "Other", "out_relu": "ReLU", "global_average_pooling2d": "Pooling"}
+    for own, kind in {**ends, "predictions": "Dense"}.items():
+        yield make_layer(f"{prefix}{own}", before, macs=64_000 if own == "Conv_1" else 0, type=kind)
         before = f"{prefix}{own}"
 
 

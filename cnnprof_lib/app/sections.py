@@ -17,6 +17,7 @@ from ..analysis import frames
 from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.accuracy import shown as accuracy_shown
+from ..analysis.differences.numbers import largest_steps
 from ..analysis.differences.shown import waterfall_figure
 from ..analysis.machine import numbers as machine
 from ..analysis.machine import shown as machine_shown
@@ -216,7 +217,7 @@ class Report:
         except MeasureError as error:  # runs that were not made alike are not compared
             yield str(error)
             return
-        figure, ax = plt.subplots(figsize=(9, 0.25 * len(fall) + 1))
+        figure, ax = plt.subplots(figsize=(9, 0.25 * len(largest_steps(fall)) + 1))
         waterfall_figure(fall, ax=ax)
         yield figure
 

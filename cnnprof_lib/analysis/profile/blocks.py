@@ -8,7 +8,7 @@ before the last numbered word, or the folder of a path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -116,15 +116,17 @@ def _with_words(network: Network, places: Mapping[str, list[str]]) -> dict[str, 
 
 
 def _first_word(name: str) -> str:
-    """What stands before the first ``_``, if anything does."""
-    return name.partition("_")[0] if "_" in name else ""
+    """Folder and what stands before the first ``_`` in it, if anything does."""
+    folder, slash, own = name.rpartition("/")
+    word, more, _ = own.partition("_")
+    return f"{folder}{slash}{word}" if more else ""
 
 
-def _common(names: Iterable[str]) -> str:
-    """The words that names begin with: ``expanded_conv``."""
-    words = zip(*(name.split("_") for name in names), strict=False)
-    shared = [of[0] for of in words if len(set(of)) == 1]
-    return "_".join(shared)
+def _common(names: Sequence[str]) -> str:
+    """The folder and the words that names of one folder begin with: ``expanded_conv``."""
+    folder, slash, _ = names[0].rpartition("/")
+    words = zip(*(name.rpartition("/")[2].split("_") for name in names), strict=False)
+    return folder + slash + "_".join(of[0] for of in words if len(set(of)) == 1)
 
 
 def _joined(network: Network, found: Sequence[Block]) -> list[Block]:
