@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from ..frames import layer_order
 
+ARROW = " -> "
+"""Between the two names of one layer."""
 BOTH, GONE, NEW = "both", "gone", "new"
 """Of which network a layer is: of both, of the first only, of the second only."""
 
@@ -22,7 +24,7 @@ class Pair(NamedTuple):
     def label(self) -> str:
         """The layer's name, or both: ``conv1 -> stem``."""
         names = [name for name in dict.fromkeys(self) if name is not None]
-        return " -> ".join(names)
+        return ARROW.join(names)
 
     @property
     def presence(self) -> str:

@@ -41,7 +41,7 @@ DIFFERENCE = "difference"
 LEAST_CHANGE_SHARE = 1e-3
 """Own choice: no change of a layer by a smaller share of the step is told. Where a session's memory lies changes short
 ops by microseconds, whatever share of their own time that is."""
-MOST_DRAWN = 25
+MOST_DRAWN = 16
 """What a figure has room for."""
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,11 +14,12 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ...base import units
-from ...page.style import BAR_EDGE, label_right, legend_below
+from ...page.style import BAR_EDGE, NAME_LETTERS, label_right, legend_below
+from ...page.text import shortened
 from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT
-from .matching import BOTH
+from .matching import ARROW, BOTH
 from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, largest_steps, waterfall_steps
 
 _MS = 1e3
@@ -71,12 +73,19 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _names(steps: pd.DataFrame) -> pd.Series[Any]:
-    """Names of layers, with a word where only one of the networks has them: ``norm1 (new)``."""
-    return steps["layer"].where(steps["presence"] == BOTH, steps["layer"] + " (" + steps["presence"] + ")")
+def _names(steps: pd.DataFrame) -> list[str]:
+    """Names of layers, with a word where only one of the networks has them: ``norm1 (new)``; two names in two lines."""
+    names = []
+    for name, presence in zip(steps["layer"], steps["presence"], strict=True):
+        only = "" if presence == BOTH else f" ({presence})"
+        room = NAME_LETTERS - (len(ARROW) if ARROW in name else len(only))
+        parts = [shortened(part, room) for part in name.split(ARROW)]
+        whole = ARROW.join(parts)
+        names.append((whole if len(whole) <= NAME_LETTERS else f"\n{ARROW.strip()} ".join(parts)) + only)
+    return names
 
 
-def _places(layers: pd.Series[Any]) -> tuple[NDArray[np.float64], list[str], list[float]]:
+def _places(layers: Sequence[str]) -> tuple[NDArray[np.float64], list[str], list[float]]:
     """Height of each row, and each layer's name with the middle of its rows; layers stand apart."""
     heights: list[float] = []
     names, centres = [], []

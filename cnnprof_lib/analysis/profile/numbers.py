@@ -19,6 +19,8 @@ from ...records.run import RunRecord
 from .. import frames
 from ..frames import UNATTRIBUTED, frame_of, layer_order
 
+MOST_BARS = 16
+"""Rows that a figure has room for; those that take least are one."""
 LEAST_BAR_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
 
@@ -163,16 +165,29 @@ def totals_of_both(before: pd.DataFrame, after: pd.DataFrame, value: str, by: st
 
     Returns:
         ``before`` and ``after``, a row for each value of ``by``: the longest first, and those that in neither run reach
-        `LEAST_BAR_SHARE` as one; but all layers, in their order.
+        `LEAST_BAR_SHARE` as one; but all layers, in their order, up to `MOST_BARS`.
     """
     sums = [data.groupby(by, sort=False)[value].sum() for data in (before, after)]
     totals = pd.concat(sums, axis="columns", keys=["before", "after"], sort=False).fillna(0.0)
     if by == "layer":
         totals = totals.reindex([name for name in layer_order(*(s.index for s in sums)) if name in totals.index])
-    else:
-        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
-    small = (totals / totals.sum() < LEAST_BAR_SHARE).all(axis="columns")
-    if by == "layer" or small.sum() < 2:
+        return largest_rows(totals)
+    totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    return largest_rows(totals, LEAST_BAR_SHARE)
+
+
+def largest_rows(totals: pd.DataFrame, least_share: float = 0.0) -> pd.DataFrame:
+    """The rows that a figure has room for, in their order, and the others together as the last.
+
+    Args:
+        totals: What is spent, a column for each run.
+        least_share: Rows that in no column reach this part of its sum are among the others.
+    """
+    shares = (totals / totals.sum()).fillna(0.0).max(axis="columns")
+    small = shares < least_share
+    if len(totals) - small.sum() + small.any() > MOST_BARS:
+        small |= shares.rank(method="first", ascending=False) >= MOST_BARS
+    if small.sum() < 2:
         return totals
     rest = totals[small].sum().to_frame(f"{small.sum()} others").T
     return pd.concat([totals[~small], rest])

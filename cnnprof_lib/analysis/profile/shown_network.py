@@ -21,6 +21,7 @@ from matplotlib.ticker import PercentFormatter
 from ...base import units
 from ...page import hover
 from ...page.style import text_colour
+from ...page.text import shortened
 from ...params.network import Network
 from .picture import Link, Row, is_long, lanes, links, picture_rows
 
@@ -125,17 +126,11 @@ def _write(
     above, below = (0.17, -0.17) if facts and not small else (0.0, 0.0)
     bold: dict[str, Any] = {"color": colour, "weight": "bold", "va": "center"} | ({"fontsize": size} if small else {})
     known = " · ".join(facts)
-    ax.text(left + 0.03, row - above, _shortened(name, _LETTERS - len(known)) if small else name, **bold)
+    ax.text(left + 0.03, row - above, shortened(name, max(_LETTERS - len(known), _FEWEST)) if small else name, **bold)
     at: dict[str, Any] = {"x": 0.87, "ha": "right"} if small else {"x": 0.03}
     ax.text(y=row - below, s=known, color=colour, va="center", fontsize=size, **at)
     if share is not None:
         ax.text(0.97, row, units.percent(share, 1), ha="right", **bold)
-
-
-def _shortened(name: str, letters: int) -> str:
-    """The end of a long name, which tells it from its neighbours."""
-    letters = max(letters, _FEWEST)
-    return name if len(name) <= letters else f"…{name[1 - letters :]}"
 
 
 def _facts(row: Row) -> list[str]:
