@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from ..analysis import frames
 from ..analysis.accuracy import frontier
@@ -274,10 +275,12 @@ class Report:
         networks = list({run.name: run.network for run in self._study.runs}.values())
         for network in networks[:1]:
             yield f"`{network.name}` in full:"
-            yield profile_tables.architecture_table(profile.architecture(network))
+            table = profile_tables.architecture_table(profile.architecture(network))
+            yield _folded_if_long(f"Layers of {network.name}", table)
         if len(networks) > 1:
             yield "Output shapes of all:"
-            yield profile_tables.shapes_table(profile.shapes(networks))
+            table = profile_tables.shapes_table(profile.shapes(networks))
+            yield _folded_if_long("Output shapes of all networks", table)
 
     @section
     def variants(self) -> Parts:
@@ -306,7 +309,7 @@ class Report:
             yield HTML(beside((title, profile_tables.ops_table(run.ops())), *beside_it))
         if traced:
             layers = {run.record.runtime: run.layers() for run in traced}
-            yield HTML(beside((f"Layers of {name}", profile_tables.layers_table(layers))))
+            yield HTML(profile_tables.layers_text(traced[0].record.network, layers))
         for run in traced:
             if text := run.profiler_text():
                 yield HTML(folded(f"What the profiler prints of {name}, {run.record.runtime}", text))
@@ -330,3 +333,8 @@ class Report:
             for run in self._study.runs
             if name in (None, run.name) and runtime in ("", run.runtime)
         ]
+
+
+def _folded_if_long(title: str, table: Styler) -> HTML | Styler:
+    """A table as it is, or where it has more rows than a page should begin with, to be opened on a click."""
+    return HTML(folded_table(title, table)) if len(table.index) > profile_tables.MOST_ROWS + 1 else table

@@ -102,7 +102,9 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"profiled steps take {units.ratio(shown['profiled_over_plain'])} times as long; "
         f"{units.percent(shown['unattributed_share'])} of their time is no kernel's"
     )
-    yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
+    left_out = units.left_out(len(shown["uncounted_layers"]))
+    macs = f"{units.count(shown['macs_per_image'])} MACs per image{left_out}"
+    yield f"{units.counted(shown['parameters'], 'parameter')}, {macs}"
     yield _accuracy_line(shown["accuracy"])
     memory = {key: units.num_bytes(value) for key, value in shown["memory"].items()}
     yield (
@@ -123,17 +125,30 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         },
     )
     yield _rows_table(
-        [*shown["layers"], {"layer": "unattributed", **rest}],
+        [*_tree(shown), {"layer": "unattributed", **rest}],
         {
             "layer": ("layer", str),
             "fused into": ("fused_into", str),
             **times,
             "MACs": ("macs", units.count),
+            **({"GMAC/s": ("gmacs_per_s", "{:.1f}".format)} if shown["blocks"] else {}),
             "output": ("output_bytes", units.num_bytes),
         },
     )
     for warning in shown["warnings"]:
         yield Text(f"Warning: {warning}.", style="yellow")
+
+
+def _tree(shown: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A row for each block of a run, its layers below it, then what is in none."""
+    layers = iter(shown["layers"])
+    for block in shown["blocks"]:
+        within = [next(layers) for _ in block["layers"]]
+        if len(within) > 1:
+            yield {**block, "layer": f"{block['block']} ({len(within)} layers)"}
+            within = [{**layer, "layer": f"  {layer['layer']}"} for layer in within]
+        yield from within
+    yield from layers
 
 
 def _interval(value: dict[str, Any], form: Any) -> str:

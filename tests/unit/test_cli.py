@@ -233,11 +233,13 @@ def test_show_prints_the_promised_keys(
     Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    promised = """variant runtime run_id parameters macs_per_image batch_size threads baseline latency_s
-        profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
+    promised = """variant runtime run_id parameters macs_per_image uncounted_layers batch_size threads baseline
+        latency_s profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers blocks
+        memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
-    assert {"layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"} == set(shown["layers"][0])
+    layer = {"layer", "type", "time_s", "time_share", "fused_into", "macs", "gmacs_per_s", "output_bytes"}
+    assert layer == set(shown["layers"][0])
     assert set(shown["latency_s"]) == {"median", "ci95", "steps"}
     assert set(shown["memory"]) == {"requested_bytes", "live_peak_bytes", "rss_bytes"}
     assert set(shown["accuracy"]) == {"top1", "images", "ci95", "dataset", "measured", "weights_sha256"}

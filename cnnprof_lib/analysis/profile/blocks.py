@@ -35,6 +35,11 @@ class Block(NamedTuple):
     layers: tuple[str, ...]
 
 
+def is_long(network: Network) -> bool:
+    """Whether a network is shown by blocks, not layer by layer."""
+    return len(network.layers) > MOST_LAYERS
+
+
 def blocks(network: Network, most: int | None = None) -> list[Block]:
     """The layers of a network in blocks, in its order; each layer is in one.
 

@@ -18,6 +18,7 @@ from ...params.network import Network, NetworkLayer
 from ...records.run import RunRecord
 from .. import frames
 from ..frames import UNATTRIBUTED, frame_of, layer_order
+from .blocks import blocks, is_long
 
 MOST_BARS = 16
 """Rows that a figure has room for; those that take least are one."""
@@ -43,6 +44,20 @@ class LayerRow(NamedTuple):
     """Achieved; missing without MACs."""
     output_bytes: float = math.nan
     """float32, one batch."""
+
+
+class BlockRow(NamedTuple):
+    """Layers of a run that belong together, see `blocks.blocks`."""
+
+    block: str
+    layers: tuple[str, ...]
+    time_s: float
+    time_share: float
+    """Of the profiled step."""
+    macs: float | None
+    """Of one image, of the layers in which they can be counted; None where that is none of them."""
+    gmacs_per_s: float
+    """Achieved; missing without MACs, or where some cannot be counted."""
 
 
 def by_op(record: RunRecord) -> pd.DataFrame:
@@ -137,6 +152,25 @@ def _layer_row(record: RunRecord, name: str, time_s: float, cost: NetworkLayer |
         gmacs_per_s=cost.macs * record.batch_size / time_s / 1e9 if cost.macs and time_s > 0 else math.nan,
         output_bytes=record.batch_size * math.prod(cost.output_shape) * FLOAT32_BYTES,
     )
+
+
+def by_block(record: RunRecord, layers: pd.DataFrame) -> pd.DataFrame:
+    """The same by blocks of layers, a `BlockRow` each, of a network that is shown by them; none of any other.
+
+    Args:
+        record: The run.
+        layers: Its layers, from `by_layer`.
+    """
+    found = blocks(record.network) if is_long(record.network) else []
+    of_layer = layers.set_index("layer")
+    rows = []
+    for name, names in found:
+        own = of_layer.loc[list(names)]
+        time_s, macs = own["time_s"].sum(min_count=1), own["macs"].astype(float)
+        total = float(macs.sum()) if macs.notna().any() else None
+        rate = total * record.batch_size / time_s / 1e9 if total and time_s > 0 and macs.notna().all() else math.nan
+        rows.append(BlockRow(name, names, time_s, own["time_share"].sum(min_count=1), total, rate))
+    return frame_of(BlockRow, rows)
 
 
 def architecture(network: Network) -> pd.DataFrame:

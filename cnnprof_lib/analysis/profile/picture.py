@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ...params.network import Network, NetworkLayer, Shape
-from .blocks import MOST_BLOCKS, MOST_LAYERS, Block, blocks
+from .blocks import MOST_BLOCKS, Block, blocks, is_long
 
 _MOST_INSIDE = 5
 """Rows of the block that is opened, the longest of it."""
@@ -57,11 +57,6 @@ class Link(NamedTuple):
     target: int
     beside: bool
     """Whether it goes past the chain: over rows, or to a later layer of a row whose first one reads the same."""
-
-
-def is_long(network: Network) -> bool:
-    """Whether a network is shown by blocks, not layer by layer."""
-    return len(network.layers) > MOST_LAYERS
 
 
 def network_height(network: Network, layers: pd.DataFrame) -> float:

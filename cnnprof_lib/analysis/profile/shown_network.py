@@ -23,7 +23,8 @@ from ...page import hover
 from ...page.style import text_colour
 from ...page.text import shortened
 from ...params.network import Network
-from .picture import Link, Row, is_long, lanes, links, picture_rows
+from .blocks import is_long
+from .picture import Link, Row, lanes, links, picture_rows
 
 NETWORK_CAPTION = hover.Caption(
     "network",

@@ -47,7 +47,7 @@ def heading_text(records: Sequence[Record]) -> str:
         lines.append(f"Like {code(spec.extends)}{changed}.")
     lines.append(
         f"{network.parameters:,} parameters, {network.macs_per_image:,} multiply-adds (MACs) of convolutions and "
-        "dense layers per image."
+        f"dense layers per image{units.left_out(len(network.uncounted))}."
     )
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
