@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,16 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     )
     for warning in shown["warnings"]:
         yield Text(f"Warning: {warning}.", style="yellow")
+
+
+def node_data_text(times: Path, graph: Path) -> str:
+    """How to open what Model Explorer reads."""
+    return (
+        f"{times} and {graph} are for Google's Model Explorer (pip install ai-edge-model-explorer). The layers:\n"
+        f"  model-explorer {graph} --node_data_paths={times}\n"
+        "The nodes of an ONNX model that was profiled (pip install model-explorer-onnx):\n"
+        f"  model-explorer MODEL.onnx --extensions=model_explorer_onnx --node_data_paths={times}"
+    )
 
 
 def _tree(shown: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

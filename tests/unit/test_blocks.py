@@ -16,6 +16,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cnnprof_lib.analysis.profile import numbers as profile
 from cnnprof_lib.analysis.profile.blocks import MOST_BLOCKS, blocks
+from cnnprof_lib.analysis.profile.for_model_explorer import layer_graph
 from cnnprof_lib.analysis.profile.picture import Link, lanes, links, network_height, picture_rows
 from cnnprof_lib.analysis.profile.shown_network import network_figure
 from cnnprof_lib.page import style
@@ -187,3 +188,19 @@ def test_macs_that_cannot_be_counted_are_no_zero() -> None:
     assert network.macs_per_image == 6
     rows = picture_rows(network, profile.by_layer(*make_run(network)))
     assert [row.macs for row in rows[:3]] == [None, None, 6]
+
+
+def test_the_graph_for_model_explorer_has_a_folder_for_each_block() -> None:
+    (graph,) = layer_graph(make_mobilenet("mobilenetv2/"))["graphs"]
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    assert len(nodes) == 131
+    added = nodes["layer:mobilenetv2/block_2_add"]
+    assert (added["label"], added["namespace"]) == ("block_2_add", "mobilenetv2/block_2")
+    assert [edge["sourceNodeId"] for edge in added["incomingEdges"]] == [
+        *("layer:mobilenetv2/block_1_project_BN", "layer:mobilenetv2/block_2_project_BN")
+    ]
+    assert nodes["layer:mobilenetv2/Conv1"]["namespace"] == "mobilenetv2"
+    read = {edge["sourceNodeId"] for node in nodes.values() for edge in node["incomingEdges"]}
+    assert read <= nodes.keys()
+    keys = {"id", "label", "namespace", "attrs", "incomingEdges"}  # it hangs where one is missing
+    assert all(node.keys() == keys for node in nodes.values())

@@ -249,6 +249,27 @@ def test_show_prints_the_promised_keys(
     assert "top-1 86.00%" in text
 
 
+def test_times_of_nodes_are_written_for_model_explorer(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = (Node("Conv2D", "conv1", 0.006), Node("Relu", "conv1", 0.001), Node("_Arg", "", 0.0005))
+    record = make_record("smoke", "stock", nodes=nodes)
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record, nodes), "", b""))
+    assert command(monkeypatch, "show", "smoke", "--json", "--node-data", "times.json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["variant"] == "smoke"
+    assert "  model-explorer times.graph.json --node_data_paths=times.json\n" in told.err
+    times = json.loads(Path("times.json").read_text(encoding="utf-8"))
+    assert {name: result["value"] for name, result in times["results"].items()} == {
+        **{"conv1/Conv2D_0": 6000.0, "conv1/Relu_1": 1000.0, "input/_Arg_2": 500.0},
+        "layer:conv1": 7000.0,
+    }
+    assert [item["stop"] for item in times["gradient"]] == [0, 0.5, 1]
+    (graph,) = json.loads(Path("times.graph.json").read_text(encoding="utf-8"))["graphs"]
+    assert [node["id"] for node in graph["nodes"][1:]] == ["layer:conv1", "layer:pool1", "layer:logits"]
+    assert [edge["sourceNodeId"] for edge in graph["nodes"][2]["incomingEdges"]] == ["layer:conv1"]
+
+
 def write_processes(variant: str, ratios: Sequence[float], series: str = RUN_ID, **changes: Any) -> None:
     """A run for each ratio to the baseline, as one command makes them in processes of their own."""
     for number, ratio in enumerate(ratios):
