@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..base.files import write_atomically
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import Project, find_project
 from . import terminal
 from .cli_options import BatchSizeOption, JsonOption, OutputsOption, StoredRuntimeOption, ThreadsOption, console
+
+if TYPE_CHECKING:
+    from .study import Run
 
 app = typer.Typer()
 
@@ -30,17 +35,33 @@ def show(
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
+    node_data: Annotated[
+        Path | None, typer.Option("--node-data", help="Also write the times of nodes, for Google's Model Explorer.")
+    ] = None,
     outputs: OutputsOption = "",
 ) -> None:
     """Show the newest measurement of a variant: latency, ops, layers, memory, accuracy."""
     from .study import Study
 
-    shown = Study(open_project(outputs).store).run_under(name, runtime, batch_size, threads).for_scripts()
+    run = Study(open_project(outputs).store).run_under(name, runtime, batch_size, threads)
+    shown = run.for_scripts()
+    if node_data:
+        _write_node_data(run, node_data)
     if as_json:
         print(json.dumps(shown, indent=1))
     else:
         for part in terminal.show_parts(shown):
             console.print(part, highlight=False)
+
+
+def _write_node_data(run: Run, path: Path) -> None:
+    """Writes what Model Explorer reads, two files, and says how to open them."""
+    from ..analysis.profile.for_model_explorer import layer_graph, node_data
+
+    times, graph = node_data(run.record, run.nodes()), path.with_suffix(".graph.json")
+    for file, content in ((path, times), (graph, layer_graph(run.record.network))):
+        write_atomically(file, json.dumps(content, indent=1) + "\n")
+    terminal.say(terminal.node_data_text(path, graph))
 
 
 @app.command()

@@ -12,11 +12,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from ..analysis import frames
 from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.accuracy import shown as accuracy_shown
+from ..analysis.differences.numbers import largest_steps
 from ..analysis.differences.shown import waterfall_figure
 from ..analysis.machine import numbers as machine
 from ..analysis.machine import shown as machine_shown
@@ -25,6 +27,7 @@ from ..analysis.memory import shown as memory_shown
 from ..analysis.profile import numbers as profile
 from ..analysis.profile import shown as profile_shown
 from ..analysis.profile import shown_tables as profile_tables
+from ..analysis.profile.picture import network_height
 from ..analysis.profile.shown_network import NETWORK_CAPTION, network_figure
 from ..analysis.profile.shown_text import variant_text
 from ..analysis.training import numbers as training
@@ -215,7 +218,7 @@ class Report:
         except MeasureError as error:  # runs that were not made alike are not compared
             yield str(error)
             return
-        figure, ax = plt.subplots(figsize=(9, 0.25 * len(fall) + 1))
+        figure, ax = plt.subplots(figsize=(9, 0.25 * len(largest_steps(fall)) + 1))
         waterfall_figure(fall, ax=ax)
         yield figure
 
@@ -263,17 +266,21 @@ class Report:
         """The networks: the baseline and the fastest as pictures, the first in full, the shapes of all."""
         pictured = [run for run in variants.baseline_and_fastest(self._study.runs) if run.is_traced]
         if pictured:
-            figure, axes = plt.subplots(1, len(pictured), figsize=(12, 6.6), squeeze=False)
-            for run, ax in zip(map(self._study.of_record, pictured), axes[0], strict=True):
-                network_figure(run.record.network, run.layers(), ax=ax)
+            shown = [(run.network, self._study.of_record(run).layers()) for run in pictured]
+            height = max(network_height(*of_run) for of_run in shown)
+            figure, axes = plt.subplots(1, len(pictured), figsize=(12, height), squeeze=False)
+            for of_run, ax in zip(shown, axes[0], strict=True):
+                network_figure(*of_run, ax=ax)
             yield NETWORK_CAPTION.put(figure, pictured[0].runtime)
         networks = list({run.name: run.network for run in self._study.runs}.values())
         for network in networks[:1]:
             yield f"`{network.name}` in full:"
-            yield profile_tables.architecture_table(profile.architecture(network))
+            table = profile_tables.architecture_table(profile.architecture(network))
+            yield _folded_if_long(f"Layers of {network.name}", table)
         if len(networks) > 1:
             yield "Output shapes of all:"
-            yield profile_tables.shapes_table(profile.shapes(networks))
+            table = profile_tables.shapes_table(profile.shapes(networks))
+            yield _folded_if_long("Output shapes of all networks", table)
 
     @section
     def variants(self) -> Parts:
@@ -302,7 +309,7 @@ class Report:
             yield HTML(beside((title, profile_tables.ops_table(run.ops())), *beside_it))
         if traced:
             layers = {run.record.runtime: run.layers() for run in traced}
-            yield HTML(beside((f"Layers of {name}", profile_tables.layers_table(layers))))
+            yield HTML(profile_tables.layers_text(traced[0].record.network, layers))
         for run in traced:
             if text := run.profiler_text:
                 yield HTML(folded(f"What the profiler prints of {name}, {run.record.runtime}", text))
@@ -326,3 +333,8 @@ class Report:
             for run in self._study.runs
             if name in (None, run.name) and runtime in ("", run.runtime)
         ]
+
+
+def _folded_if_long(title: str, table: Styler) -> HTML | Styler:
+    """A table as it is, or where it has more rows than a page should begin with, to be opened on a click."""
+    return HTML(folded_table(title, table)) if len(table.index) > profile_tables.MOST_ROWS + 1 else table

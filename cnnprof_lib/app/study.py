@@ -24,7 +24,7 @@ from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.profile import numbers as profile
 from ..analysis.profile.for_scripts import run_for_scripts
-from ..analysis.profile.shown_tables import layers_table, ops_table
+from ..analysis.profile.shown_tables import MOST_ROWS, layers_table, ops_table
 from ..analysis.profile.shown_text import run_text
 from ..analysis.resolution import Resolution, resolutions
 from ..analysis.variants import numbers as variants
@@ -86,7 +86,7 @@ class Run:
 
     def _repr_markdown_(self) -> str:
         name, runtime = self.record.name, self.record.runtime
-        tables = ("Ops", ops_table(self.ops())), ("Layers", layers_table({runtime: self.layers()}))
+        tables = ("Ops", ops_table(self.ops())), ("Layers", layers_table({runtime: self.layers()}, MOST_ROWS))
         (row,) = variants.overview([self.record]).to_dict("records")
         return f"{code(name)}: {run_text(self.ops(), row)}\n\n{beside(*tables)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,9 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             f"a profiled step takes {units.ratio(shown['profiled_over_plain'])} times as long; "
             f"in {units.percent(shown['unattributed_share'])} of it no kernel runs"
         )
-    yield f"{units.counted(shown['parameters'], 'parameter')}, {units.count(shown['macs_per_image'])} MACs per image"
+    left_out = units.left_out(len(shown["uncounted_layers"]))
+    macs = f"{units.count(shown['macs_per_image'])} MACs per image{left_out}"
+    yield f"{units.counted(shown['parameters'], 'parameter')}, {macs}"
     yield _accuracy_line(shown["accuracy"])
     sizes = shown["memory"].items()
     memory = {key: "an unknown amount" if value is None else units.num_bytes(value) for key, value in sizes}
@@ -125,17 +128,40 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         },
     )
     yield _rows_table(
-        [*shown["layers"], {"layer": "unattributed", **rest}],
+        [*_tree(shown), {"layer": "unattributed", **rest}],
         {
             "layer": ("layer", str),
             "fused into": ("fused_into", str),
             **times,
             "MACs": ("macs", units.count),
+            **({"GMAC/s": ("gmacs_per_s", "{:.1f}".format)} if shown["blocks"] else {}),
             "output": ("output_bytes", units.num_bytes),
         },
     )
     for warning in shown["warnings"]:
         yield Text(f"Warning: {warning}.", style="yellow")
+
+
+def node_data_text(times: Path, graph: Path) -> str:
+    """How to open what Model Explorer reads."""
+    return (
+        f"{times} and {graph} are for Google's Model Explorer (pip install ai-edge-model-explorer). The layers:\n"
+        f"  model-explorer {graph} --node_data_paths={times}\n"
+        "The nodes of an ONNX model that was profiled (pip install model-explorer-onnx):\n"
+        f"  model-explorer MODEL.onnx --extensions=model_explorer_onnx --node_data_paths={times}"
+    )
+
+
+def _tree(shown: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A row for each block of a run, its layers below it, then what is in none."""
+    layers = iter(shown["layers"])
+    for block in shown["blocks"]:
+        within = [next(layers) for _ in block["layers"]]
+        if len(within) > 1:
+            yield {**block, "layer": f"{block['block']} ({len(within)} layers)"}
+            within = [{**layer, "layer": f"  {layer['layer']}"} for layer in within]
+        yield from within
+    yield from layers
 
 
 def _interval(value: dict[str, Any], form: Any) -> str:

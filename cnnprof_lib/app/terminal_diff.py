@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..analysis.differences.matching import BOTH
 from ..analysis.resolution import INDISTINCT
 from ..base.units import counted, signed_seconds
 
@@ -47,6 +48,8 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
     for step in shown["steps"]:
         reached_s += step["change_s"]
         name = "" if step["layer"] == layer else step["layer"]
+        if name and step["presence"] != BOTH:
+            name += f" ({step['presence']})"
         layer = step["layer"]
         cause = "" if step["cause"] == layer else step["cause"]
         numbers = signed_seconds(step["change_s"]), _interval(step, signed_seconds), _seconds(reached_s)

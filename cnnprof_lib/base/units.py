@@ -79,3 +79,8 @@ def percent(share: float, digits: int = 2) -> str:
 def shape(lengths: Sequence[int]) -> str:
     """Formats a shape: ``24×24×64``."""
     return "×".join(map(str, lengths))
+
+
+def left_out(uncounted: int) -> str:
+    """What a total of multiply-adds does not hold, to stand behind it: `` without 2 layers that cannot be counted``."""
+    return f" without {counted(uncounted, 'layer')} that cannot be counted" if uncounted else ""

@@ -18,6 +18,7 @@ from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
 from . import hover
+from .text import shortened
 
 _BELOW_PT = 36
 """From the axes to a legend below: the numbers and the name of the x axis."""
@@ -25,6 +26,8 @@ _LETTER_PT, _HANDLE_PT = 4.8, 48
 """A letter of a legend on average; a handle with the room around it."""
 _GROUP = 0.8
 """Of the distance between two rows, what the bars of one take up."""
+NAME_LETTERS = 22
+"""Of a row's name, which the widgets have room for."""
 BAR_EDGE: Mapping[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
@@ -103,7 +106,7 @@ def grouped_bars(
         bars = ax.barh(y, values.iloc[:, place], height, label=name or None, **{**BAR_EDGE, **look})
         if texts:
             ax.bar_label(bars, list(texts[place]), padding=3, fontsize=fontsize)
-    name_rows(ax, list(values.index))
+    name_rows(ax, [shortened(str(name), NAME_LETTERS) for name in values.index])
     ax.grid(visible=False, axis="y")
 
 

@@ -29,3 +29,8 @@ def listed(words: Iterable[str]) -> str:
     """At least one word, the last after an *and*."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def shortened(name: str, letters: int) -> str:
+    """The end of a long name, which tells it from its neighbours: ``…ock_13_expand``."""
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"

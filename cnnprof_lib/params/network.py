@@ -76,6 +76,11 @@ class Network(Spec):
         """Multiply-adds of all layers in which they can be counted, for one image."""
         return self.products(with_padding=True)
 
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Names of the layers whose multiply-adds cannot be counted, which a total leaves out."""
+        return tuple(layer.name for layer in self.layers if layer.macs is None)
+
     def products(self, *, with_padding: bool) -> int:
         """The same under one of the two ways to count."""
         return sum(layer.products(with_padding=with_padding) for layer in self.layers)

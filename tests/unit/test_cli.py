@@ -233,11 +233,13 @@ def test_show_prints_the_promised_keys(
     Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record), "", b""))
     assert command(monkeypatch, "show", "stride2", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    promised = """variant runtime run_id parameters macs_per_image batch_size threads baseline latency_s
-        profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers memory accuracy warnings"""
+    promised = """variant runtime run_id parameters macs_per_image uncounted_layers batch_size threads baseline
+        latency_s profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers blocks
+        memory accuracy warnings"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
-    assert {"layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"} == set(shown["layers"][0])
+    layer = {"layer", "type", "time_s", "time_share", "fused_into", "macs", "gmacs_per_s", "output_bytes"}
+    assert layer == set(shown["layers"][0])
     assert set(shown["latency_s"]) == {"median", "ci95", "steps"}
     assert set(shown["memory"]) == {"requested_bytes", "live_peak_bytes", "rss_bytes"}
     assert set(shown["accuracy"]) == {"top1", "images", "ci95", "dataset", "measured", "weights_sha256"}
@@ -245,6 +247,27 @@ def test_show_prints_the_promised_keys(
     text = capsys.readouterr().out
     assert "stride2, runtime stock" in text
     assert "top-1 86.00%" in text
+
+
+def test_times_of_nodes_are_written_for_model_explorer(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = (Node("Conv2D", "conv1", 0.006), Node("Relu", "conv1", 0.001), Node("_Arg", "", 0.0005))
+    record = make_record("smoke", "stock", nodes=nodes)
+    Store(Path("outputs")).write_run(record, TracedFiles(make_ops(record, nodes), "", b""))
+    assert command(monkeypatch, "show", "smoke", "--json", "--node-data", "times.json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["variant"] == "smoke"
+    assert "  model-explorer times.graph.json --node_data_paths=times.json\n" in told.err
+    times = json.loads(Path("times.json").read_text(encoding="utf-8"))
+    assert {name: result["value"] for name, result in times["results"].items()} == {
+        **{"conv1/Conv2D_0": 6000.0, "conv1/Relu_1": 1000.0, "input/_Arg_2": 500.0},
+        "layer:conv1": 7000.0,
+    }
+    assert [item["stop"] for item in times["gradient"]] == [0, 0.5, 1]
+    (graph,) = json.loads(Path("times.graph.json").read_text(encoding="utf-8"))["graphs"]
+    assert [node["id"] for node in graph["nodes"][1:]] == ["layer:conv1", "layer:pool1", "layer:logits"]
+    assert [edge["sourceNodeId"] for edge in graph["nodes"][2]["incomingEdges"]] == ["layer:conv1"]
 
 
 def write_processes(variant: str, ratios: Sequence[float], series: str = RUN_ID, **changes: Any) -> None:

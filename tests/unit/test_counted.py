@@ -14,6 +14,7 @@ from cnnprof_lib.analysis.accuracy.numbers import ChoiceRow
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
+from cnnprof_lib.analysis.profile.picture import Row
 from cnnprof_lib.analysis.trust.shown import checked_text
 from cnnprof_lib.app import report_text, terminal, terminal_diff
 from cnnprof_lib.app.provenance import ReportRecord
@@ -28,6 +29,7 @@ from tests.builders import (
     make_roofline,
     make_training,
 )
+from tests.networks import make_layer
 
 
 def test_a_count_and_its_noun_agree() -> None:
@@ -65,6 +67,8 @@ SHOWN: dict[str, Any] = {
     "memory": {"requested_bytes": 1, "live_peak_bytes": 1, "rss_bytes": 1},
     "ops": [],
     "layers": [],
+    "blocks": [],
+    "uncounted_layers": ["one"],
     "warnings": [],
 }
 DIFFERENT: dict[str, Any] = {
@@ -75,7 +79,6 @@ DIFFERENT: dict[str, Any] = {
     "steps": [],
     "drift": 1.0,
 }
-LAYER: Any = SimpleNamespace(output_shape=(1,), parameters=1, macs=0)
 CHECKED = make_resolution(1.25, rounds=(Estimate(1.0, 0.9, 1.1),), excluding=1)
 TEXTS: dict[str, Callable[[], str]] = {
     "baseline: 1 step in ": lambda: terminal.training_text(make_training(steps=1, step_s=(0.02,))),
@@ -83,6 +86,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "per step of 1 image (1 step); ratio to baseline 12.9 (": lambda: parts_of(terminal.show_parts(SHOWN)),
     "a profiled step takes 12.9 times as long": lambda: parts_of(terminal.show_parts(SHOWN)),
     "\n1 parameter, ": lambda: parts_of(terminal.show_parts(SHOWN)),
+    " MACs per image without 1 layer that cannot": lambda: parts_of(terminal.show_parts(SHOWN)),
     " on 1 image of one, measured here": lambda: parts_of(terminal.show_parts(SHOWN)),
     "stock: the true ratio, 1, lies outside 1 of 1 interval of the baseline": lambda: terminal.check_text(
         "stock", CHECKED
@@ -94,9 +98,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "on the same 1 test image<": lambda: chosen(1),
     "on the same 10,000 test images<": lambda: chosen(10_000),
     "loss you accept [points]": lambda: chosen(1),
-    "1 parameter": lambda: "\n".join(
-        shown_network._facts(SimpleNamespace(output_shape=(1,), parameters=1, macs=0), "")
-    ),
+    "1 parameter": lambda: "\n".join(shown_network._facts(Row("one", 0.0, (make_layer("one", macs=64),)))),
     "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
     "on the 1 test image of CIFAR": lambda: report_text.data_text([single()]),
     ">1 in 1 block<": lambda: report_text.environment_table([single()]).to_html(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from rich.console import Console
 from scipy import stats
 
 from cnnprof_lib.analysis.differences import numbers as diff
+from cnnprof_lib.analysis.differences.matching import matched_layers
 from cnnprof_lib.app import terminal_diff
 from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.run import RunRecord
 from tests.builders import Node, make_machine, make_ops, make_record, make_resolution, make_unattributed
+from tests.networks import make_mobilenet, make_run
 
 Run = tuple[RunRecord, pd.DataFrame]
 
@@ -176,6 +179,101 @@ def test_a_layer_that_only_one_network_has_is_all_macs_and_side_operations() -> 
         ("hidden", "side operations", -100),
     ]
     assert back[-1] == ("difference", "difference", -3000)
+
+
+def test_a_layer_that_only_one_network_has_is_gone_or_new() -> None:
+    def presence(table: pd.DataFrame) -> dict[str, str]:
+        return dict(zip(table["layer"], table["presence"], strict=True))
+
+    there = presence(waterfall(wide(), deep()))
+    assert {layer for layer, of in there.items() if of != "both"} == {"norm1", "hidden"}
+    assert there["norm1"] == "new"
+    assert presence(waterfall(deep(), wide()))["norm1"] == "gone"
+    lines = printed(waterfall(deep(), wide()))
+    assert [line.split()[:2] for line in lines if "norm1" in line] == [["norm1", "(gone)"]]
+
+
+def renamed(**changes: Any) -> Run:
+    """The network `wide` with its first two layers under other names."""
+    names = {"conv1": "stem", "pool1": "shrink"}
+    spec = network("renamed", 4)
+    layers = tuple(layer.model_copy(update={"name": names.get(layer.name, layer.name)}) for layer in spec.layers)
+    nodes = [dataclasses.replace(node, layer=names.get(node.layer, node.layer)) for node in NARROW_NODES]
+    return run_of(spec.model_copy(update={"layers": layers}), nodes, 0.0092, unattributed_s=0.0009, **changes)
+
+
+def test_layers_under_two_names_are_compared_as_under_one() -> None:
+    table = waterfall(wide(), renamed())
+    names = {"conv1": "conv1 -> stem", "pool1": "pool1 -> shrink", "narrow": "renamed"}
+    assert micros(table) == [(names.get(layer, layer), cause, change) for layer, cause, change in WIDE_TO_NARROW]
+    assert set(table["presence"]) == {"both"}
+    assert diff.check_balance(table) is table
+
+
+def test_the_steps_between_networks_of_other_layers_add_up() -> None:
+    before, after = make_run(make_mobilenet(blocks=4)), make_run(make_mobilenet("inner/", blocks=5))
+    table = waterfall(before, after)
+    paired = [name for name in dict.fromkeys(table["layer"]) if "->" in name]
+    assert paired[0] == "Conv1 -> inner/Conv1"
+    assert len(paired) == len(before[0].network.layers)
+    new = table.loc[table["presence"] == "new", "layer"]
+    assert {name.split("_")[1] for name in new} == {"5"}
+    assert all(old == new.removeprefix("inner/") for old, new in (name.split(" -> ") for name in paired))
+    assert diff.waterfall_steps(table)["change_s"].sum() == pytest.approx(
+        after[0].latency.plain_s[0][0] - before[0].latency.plain_s[0][0]
+    )
+
+
+def test_many_layers_are_folded_to_the_ones_that_change_most() -> None:
+    table = waterfall(make_run(make_mobilenet()), make_run(make_mobilenet(blocks=12)))
+    folded = diff.largest_steps(table)
+    names = list(dict.fromkeys(folded["layer"]))
+    assert len(set(table["layer"])) > 130
+    assert names[-4:] == [f"{106 + 25 - diff.MOST_DRAWN} other layers", "unattributed", "tracing", "difference"]
+    assert len(names) == diff.MOST_DRAWN + len(["mobilenet", "unattributed", "tracing", "difference"])
+    assert diff.check_balance(folded) is folded
+    rest = folded[folded["layer"] == f"{106 + 25 - diff.MOST_DRAWN} other layers"]
+    assert rest["change_s_low"].isna().all()
+    assert diff.largest_steps(folded) is folded
+    assert diff.largest_steps(waterfall(wide(), narrow())).equals(waterfall(wide(), narrow()))
+
+
+# Which layer is which
+
+
+def pairs(before: str, after: str) -> list[tuple[str | None, str | None]]:
+    """Pairs of layers whose types are the letters before their numbers."""
+    types = [{name: name.rstrip("0123456789").lower() for name in names.split()} for names in (before, after)]
+    return [tuple(pair) for pair in matched_layers(*types)]
+
+
+def test_layers_of_one_name_are_one_wherever_they_stand() -> None:
+    assert pairs("a b c", "c a") == [("a", "a"), ("b", None), ("c", "c")]
+    assert pairs("a b", "a x b y") == [("a", "a"), (None, "x"), ("b", "b"), (None, "y")]
+
+
+def test_others_are_matched_by_type_between_those() -> None:
+    assert pairs("Conv1 pool", "conv2 pool") == [("Conv1", "conv2"), ("pool", "pool")]
+    assert pairs("pool Conv1", "conv2 pool") == [(None, "conv2"), ("pool", "pool"), ("Conv1", None)]
+    assert pairs("Conv1 Relu1 pool", "conv2 norm relu2 pool") == [
+        *(("Conv1", "conv2"), (None, "norm"), ("Relu1", "relu2"), ("pool", "pool"))
+    ]
+    assert pairs("Conv1 Conv2", "conv3") == [("Conv1", "conv3"), ("Conv2", None)]
+
+
+def test_a_network_inside_another_has_its_layers_under_a_path() -> None:
+    types = {"a": "x", "b": "x"}, {"in/b": "x", "in/c": "x"}
+    assert matched_layers(*types) == [("a", None), ("b", "in/b"), (None, "in/c")]
+    assert matched_layers({"a/x": "x"}, {"b/x": "x", "c/x": "x"}) == [("a/x", "b/x"), (None, "c/x")]  # by type
+
+
+def test_layers_of_no_known_type_are_matched_by_name_alone() -> None:
+    assert matched_layers({"a": "", "b": ""}, {"a": "", "c": ""}) == [("a", "a"), (None, "c"), ("b", None)]
+
+
+def test_a_pair_is_called_by_both_its_names() -> None:
+    labels = [(pair.label, pair.presence) for pair in matched_layers({"a": "x", "b": "y"}, {"c": "x", "d": "z"})]
+    assert labels == [("a -> c", "both"), ("d", "new"), ("b", "gone")]
 
 
 def padded(stride: int, conv1_s: float, runtime: str) -> Run:
@@ -389,7 +487,13 @@ def test_show_is_plain_and_complete() -> None:
         json.loads(json.dumps(diff.difference_for_scripts(waterfall(wide(run_id="a"), narrow(run_id="b")))))
     )
     assert shown.pop("steps") == [
-        {"layer": layer, "cause": cause, "change_s": round(us / 1e6, 9), "ci95": [round(us / 1e6, 9)] * 2}
+        {
+            "layer": layer,
+            "cause": cause,
+            "presence": "both",
+            "change_s": round(us / 1e6, 9),
+            "ci95": [round(us / 1e6, 9)] * 2,
+        }
         for layer, cause, us in WIDE_TO_NARROW[1:-2]
     ]
     assert shown == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -19,8 +20,9 @@ from cnnprof_lib.app.calls import Call
 from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import style
-from cnnprof_lib.records.store import Store
+from cnnprof_lib.records.store import Store, TracedFiles
 from tests.builders import make_machine, make_record, write_run
+from tests.networks import make_mobilenet, make_run
 
 RUN_ID, LATER = "20261124T000000Z-0000", "20261124T000001Z-0000"
 RUN_IDS = {"unfused": RUN_ID, "stock": LATER}
@@ -161,6 +163,30 @@ def test_one_run_alone_is_explored_too(store: Store) -> None:
         opened(explorer, view.title)
         assert view.text.value
     assert "<svg" in explorer.views[0].place.widget.value
+
+
+def test_views_of_many_layers_have_room_for_their_texts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for prefix, blocks in (("mobilenetv2/", 16), ("", 12)):
+        network = make_mobilenet(prefix, blocks).model_copy(update={"name": f"net{blocks}"})
+        record, ops = make_run(network, run_id=RUN_ID)
+        store.write_run(record, TracedFiles(ops, "", b""))
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **how: (drawn.append(figure), save(figure, *a, **how)))
+    with matplotlib.rc_context():
+        style.use_style()
+        explorer = explore.Explorer(Study(store))
+        explorer.by.value = "layer"
+        for view in explorer.views[:-1]:
+            opened(explorer, view.title)
+            assert "<svg" in view.place.widget.value, view.title
+            FigureCanvasAgg(drawn[-1]).draw()
+            ax = drawn[-1].axes[0]
+            names = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
+            assert min((name.x0 for name in names), default=0) >= 0, view.title
+            rows = sorted((name.y0 + name.y1) / 2 for name in names) if view.title != "Waterfall" else []
+            letters = min((name.height for name in names), default=0)
+            assert all(above - below >= 0.7 * letters for below, above in pairwise(rows)), view.title
 
 
 def test_without_the_extra_one_line_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from cnnprof_lib.analysis import colours, frames
+from cnnprof_lib.analysis.profile.numbers import MOST_BARS
+from cnnprof_lib.analysis.profile.shown import profile_figure
 from cnnprof_lib.analysis.profile.shown_pair import side_by_side_figure
 from tests.builders import Node, make_ops, make_record
+from tests.networks import make_mobilenet, make_run
 
 BEFORE = (
     Node("Conv2D", "conv1", 0.006, 2_000_000),
@@ -91,3 +94,21 @@ def test_two_runs_of_one_variant_are_told_apart_by_their_ids(ax: Axes) -> None:
     assert ax.get_title() == (
         "From baseline · 20261124T000000Z-0000 to baseline · 20261124T000001Z-0000: 0us per step, unfused"
     )
+
+
+def test_many_layers_are_drawn_as_the_largest_and_the_others(ax: Axes) -> None:
+    before, after = (
+        frames.profile(*make_run(make_mobilenet("mobilenetv2/", blocks)), by_node=True) for blocks in (16, 12)
+    )
+    side_by_side_figure(before, after, by="layer", ax=ax)
+    drawn = rows_of(ax)
+    assert len(drawn) == MOST_BARS
+    assert drawn[0] == "…enetv2/block_9_expand"
+    assert drawn[-1] == f"{131 - MOST_BARS + 1} others"
+    assert [sum(lengths) for lengths in widths(ax)] == pytest.approx(
+        [data["time_s"].sum() * 1e3 for data in (before, after)]
+    )
+    ax.clear()
+    profile_figure(before, by="layer", ax=ax)
+    assert len(rows_of(ax)) == MOST_BARS
+    assert sum(widths(ax)[0]) == pytest.approx(before["time_s"].sum() * 1e3)

@@ -275,6 +275,8 @@ def test_show_prints_the_promised_keys() -> None:
         "run_id": record.run_id,
         "parameters": record.network.parameters,
         "macs_per_image": record.network.macs_per_image,
+        "uncounted_layers": [],
+        "blocks": [],
         "baseline": "baseline",
         "batch_size": 128,
         "threads": None,
@@ -314,6 +316,7 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_share": 0.6,
                 "fused_into": None,
                 "macs": 12 * 12 * 8 * 27,
+                "gmacs_per_s": pytest.approx(12 * 12 * 8 * 27 * 128 / 0.006 / 1e9),
                 "output_bytes": 128 * 12 * 12 * 8 * 4,
             },
             {
@@ -323,6 +326,7 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_share": 0,
                 "fused_into": "conv1",
                 "macs": 0,
+                "gmacs_per_s": None,
                 "output_bytes": 128 * 6 * 6 * 8 * 4,
             },
             {
@@ -332,6 +336,7 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_share": 0.2,
                 "fused_into": None,
                 "macs": 6 * 6 * 8 * 10,
+                "gmacs_per_s": pytest.approx(6 * 6 * 8 * 10 * 128 / 0.002 / 1e9),
                 "output_bytes": 128 * 10 * 4,
             },
             {
@@ -341,6 +346,7 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_share": 0.1,
                 "fused_into": None,
                 "macs": None,
+                "gmacs_per_s": None,
                 "output_bytes": None,
             },
         ],

@@ -14,6 +14,7 @@ from cnnprof_lib.analysis.memory import shown as memory_shown
 from cnnprof_lib.analysis.profile import numbers as profile
 from cnnprof_lib.analysis.profile import shown_tables as profile_tables
 from cnnprof_lib.analysis.profile import shown_text as profile_text
+from cnnprof_lib.analysis.profile.for_scripts import run_for_scripts
 from cnnprof_lib.analysis.trust.shown import all_cautions_text
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.analysis.variants import shown as variants_shown
@@ -32,6 +33,7 @@ from tests.builders import (
     make_ops,
     make_record,
 )
+from tests.networks import INPUT, make_layer, make_mobilenet, make_network, make_run
 
 NODES = (
     Node("Conv2D", "conv1", 0.006, 23_592_960),
@@ -149,6 +151,50 @@ def test_layers_name_what_they_are_fused_into_where_any_is() -> None:
     assert [(row[0], row[10]) for row in table[2:]] == [
         *(("conv1", ""), ("pool1", "conv1"), ("logits", ""), ("unattributed", ""), ("profiled step", ""))
     ]
+
+
+def test_of_many_layers_the_longest_are_in_sight_and_all_are_folded() -> None:
+    record, ops = make_run(make_mobilenet())
+    layers = profile.by_layer(record, ops)
+    html = profile_tables.layers_text(record.network, {"stock": layers})
+    longest, whole = html.split("<details>")
+    assert "<summary>All 130 layers of mobilenet</summary>" in whole
+    assert longest.count("<caption>Layers of mobilenet: the 25 that take longest</caption>") == 1
+    table = lines_of(longest)
+    assert len(table) == 2 + 25 + 1 + 1
+    assert table[-2][0] == "106 others"
+    assert {row[0] for row in table[2:-2]} == {layer for layer in layers.nlargest(25, "time_s")["layer"]}
+    assert len(lines_of(whole)) == 2 + 131 + 1
+    assert lines_of(whole)[-1] == table[-1]
+    short = profile_tables.layers_text(record.network.model_copy(update={"layers": ()}), {"stock": layers[:3]})
+    assert "<details>" not in short
+
+
+def test_a_total_of_macs_says_which_layers_it_leaves_out() -> None:
+    layers = [make_layer("a", INPUT, macs=None), make_layer("b", "a", macs=6400), make_layer("c", "b", macs=None)]
+    network = make_network(layers)
+    html = profile_tables.architecture_table(profile.architecture(network)).to_html()
+    assert "Layers, parameters and multiply-adds of the network without 2 layers that cannot be counted; " in html
+    assert [row[-1] for row in lines_of(html)[1:]] == ["–", "6,400", "–", "6,400"]
+    record, ops = make_run(network)
+    html = profile_tables.layers_text(network, {"stock": profile.by_layer(record, ops)})
+    assert "Layers of made-up, MACs without 2 layers that cannot be counted" in html
+    assert [row[4] for row in lines_of(html)[2:]] == ["–", "6.40k", "–", "–", "6.40k"]
+    assert profile_text.heading_text([record]).endswith("dense layers without 2 layers that cannot be counted.")
+
+
+def test_macs_of_which_none_can_be_counted_are_missing() -> None:
+    network = make_network([make_layer("a", INPUT, macs=None)])
+    record, ops = make_run(network)
+    tables = [
+        profile_tables.architecture_table(profile.architecture(network)),
+        profile_tables.layers_table({"stock": profile.by_layer(record, ops)}),
+    ]
+    assert lines_of(tables[0].to_html())[-1][-1] == "–"
+    assert lines_of(tables[1].to_html())[-1][4] == "–"
+    shown = run_for_scripts(record, ops)
+    assert shown["layers"][0]["macs"] is None
+    assert shown["uncounted_layers"] == ["a"]
 
 
 def test_architecture_ends_in_its_sums() -> None:

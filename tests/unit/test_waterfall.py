@@ -42,7 +42,7 @@ def table(changes: tuple[tuple[str, str, float, float, float], ...] = CHANGES) -
     """A waterfall from wide to narrow, of milliseconds."""
     columns = ["layer", "cause", "change_s", "change_s_low", "change_s_high"]
     data = pd.DataFrame(changes, columns=columns).assign(
-        before="wide", after="narrow", runtime="stock", smallest_ratio=np.nan
+        before="wide", after="narrow", runtime="stock", smallest_ratio=np.nan, presence="both"
     )
     data[columns[2:]] /= 1e3
     return data

@@ -22,9 +22,10 @@ from ...base.errors import MeasureError
 from ...records.run import RunRecord
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
-from ..frames import UNATTRIBUTED, layer_order, require_traced
+from ..frames import NO_LAYER, UNATTRIBUTED, require_traced
 from ..resolution import Resolution, is_beyond
 from .levels import Floats, Level, Timed, Units, timed
+from .matching import BOTH, Pair, matched_layers
 
 MACS = "MACs"
 RATE = "rate"
@@ -40,6 +41,8 @@ DIFFERENCE = "difference"
 LEAST_CHANGE_SHARE = 1e-3
 """Own choice: no change of a layer by a smaller share of the step is told. Where a session's memory lies changes short
 ops by microseconds, whatever share of their own time that is."""
+MOST_DRAWN = 16
+"""What a figure has room for."""
 RESAMPLES = 1999
 """Fewer than for a single estimate: each resample averages all steps of both runs anew, by layer."""
 _SUM_TOLERANCE_S = 1e-9
@@ -55,10 +58,10 @@ def waterfall(
     """Steps from the latency of one run to that of another.
 
     A layer's own kernels (`MAC_OPS`) change by `MACS`, the products they compute more or less at the rate of before
-    (see `MachineRecord.multiplies_padding`), and by `RATE`, the rest; everything else it runs is `SIDE`. A layer that
-    one network has and the other has not is all MACs, for there is no rate to compare with. `TRACING` takes out again
-    what tracing adds to the one and not to the other: the traced step (see above) less the median unprofiled one,
-    after less before, negative.
+    (see `MachineRecord.multiplies_padding`), and by `RATE`, the rest; everything else it runs is `SIDE`. Layers are
+    paired by `matched_layers`; one without its like is all MACs, for there is no rate to compare with. `TRACING` takes
+    out again what tracing adds to the one and not to the other: the traced step (see above) less the median unprofiled
+    one, after less before, negative.
 
     Args:
         before: The run to start from; its times are multiplied by ``drift``. For the baseline, whose own unprofiled
@@ -69,7 +72,8 @@ def waterfall(
         resolution: What the machine can tell apart, of whole steps and of layers; None where it was not checked.
 
     Returns:
-        ``layer``, ``cause``, ``change_s`` with ``change_s_low`` and ``change_s_high``, seconds per step of one batch.
+        ``layer``, ``cause``, ``presence`` (whether both networks have the layer), ``change_s`` with
+        ``change_s_low`` and ``change_s_high``, seconds per step of one batch.
         The first row is the latency of ``before`` (``layer`` is the variant); then the steps: layers in the network's
         order, `NO_LAYER`, `UNATTRIBUTED`, `TRACING`; then the latency of ``after``, and last the `DIFFERENCE`, which
         the steps sum to. Each row carries ``before``, ``after`` and their ``run_id``, ``runtime``, ``batch_size``,
@@ -85,13 +89,15 @@ def waterfall(
     for run in (before, after):
         require_traced(run)
     layers = _layers(before, before_ops, after, after_ops)
+    # Where one network has no such layer, it has no executions and products under the other's name either.
+    names = [pair.before or str(pair.after) for pair in layers], [pair.after or str(pair.before) for pair in layers]
     own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
-    old, new = timed(before, before_ops, layers, own_s), timed(after, after_ops, layers, after.latency.baseline_s)
-    macs = np.array([_macs(record, layers) for record in (before, after)])
+    old, new = timed(before, before_ops, names[0], own_s), timed(after, after_ops, names[1], after.latency.baseline_s)
+    macs = np.array([_macs(record, own) for record, own in zip((before, after), names, strict=True)])
     over_processes = all(are_units(record.latency.processes) for record in (before, after))
     change_s, low_s, high_s = _estimated(old, new, macs, None if over_processes else resolution)
     labels = _labels(before, after, layers, macs, old.side_s.sum(axis=0) + new.side_s.sum(axis=0))
-    table = pd.DataFrame(labels, columns=["layer", "cause", "happens"]).assign(
+    table = pd.DataFrame(labels, columns=["layer", "cause", "presence", "happens"]).assign(
         change_s=change_s,
         change_s_low=low_s,
         change_s_high=high_s,
@@ -134,6 +140,31 @@ def waterfall_steps(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["cause"].isin(CAUSES)]
 
 
+def largest_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """A `waterfall` of no more than `MOST_DRAWN` layers: those that change least are one, with a row for each cause.
+
+    Their intervals are missing, for those of single layers do not add up to one.
+    """
+    of_layers = table["cause"].isin((MACS, RATE, SIDE_OPS)) & (table["layer"] != NO_LAYER)
+    by_layer = table[of_layers].groupby("layer", sort=False)["change_s"].agg(lambda changes: changes.abs().sum())
+    if len(by_layer) <= MOST_DRAWN:
+        return table
+    small = by_layer.sort_values(kind="stable").index[: len(by_layer) - MOST_DRAWN + 1]
+    folded = of_layers & table["layer"].isin(small)
+    rest = table[folded].drop_duplicates("cause").sort_values("cause", key=lambda causes: causes.map(CAUSES.index))
+    sums = table[folded].groupby("cause")["change_s"].sum()
+    rest = rest.assign(
+        layer=f"{len(small)} other layers",
+        presence=BOTH,
+        change_s=rest["cause"].map(sums),
+        change_s_low=np.nan,
+        change_s_high=np.nan,
+    )
+    kept = table[~folded]
+    ends = int((of_layers & ~folded)[~folded].to_numpy().nonzero()[0].max()) + 1
+    return pd.concat([kept.iloc[:ends], rest, kept.iloc[ends:]], ignore_index=True)
+
+
 def check_balance(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a `waterfall` whose steps lead from the first latency to the second.
 
@@ -174,7 +205,10 @@ def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
         "drift": None if np.isnan(first["drift"]) else first["drift"],
         "difference_s": _shown(difference, "value"),
         "distinguishable": is_distinct(table),
-        "steps": [{"layer": row["layer"], "cause": row["cause"], **_shown(row, "change_s")} for row in between],
+        "steps": [
+            {"layer": row["layer"], "cause": row["cause"], "presence": row["presence"], **_shown(row, "change_s")}
+            for row in between
+        ],
     }
 
 
@@ -191,11 +225,14 @@ def _refuse_unlike(before: RunRecord, after: RunRecord) -> None:
         )
 
 
-def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> list[str]:
+def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame) -> list[Pair]:
     """Layers of both networks, behind them those that only the ops name, and `NO_LAYER`."""
-    known = layer_order(*([layer.name for layer in record.network.layers] for record in (before, after)))
-    named = [name for ops in (before_ops, after_ops) for name in ops["layer"].unique() if name]
-    return [name for name in layer_order([*known, *named]) if name != UNATTRIBUTED]
+    types = [
+        dict.fromkeys([*(layer.name for layer in record.network.layers), *filter(None, ops["layer"].unique())], "")
+        | {layer.name: layer.type for layer in record.network.layers}
+        for record, ops in ((before, before_ops), (after, after_ops))
+    ]
+    return [*matched_layers(*types), Pair(NO_LAYER, NO_LAYER)]
 
 
 def _changes(old: Level, new: Level, macs: Floats) -> Floats:
@@ -237,14 +274,14 @@ def _layer_rows(by_macs: Floats, by_rate: Floats, aside: Floats) -> Floats:
 
 
 def _labels(
-    before: RunRecord, after: RunRecord, layers: Sequence[str], macs: Floats, side_s: Floats
-) -> list[tuple[str, str, bool]]:
-    """Layer and cause of each row, and whether there is anything behind it."""
+    before: RunRecord, after: RunRecord, layers: Sequence[Pair], macs: Floats, side_s: Floats
+) -> list[tuple[str, str, str, bool]]:
+    """Layer and cause of each row, whose layer it is, and whether there is anything behind it."""
     by_layer = [
-        (layer, cause, happens)
+        (layer.label, cause, layer.presence, happens)
         for layer, *work, aside in zip(layers, *macs.tolist(), side_s.tolist(), strict=True)
         for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE_OPS, aside > 0))
     ]
-    ends = [(after.name, LATENCY, True), (DIFFERENCE, DIFFERENCE, True)]
-    rest = [(UNATTRIBUTED, UNATTRIBUTED, True), (TRACING, TRACING, True)]
-    return [(before.name, LATENCY, True), *by_layer, *rest, *ends]
+    ends = [(after.name, LATENCY, BOTH, True), (DIFFERENCE, DIFFERENCE, BOTH, True)]
+    rest = [(UNATTRIBUTED, UNATTRIBUTED, BOTH, True), (TRACING, TRACING, BOTH, True)]
+    return [(before.name, LATENCY, BOTH, True), *by_layer, *rest, *ends]

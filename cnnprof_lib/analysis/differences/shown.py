@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,11 +14,13 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ...base import units
-from ...page.style import BAR_EDGE, label_right, legend_below
+from ...page.style import BAR_EDGE, NAME_LETTERS, label_right, legend_below
+from ...page.text import shortened
 from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT
-from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, waterfall_steps
+from .matching import ARROW, BOTH
+from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, largest_steps, waterfall_steps
 
 _MS = 1e3
 _GAP = 0.5
@@ -37,16 +40,16 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bars from the latency of one run to that of another: a step per layer and cause, with 95% intervals.
 
     Args:
-        data: From `numbers.waterfall`.
-        ax: Where to draw; some 0.25 inches of height for each row of ``data`` keep its texts apart.
+        data: From `numbers.waterfall`; of many layers `numbers.largest_steps` are drawn.
+        ax: Where to draw; some 0.25 inches of height for each row keep its texts apart.
     """
-    ax = ax or plt.gca()
+    ax, data = ax or plt.gca(), largest_steps(data)
     first, last = data[data["cause"] == LATENCY].index
     rows = pd.concat([data.loc[[first]], waterfall_steps(data), data.loc[[last]]])
     change, low, high = (rows[column].to_numpy() * _MS for column in ("change_s", "change_s_low", "change_s_high"))
     end = np.append(change[:-1].cumsum(), change[-1])
     start = np.concatenate([[0.0], end[:-2], [0.0]])
-    y, names, centres = _places(rows["layer"])
+    y, names, centres = _places(_names(rows))
     looks = {LATENCY: {"facecolor": source_style(data["runtime"].iloc[0])["color"]}, **CAUSE_LOOKS}
     for cause, look in looks.items():
         of_cause = (rows["cause"] == cause).to_numpy()
@@ -70,7 +73,19 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _places(layers: pd.Series[Any]) -> tuple[NDArray[np.float64], list[str], list[float]]:
+def _names(steps: pd.DataFrame) -> list[str]:
+    """Names of layers, with a word where only one of the networks has them: ``norm1 (new)``; two names in two lines."""
+    names = []
+    for name, presence in zip(steps["layer"], steps["presence"], strict=True):
+        only = "" if presence == BOTH else f" ({presence})"
+        room = NAME_LETTERS - (len(ARROW) if ARROW in name else len(only))
+        parts = [shortened(part, room) for part in name.split(ARROW)]
+        whole = ARROW.join(parts)
+        names.append((whole if len(whole) <= NAME_LETTERS else f"\n{ARROW.strip()} ".join(parts)) + only)
+    return names
+
+
+def _places(layers: Sequence[str]) -> tuple[NDArray[np.float64], list[str], list[float]]:
     """Height of each row, and each layer's name with the middle of its rows; layers stand apart."""
     heights: list[float] = []
     names, centres = [], []

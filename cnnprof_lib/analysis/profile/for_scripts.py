@@ -12,7 +12,7 @@ from ..cautions import cautions
 from ..estimates import ends, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT, Resolution, ratio_to_baseline
-from .numbers import by_layer, by_op
+from .numbers import by_block, by_layer, by_op
 
 
 def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
@@ -26,14 +26,15 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
     Returns:
         Plain dicts, lists, numbers, text and None. ``macs`` of a layer are those of one image, like
         ``macs_per_image``; times and bytes are those of one batch. ``ops`` come by falling time and ``layers`` in the
-        network's order, then `frames.NO_LAYER`.
+        network's order, then `frames.NO_LAYER`; ``blocks`` are neighbours among the layers, none where these are few.
     """
     step, ratio = latency(record), ratio_to_baseline(record, resolution)
     ops = by_op(record)
     ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
     layers = by_layer(record, executed)
+    parts = by_block(record, layers).astype({"macs": "Int64"})
     layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
-    layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "output_bytes"]]
+    layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "gmacs_per_s", "output_bytes"]]
     found = cautions(record)
     if not record.is_baseline and resolution and not resolution.distinguishes(ratio.value):
         found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")
@@ -43,6 +44,7 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
         "run_id": record.run_id,
         "parameters": record.network.parameters,
         "macs_per_image": record.network.macs_per_image,
+        "uncounted_layers": list(record.network.uncounted),
         "batch_size": record.batch_size,
         "threads": record.threads,
         "baseline": record.baseline,
@@ -57,6 +59,7 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
         "ratio_to_baseline": {"median": _known(ratio.value), "ci95": ends(*ratio[1:])},
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
         "layers": _plain_rows(layers),
+        "blocks": _plain_rows(parts),
         "memory": record.memory.model_dump(include={"requested_bytes", "live_peak_bytes", "rss_bytes"}),
         "accuracy": _show_accuracy(record),
         "warnings": found,

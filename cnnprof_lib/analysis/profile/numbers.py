@@ -18,7 +18,10 @@ from ...params.network import Network, NetworkLayer
 from ...records.run import RunRecord
 from .. import frames
 from ..frames import UNATTRIBUTED, frame_of, layer_order
+from .blocks import blocks, is_long
 
+MOST_BARS = 16
+"""Rows that a figure has room for; those that take least are one."""
 LEAST_BAR_SHARE = 0.005
 """Rows that in neither run reach this part of the step are drawn as one."""
 
@@ -41,6 +44,20 @@ class LayerRow(NamedTuple):
     """Achieved; missing without MACs."""
     output_bytes: float = math.nan
     """float32, one batch."""
+
+
+class BlockRow(NamedTuple):
+    """Layers of a run that belong together, see `blocks.blocks`."""
+
+    block: str
+    layers: tuple[str, ...]
+    time_s: float
+    time_share: float
+    """Of the profiled step."""
+    macs: float | None
+    """Of one image, of the layers in which they can be counted; None where that is none of them."""
+    gmacs_per_s: float
+    """Achieved; missing without MACs, or where some cannot be counted."""
 
 
 def by_op(record: RunRecord) -> pd.DataFrame:
@@ -137,6 +154,25 @@ def _layer_row(record: RunRecord, name: str, time_s: float, cost: NetworkLayer |
     )
 
 
+def by_block(record: RunRecord, layers: pd.DataFrame) -> pd.DataFrame:
+    """The same by blocks of layers, a `BlockRow` each, of a network that is shown by them; none of any other.
+
+    Args:
+        record: The run.
+        layers: Its layers, from `by_layer`.
+    """
+    found = blocks(record.network) if is_long(record.network) else []
+    of_layer = layers.set_index("layer")
+    rows = []
+    for name, names in found:
+        own = of_layer.loc[list(names)]
+        time_s, macs = own["time_s"].sum(min_count=1), own["macs"].astype(float)
+        total = float(macs.sum()) if macs.notna().any() else None
+        rate = total * record.batch_size / time_s / 1e9 if total and time_s > 0 and macs.notna().all() else math.nan
+        rows.append(BlockRow(name, names, time_s, own["time_share"].sum(min_count=1), total, rate))
+    return frame_of(BlockRow, rows)
+
+
 def architecture(network: Network) -> pd.DataFrame:
     """Layers of a network: ``layer``, ``type``, ``output_shape``, ``parameters``, ``macs`` (of one image)."""
     rows = [(c.name, c.type, c.output_shape, c.parameters, c.macs) for c in network.layers]
@@ -163,16 +199,29 @@ def totals_of_both(before: pd.DataFrame, after: pd.DataFrame, value: str, by: st
 
     Returns:
         ``before`` and ``after``, a row for each value of ``by``: the longest first, and those that in neither run reach
-        `LEAST_BAR_SHARE` as one; but all layers, in their order.
+        `LEAST_BAR_SHARE` as one; but all layers, in their order, up to `MOST_BARS`.
     """
     sums = [data.groupby(by, sort=False)[value].sum() for data in (before, after)]
     totals = pd.concat(sums, axis="columns", keys=["before", "after"], sort=False).fillna(0.0)
     if by == "layer":
         totals = totals.reindex([name for name in layer_order(*(s.index for s in sums)) if name in totals.index])
-    else:
-        totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
-    small = (totals / totals.sum() < LEAST_BAR_SHARE).all(axis="columns")
-    if by == "layer" or small.sum() < 2:
+        return largest_rows(totals)
+    totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    return largest_rows(totals, LEAST_BAR_SHARE)
+
+
+def largest_rows(totals: pd.DataFrame, least_share: float = 0.0) -> pd.DataFrame:
+    """The rows that a figure has room for, in their order, and the others together as the last.
+
+    Args:
+        totals: What is spent, a column for each run.
+        least_share: Rows that in no column reach this part of its sum are among the others.
+    """
+    shares = (totals / totals.sum()).fillna(0.0).max(axis="columns")
+    small = shares < least_share
+    if len(totals) - small.sum() + small.any() > MOST_BARS:
+        small |= shares.rank(method="first", ascending=False) >= MOST_BARS
+    if small.sum() < 2:
         return totals
     rest = totals[small].sum().to_frame(f"{small.sum()} others").T
     return pd.concat([totals[~small], rest])

@@ -20,6 +20,7 @@ from ...page import hover
 from ...page.style import BAR_EDGE, grouped_bars, legend_below
 from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED, RunKey
+from .numbers import largest_rows
 from .quantities import QUANTITIES, bar_colour
 
 OP_TIMES_CAPTION = hover.Caption(
@@ -122,7 +123,7 @@ def profile_figure(
 
     Args:
         data: Rows of `frames.profiles` or `frames.ops`, filtered to the runs to be seen. Where they hold several
-            variants, runtimes or runs, each gets bars of its own.
+            variants, runtimes or runs, each gets bars of its own. Of many rows the largest are drawn.
         value: ``time_s``, ``requested_bytes`` or ``occurrences``.
         by: ``op``, ``layer``, ``kernel``, or any other column of texts.
         share: Draw percentages of each run's own step.
@@ -136,6 +137,7 @@ def profile_figure(
     totals = rows.pivot_table(index=by, columns="run", values=value, aggfunc="sum", sort=False, fill_value=0.0)
     if by != "layer":  # layers keep the network's order
         totals = totals.loc[totals.max(axis="columns").sort_values(ascending=False, kind="stable").index]
+    totals = largest_rows(totals)
     shown = totals / totals.sum() * 100 if share else totals * quantity.scale
     if keys:
         grouped_bars(ax, shown, [{"color": colour} for colour in sns.color_palette("colorblind", len(shown.columns))])

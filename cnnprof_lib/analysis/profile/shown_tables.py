@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page.table import Column, styled, with_row
+from ...page.table import Column, beside, folded_table, styled, with_row
+from ...params.network import Network
 
 _TIME, _BYTES = "time per step", "requested bytes"
+
+MOST_ROWS = 25
+"""Layers that are in sight on a page; of larger networks the whole table opens on a click."""
 
 OP_COLUMNS = {
     "op": Column("op"),
@@ -93,30 +96,53 @@ def nodes_table(table: pd.DataFrame) -> pd.DataFrame:
     return shown if renamed.any() else shown.drop(columns="executed as")
 
 
-def layers_table(by_runtime: Mapping[str, pd.DataFrame]) -> Styler:
+def layers_table(by_runtime: Mapping[str, pd.DataFrame], most: int | None = None) -> Styler:
     """Layers of one variant, closed by the whole profiled step: what they are, then their times in each runtime.
 
     Args:
         by_runtime: A table from `numbers.by_layer` for each runtime. What layers are fused into is shown where any
             is fused.
+        most: Show so many, those that take longest in any runtime, and the others as one.
     """
     merged = pd.concat([table[list(_LAYERS)] for table in by_runtime.values()]).drop_duplicates("layer")
-    total: dict[Any, Any] = {"layer": "profiled step", "type": "", "macs": merged["macs"].sum()}
+    sums = {"macs": merged["macs"].sum(min_count=1)}
     columns, hidden = dict(_LAYERS), []
     for runtime, table in by_runtime.items():
         names = {name: f"{name} {runtime}" for name in _LAYER_TIMES}
         merged = merged.merge(table[["layer", *names]].rename(columns=names), on="layer", how="left")
-        total |= {names[name]: table[name].sum() for name in ("time_s", "time_share")}
+        sums |= {names[name]: table[name].sum() for name in ("time_s", "time_share")}
         columns |= {names[name]: column._replace(group=runtime) for name, column in _LAYER_TIMES.items()}
-        total[names["fused_into"]] = ""
         hidden += [] if table["fused_into"].any() else [names["fused_into"]]
-    return styled(with_row(merged, total), columns, hidden=hidden, closing_rows=1)
+    texts = {"type": "", **{f"fused_into {runtime}": "" for runtime in by_runtime}}
+    shares = merged[[f"time_share {runtime}" for runtime in by_runtime]].max(axis="columns").fillna(0.0)
+    if most and len(merged) > most + 1:
+        small = shares.rank(method="first", ascending=False) > most
+        others = merged.loc[small, list(sums)].sum(min_count=1)
+        merged = with_row(merged[~small], {"layer": f"{small.sum()} others", **texts, **others})
+    return styled(with_row(merged, {"layer": "profiled step", **texts, **sums}), columns, hidden=hidden, closing_rows=1)
+
+
+def layers_text(network: Network, by_runtime: Mapping[str, pd.DataFrame]) -> str:
+    """HTML of the layers of a network: the table, or of many layers those that take longest and all of them folded.
+
+    Args:
+        network: The network.
+        by_runtime: As for `layers_table`.
+    """
+    left_out = f", MACs{units.left_out(len(network.uncounted))}" if network.uncounted else ""
+    title, count = f"Layers of {network.name}", len(network.layers)
+    whole = layers_table(by_runtime)
+    if count <= MOST_ROWS:
+        return beside((title + left_out, whole))
+    longest = beside((f"{title}: the {MOST_ROWS} that take longest{left_out}", layers_table(by_runtime, MOST_ROWS)))
+    return longest + folded_table(f"All {units.counted(count, 'layer')} of {network.name}", whole)
 
 
 def architecture_table(table: pd.DataFrame) -> Styler:
     """Layers of a network, from `numbers.architecture`, closed by their sums."""
-    total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum()}
-    caption = "Layers, parameters and multiply-adds of the network; products with padding count"
+    total = {"layer": "network", "type": "", **table[["parameters", "macs"]].sum(min_count=1)}
+    left_out = units.left_out(int(table["macs"].isna().sum()))
+    caption = f"Layers, parameters and multiply-adds of the network{left_out}; products with padding count"
     return styled(with_row(table, total), _ARCHITECTURE, closing_rows=1, caption=caption)
 
 

@@ -47,7 +47,7 @@ def heading_text(records: Sequence[Record]) -> str:
         lines.append(f"Like {code(spec.extends)}{changed}.")
     lines.append(
         f"It has {network.parameters:,} parameters. One image takes {network.macs_per_image:,} multiply-adds (MACs) in "
-        "convolutions and dense layers."
+        f"convolutions and dense layers{units.left_out(len(network.uncounted))}."
     )
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
