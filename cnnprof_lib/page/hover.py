@@ -1,7 +1,7 @@
 """What a figure says beyond what is drawn: the numbers of a bar when hovered over, and the caption below.
 
 Matplotlib's SVG backend writes the ``gid`` of an artist as the ``id`` of its group; nothing else of an artist's text
-reaches the file. So both travel there, and `export.pictures` makes elements of them that a browser shows.
+reaches the file. So both travel there, and `page.pictures` makes elements of them that a browser shows.
 """
 
 from __future__ import annotations

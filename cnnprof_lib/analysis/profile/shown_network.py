@@ -28,7 +28,7 @@ from .picture import Link, Row, lanes, links, picture_rows
 
 NETWORK_CAPTION = hover.Caption(
     "network",
-    "The layers from the input to the classes, in {}. A large network is drawn by blocks, with the longest block opened. "
+    "The layers from the input to the classes, in {}. A large network is drawn by blocks, the longest opened. "
     "Each box names the output shape, the parameters and the MACs for one image; the colour is the share of the "
     "profiled step. An arrow beside the boxes passes layers by",
 )
