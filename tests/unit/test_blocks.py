@@ -10,8 +10,10 @@ import matplotlib
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cnnprof_lib.analysis.profile import numbers as profile
@@ -21,6 +23,7 @@ from cnnprof_lib.analysis.profile.picture import Link, lanes, links, network_hei
 from cnnprof_lib.analysis.profile.shown_network import network_figure
 from cnnprof_lib.page import style
 from cnnprof_lib.params.network import Network
+from tests.builders import make_untraced
 from tests.networks import (
     DENSENET121,
     EFFICIENTNETB0,
@@ -179,6 +182,19 @@ def test_a_large_picture_has_room_for_its_texts(ax: Axes) -> None:
     for extents in rows.values():
         ordered = sorted(extents)
         assert all(left[1] < right[0] for left, right in pairwise(ordered))
+
+
+@pytest.mark.parametrize("network", [make_mobilenet(), make_chain(["conv1", "pool1"])])
+def test_a_run_that_was_not_traced_has_a_picture_without_shares(ax: Axes, network: Network) -> None:
+    record = make_untraced(network=network)
+    network_figure(network, profile.by_layer(record, pd.DataFrame()), ax=ax)
+    texts = [text.get_text() for text in ax.texts if text.get_text()]
+    assert texts[0] == "input"
+    assert not any("%" in text for text in texts)
+    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    assert {to_hex(box.get_facecolor()) for box in boxes} == {"#ffffff"}
+    assert len(boxes) == (24 if len(network.layers) > 2 else 2)
+    assert {text.get_color() for text in ax.texts if text.get_text()} == {"black"}
 
 
 def test_macs_that_cannot_be_counted_are_no_zero() -> None:

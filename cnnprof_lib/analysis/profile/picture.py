@@ -86,9 +86,10 @@ def picture_rows(network: Network, layers: pd.DataFrame) -> list[Row]:
 
     if is_long(network):
         rows = [row(block) for block in blocks(network, MOST_BLOCKS)]
-        longest = max(rows, key=lambda found: found.time_share if len(found.layers) > 1 else -1.0)
-        place = rows.index(longest) + 1
-        rows[place:place] = [row(part, inside=True) for part in _parts(network, longest, shares)]
+        spent = [found.time_share if len(found.layers) > 1 and found.time_share > 0 else 0.0 for found in rows]
+        place = spent.index(max(spent))
+        parts = _parts(network, rows[place], shares) if spent[place] else []  # nothing where nothing was traced
+        rows[place + 1 : place + 1] = [row(part, inside=True) for part in parts]
     else:
         rows = [row(Block(name, (name,))) for name in costs]
     return rows + [Row(name, share, ()) for name, share in shares.items() if name not in costs]
@@ -97,8 +98,6 @@ def picture_rows(network: Network, layers: pd.DataFrame) -> list[Row]:
 def _parts(network: Network, opened: Row, shares: Mapping[str, float]) -> list[Block]:
     """What a block is made of, in its order: blocks, or layers where it holds no smaller ones, the shortest as one."""
     held = {layer.name for layer in opened.layers}
-    if len(held) < 2:
-        return []
     parts = [block for block in blocks(network) if held.issuperset(block.layers)]
     if len(parts) < 2:
         parts = [Block(layer.name, (layer.name,)) for layer in opened.layers]

@@ -6,6 +6,7 @@ many layers block by block.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,16 +62,18 @@ def network_figure(network: Network, layers: pd.DataFrame, *, ax: Axes | None = 
     colours, scale = mpl.colormaps[NETWORK_COLOURS], _scale(rows, small=small)
     _write(ax, 0, "input", [units.shape(tensor.shape) for tensor in network.inputs], colour="black", small=small)
     for place, row in enumerate(rows, start=1):
-        colour, left = colours(scale(row.time_share)), _INDENT if row.inside else 0.0
+        known = not math.isnan(row.time_share)  # where nothing was traced
+        colour, left = colours(scale(row.time_share)) if known else "white", _INDENT if row.inside else 0.0
         line: dict[str, Any] = {"linestyle": "-" if row.layers else ":", "edgecolor": "#555555", "linewidth": 0.8}
         shape = "round,pad=0,rounding_size=0.02"
         box = FancyBboxPatch((left, place - _HEIGHT / 2), 1 - left, _HEIGHT, shape, **line)
         box.set(facecolor=colour, mutation_aspect=8)
         facts, dark = _facts(row) if row.layers else [], text_colour(colour)
-        told = f" ({', '.join(facts)})" if small and facts else ""
-        hover.tell(ax.add_patch(box), f"{row.name}: {units.percent(row.time_share)} of the step{told}")
+        told = f"{units.percent(row.time_share)} of the step" if known else "not traced"
+        more = f" ({', '.join(facts)})" if small and facts else ""
+        hover.tell(ax.add_patch(box), f"{row.name}: {told}{more}")
         facts = [fact for fact in facts if "parameter" not in fact] if small else facts
-        _write(ax, place, row.name, facts, colour=dark, share=row.time_share, left=left, small=small)
+        _write(ax, place, row.name, facts, colour=dark, share=row.time_share if known else None, left=left, small=small)
     out = _draw_links(ax, links(network, rows), rows)
     ax.set(xlim=(-0.01, 1.01 + out), ylim=(len(rows) + 0.6, -0.5), title=f"Where a step of {network.name} goes")
     ax.set_axis_off()
@@ -83,7 +86,8 @@ def network_figure(network: Network, layers: pd.DataFrame, *, ax: Axes | None = 
 
 def _scale(rows: Sequence[Row], *, small: bool) -> Normalize:
     """The whole step, so that a colour means the same in all pictures; of many blocks the longest, or all are pale."""
-    return Normalize(0, max(row.time_share for row in rows) if small else 1)
+    longest = max((row.time_share for row in rows if row.time_share > 0), default=1.0)
+    return Normalize(0, longest if small else 1)
 
 
 def _draw_links(ax: Axes, found: Sequence[Link], rows: Sequence[Row]) -> float:
