@@ -232,8 +232,7 @@ class Report:
     @section
     def training(self) -> Parts:
         """How the networks were trained."""
-        names = set(self._study.overview()["variant"])
-        records = [record for record in self._study.store.trainings() if record.variant.name in names]
+        records = self._study.trainings
         if not records:
             return
         if self._thesis:

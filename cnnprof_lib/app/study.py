@@ -38,6 +38,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from ..records.run import RunRecord
 from ..records.store import Store
+from ..records.training import TrainingRecord
 
 _Kept = TypeVar("_Kept")
 
@@ -129,6 +130,12 @@ class Study:
     def runs(self) -> list[RunRecord]:
         """The records without the failures."""
         return frames.completed(self.records)
+
+    @cached_property
+    def trainings(self) -> list[TrainingRecord]:
+        """How the networks that were run were trained, oldest first."""
+        names = set(self.variants)
+        return [record for record in self.store.trainings() if record.variant.name in names]
 
     @cached_property
     def every(self) -> list[RunRecord]:

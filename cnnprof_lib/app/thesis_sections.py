@@ -64,7 +64,7 @@ class ThesisSections:
         """The claims with their verdicts."""
         yield _JUDGED
         if self._study.runs:
-            timed = any(record.step_s for record in self._study.store.trainings())
+            timed = any(record.step_s for record in self._study.trainings)
             yield verdicts.EXPLANATION
             drawn = not strides.stride_table(self._study.records).empty
             yield claims_drawn_text(strides_drawn=drawn, steps_trained=timed)

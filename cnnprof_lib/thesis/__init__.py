@@ -59,7 +59,8 @@ def printed_rows() -> pd.DataFrame:
     Returns:
         ``op`` (the printed name), ``time_s``, ``accumulated_share``, ``own_share``, ``requested_bytes``,
         ``bytes_accumulated_share``, ``bytes_share``: seconds per step of 128 images, bytes in decimal units, shares
-        between 0 and 1, the columns of `analysis.summary.op_table`. Then ``table`` and what `errata` knows of the row.
+        between 0 and 1, the columns of `analysis.profile.numbers.by_op`. Then ``table`` and what `errata` knows of the
+        row.
     """
     with resources.files(__name__).joinpath("published_tables.csv").open(encoding="utf-8") as file:
         printed = pd.read_csv(file, dtype={"table": str}, keep_default_na=False)

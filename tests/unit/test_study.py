@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from cnnprof_lib.analysis.profile.numbers import by_layer
 from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.records.store import Store
-from tests.builders import make_failure, make_ops, make_record, write_run
+from tests.builders import make_failure, make_ops, make_record, make_training, write_run
 
 OLD, NEW = "20261124T000000Z-0000", "20261125T000000Z-0000"
 
@@ -40,6 +41,14 @@ def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> Non
     assert study.run("baseline", "unfused", NEW).record.pooled == (f"{NEW}-00", f"{NEW}-01")
     assert study.run("baseline", "unfused").key == RunKey("baseline", "unfused", NEW)
     assert study.run("baseline").key == RunKey("baseline", "stock", f"{NEW}-02")
+
+
+def test_trainings_are_those_of_networks_that_were_run(store: Store) -> None:
+    """Else the claims of the thesis point to a figure that the report does not draw."""
+    nothing = np.zeros(3, np.int32)
+    for variant in ("stride2", "stride5"):
+        store.write_training(make_training(variant, step_s=0.1), b"weights", nothing, nothing)
+    assert [record.variant.name for record in Study(store).trainings] == ["stride2"]
 
 
 def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
