@@ -47,7 +47,7 @@ def test_trainings_are_those_of_networks_that_were_run(store: Store) -> None:
     """Else the claims of the thesis point to a figure that the report does not draw."""
     nothing = np.zeros(3, np.int32)
     for variant in ("stride2", "stride5"):
-        store.write_training(make_training(variant, step_s=0.1), b"weights", nothing, nothing)
+        store.write_training(make_training(variant), b"weights", nothing, nothing)
     assert [record.variant.name for record in Study(store).trainings] == ["stride2"]
 
 
