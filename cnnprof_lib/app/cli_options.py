@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..params.model import Preprocessing
 from ..params.runtimes import runtime_names
 
 console = Console(
@@ -70,6 +69,10 @@ TrustOption = Annotated[
     bool, typer.Option("--trust", help="Run code that a model file contains, such as Lambda layers.")
 ]
 PreprocessingOption = Annotated[
-    Preprocessing | None,
-    typer.Option("--preprocessing", help="How images are prepared for a model; none by default."),
+    str | None,
+    typer.Option(
+        "--preprocessing",
+        metavar="HOW",
+        help="Of images for a model: none (the default), standardize, scale, or a module of keras.applications.",
+    ),
 ]

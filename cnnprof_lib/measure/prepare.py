@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..base.errors import MeasureError
+from ..base.errors import DataError, MeasureError
 from ..base.units import plural
-from ..params.model import Preprocessing
-from ..params.network import Tensor
+from ..params.network import Shape, Tensor
 from ..params.settings import GENERATED
 from ..params.variant import VariantSpec
 from ..records.run import ImagesRecord
@@ -25,6 +24,7 @@ from .images.fit import check_images
 _MIN_QUEUE_EXAMPLES = 4000  # 0.4 x 10,000 images, as the tutorial has it
 _QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
 _COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
+_CHANNELS = (1, 3, 4)
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""
 
@@ -70,11 +70,7 @@ def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.Data
 
 
 def prepare_images(
-    dataset: data.DataSet | None,
-    inputs: Sequence[Tensor],
-    batch_size: int,
-    seed: int,
-    preprocessing: Preprocessing = "standardize",
+    dataset: data.DataSet | None, inputs: Sequence[Tensor], batch_size: int, seed: int, preprocessing: str | None = None
 ) -> Images:
     """As many test images as the input queue holds, prepared as at evaluation; as many in a runtime without a queue.
 
@@ -83,22 +79,54 @@ def prepare_images(
         inputs: Of the network.
         batch_size: Images per step.
         seed: Seed of made-up values.
-        preprocessing: Of images.
+        preprocessing: Of a model, whose images are resized, see `pixels.preprocessor`; None crops and standardizes.
+
+    Raises:
+        DataError: images are named and the network takes none, or of other channels, or ``preprocessing`` is unknown.
     """
+    prepare = pixels.preprocessor(preprocessing or "standardize")
     count = queue_capacity([(batch_size, *tensor.shape) for tensor in inputs])
     if dataset is None:
         return Images(tuple(_made_up(tensor, count, seed) for tensor in inputs), np.zeros(count, np.int32), None)
-    height, width, _ = inputs[0].shape
-    raw = pixels.central_crop(dataset.test_images[:count], height, width)
-    labels = dataset.test_labels[:count].astype(np.int32)
-    return Images((pixels.preprocess(raw, preprocessing),), labels, dataset)
+    height, width, channels = image_shape(inputs)
+    raw = dataset.test_images[:count]
+    if channels != raw.shape[3]:
+        raise DataError(
+            f"images: must have {channels} channels, as the network takes. Received: {raw.shape[3]} in {dataset.name}. "
+            "Name others, or --generated."
+        )
+    raw = pixels.fitted(raw, height, width) if preprocessing else pixels.central_crop(raw, height, width)
+    values = as_input(prepare(raw), inputs[0].shape)
+    return Images((values,), dataset.test_labels[:count].astype(np.int32), dataset)
+
+
+def image_shape(inputs: Sequence[Tensor]) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a network takes.
+
+    Raises:
+        DataError: it takes something else.
+    """
+    if len(inputs) != 1 or len(inputs[0].shape) != 3:
+        taken = " and ".join("x".join(map(str, tensor.shape)) for tensor in inputs)
+        raise DataError(f"images: the network takes {taken}, not images. Time it on made-up values: --generated.")
+    first, second, third = inputs[0].shape
+    return (second, third, first) if _channels_first(inputs[0].shape) else (first, second, third)
+
+
+def as_input(values: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+    """Images with channels last as an input of this shape takes them."""
+    return np.ascontiguousarray(np.moveaxis(values, 3, 1)) if _channels_first(shape) else values
+
+
+def _channels_first(shape: Shape) -> bool:
+    return len(shape) == 3 and shape[0] in _CHANNELS and shape[2] not in _CHANNELS
 
 
 def _made_up(tensor: Tensor, count: int, seed: int) -> npt.NDArray[Any]:
     """Values for one input: noise where they are real, 0 and 1 where they are whole, for they may number anything."""
     kind, rng = np.dtype(tensor.dtype), np.random.default_rng(seed)
     if kind == np.float32 and len(tensor.shape) == 3:
-        return pixels.generated_images(count, *tensor.shape, seed)
+        return as_input(pixels.generated_images(count, *image_shape([tensor]), seed), tensor.shape)
     if np.issubdtype(kind, np.floating):
         return rng.standard_normal((count, *tensor.shape), np.float32).astype(kind)
     return rng.integers(0, 2, (count, *tensor.shape)).astype(kind)

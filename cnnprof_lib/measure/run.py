@@ -33,7 +33,7 @@ from .clock import TimedStep, time_blocks
 from .images.cache import DataSet
 from .images.fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
 from .load import FaultCount
-from .models.evaluate import top1
+from .models.evaluate import top1, top1_of_graph
 from .models.load import LoadedNetwork, load_network, loaded_of
 from .models.open import of_keras
 from .models.weights import content_sha256
@@ -67,7 +67,7 @@ class _Conditions:
         return [spec for spec in (self.spec, self.baseline) if isinstance(spec, VariantSpec)]
 
     def images(self, dataset: DataSet | None, spec: NetworkSpec, inputs: Sequence[Tensor]) -> Images:
-        how = spec.preprocessing if isinstance(spec, ModelSpec) else "standardize"
+        how = spec.preprocessing if isinstance(spec, ModelSpec) else None
         return prepare_images(dataset, inputs, self.batch_size, self.preset.seed, how)
 
     def load(self, spec: NetworkSpec, store: Store) -> LoadedNetwork:
@@ -135,7 +135,7 @@ def measure(
             **profile.memory, rss_start_bytes=rss_start, rss_loaded_bytes=rss_loaded, rss_bytes=rss_peak
         ),
         accuracy=_accuracy(network, conditions.spec, dataset, store),
-        warnings=_warnings(network, images, variant is None or bool(classes_of(training_of(variant, store)))),
+        warnings=_warnings(network, images, variant is not None and bool(classes_of(training_of(variant, store)))),
     )
     store.write_run(record, profile.files)
     on_stage(1.0, "stored")
@@ -330,10 +330,10 @@ def _accuracy(
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
-        if network.model is None:
-            return None
-        how = spec.preprocessing if isinstance(spec, ModelSpec) else "standardize"
-        return top1(network.model, dataset, network.weights.sha256, how)
+        sha256 = network.weights.sha256
+        if isinstance(spec, ModelSpec):
+            return top1_of_graph(network.frozen, network.network, dataset, sha256, spec.preprocessing)
+        return top1(network.model, dataset, sha256)
     if isinstance(spec, ModelSpec):
         return None
     training = store.read_training(network.network.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,7 +18,8 @@ SAVED_MODEL = "saved_model.pb"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FIT_FOR_A_FOLDER = re.compile(r"[^\w.-]+")
 
-Preprocessing = Literal["none", "standardize", "scale"]
+Preprocessing = Annotated[str, Field(pattern=r"^[a-z]\w*$")]
+"""``none``, ``standardize``, ``scale``, or a module of ``keras.applications``, for its `preprocess_input`."""
 
 
 class ModelSpec(Spec):
@@ -31,7 +32,8 @@ class ModelSpec(Spec):
         input_shape: Of one image, where the model leaves sizes open.
         signature: Of a SavedModel that has several.
         trusted: Whether code that the file brings along may be run, such as that of a Lambda layer.
-        preprocessing: Of images that are named: none, each with mean 0 and deviation 1, or from 0 to 1.
+        preprocessing: Of images that are named: none, each with mean 0 and deviation 1, from 0 to 1, or as a network of
+            ``keras.applications`` was trained.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]{0,59}$")]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageOps
 
 from ...base.errors import DataError
 from .official import Images, Labels
 
 HELD_OUT_SEED = 2016
+BILINEAR = Image.Resampling.BILINEAR
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Pixels = npt.NDArray[np.float32]
@@ -54,9 +56,9 @@ def standardize(images: npt.NDArray[Any], like: npt.NDArray[Any] | None = None) 
 
 
 def evaluation_batches(
-    images: Images, labels: Labels, height: int, width: int, batch_size: int, how: str = "standardize"
+    images: Images, labels: Labels, height: int, width: int, batch_size: int
 ) -> Iterator[tuple[Pixels, Labels]]:
-    """All images, cropped to the middle and prepared, see `preprocess`, in order; the last batch holds what is left.
+    """All images, cropped to the middle and standardized, in order; the last batch holds what is left.
 
     Raises:
         DataError: If images and labels differ in number, or `batch_size` is not positive.
@@ -67,20 +69,47 @@ def evaluation_batches(
         raise DataError(f"batch_size: must be a positive integer. Received: {batch_size}. Choose 1 or more.")
     middle = central_crop(images, height, width)
     parts = (slice(start, start + batch_size) for start in range(0, len(images), batch_size))
-    return ((preprocess(middle[part], how), np.asarray(labels[part], np.int32)) for part in parts)
+    return ((standardize(middle[part]), np.asarray(labels[part], np.int32)) for part in parts)
 
 
-def preprocess(images: Images, how: str) -> Pixels:
-    """Images as a network wants them.
+def fitted(images: Images, height: int, width: int) -> Images:
+    """Images as large as a network wants them: the middle of the same proportions, resized.
 
     Args:
-        images: uint8 of shape `(n, height, width, channels)`.
-        how: ``none`` keeps 0 to 255, ``scale`` makes them 0 to 1, ``standardize`` see `standardize`.
+        images: (n, rows, columns, channels), of 1, 3 or 4 channels.
+        height: Wanted.
+        width: Wanted.
+    """
+    if images.shape[1:3] == (height, width):
+        return images
+    resized = [ImageOps.fit(Image.fromarray(image.squeeze()), (width, height), BILINEAR) for image in images]
+    return np.stack([np.asarray(image) for image in resized]).reshape(len(images), height, width, images.shape[3])
+
+
+def preprocessor(how: str) -> Callable[[Images], Pixels]:
+    """How a network wants its images, uint8 of shape ``(n, height, width, channels)``.
+
+    Args:
+        how: ``none`` keeps 0 to 255, ``scale`` makes them 0 to 1, ``standardize`` see `standardize`; a module of
+            ``keras.applications``, such as ``mobilenet_v2``, as its networks were trained.
+
+    Raises:
+        DataError: it is none of these.
     """
     if how == "standardize":
-        return standardize(images)
-    values = images.astype(np.float32)
-    return values / np.float32(255) if how == "scale" else values
+        return standardize
+    if how in ("none", "scale"):
+        divisor = np.float32(255 if how == "scale" else 1)
+        return lambda images: images.astype(np.float32) / divisor
+    import keras
+
+    of_application = getattr(getattr(keras.applications, how, None), "preprocess_input", None)
+    if of_application is None:
+        raise DataError(
+            f"preprocessing: must be none, standardize, scale, or a module of keras.applications. Received: {how!r}. "
+            "Name one: --preprocessing mobilenet_v2"
+        )
+    return lambda images: of_application(images.astype(np.float32))
 
 
 def generated_images(count: int, height: int, width: int, channels: int, seed: int) -> Pixels:

@@ -9,16 +9,19 @@ import numpy as np
 import tensorflow as tf
 
 from ...base.errors import MeasureError
+from ...params.network import Network
 from ...params.variant import VariantSpec
 from ...records.run import AccuracyRecord
 from ...records.store import Store
 from ..images.cache import DataSet
 from ..images.fit import in_order_of_weights
 from ..images.official import Images, Labels
-from ..images.pixels import evaluation_batches
+from ..images.pixels import evaluation_batches, fitted, preprocessor
+from ..prepare import as_input, image_shape
 from ..runtimes.memory import require_memory
 from . import build as models
 from . import weights
+from .graph import FrozenGraph, function_of
 
 EVALUATION_BATCH = 500
 
@@ -27,12 +30,11 @@ class Classifier:
     """A model as it is at each call, asked for the most probable class.
 
     Args:
-        model: From images, prepared, to logits.
-        preprocessing: How images are prepared.
+        model: From standardized images to logits.
     """
 
-    def __init__(self, model: keras.Model, preprocessing: str = "standardize") -> None:
-        self.model, self._preprocessing = model, preprocessing
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
         self._classify = tf.function(self._most_probable, reduce_retracing=True)  # traced once, not at every call
 
     def predicted(self, images: Images, labels: Labels) -> Labels:
@@ -46,7 +48,7 @@ class Classifier:
             (n,), in the order of ``images``, the last partial batch included.
         """
         _, height, width, _ = self.model.input_shape
-        batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH, self._preprocessing)
+        batches = evaluation_batches(images, labels, height, width, EVALUATION_BATCH)
         return np.concatenate([self._classify(tf.constant(batch)).numpy() for batch, _ in batches]).astype(np.int32)
 
     def _most_probable(self, images: tf.Tensor) -> tf.Tensor:
@@ -85,21 +87,33 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
     return top1(built, dataset, loaded.sha256)
 
 
-def top1(
-    model: keras.Model, dataset: DataSet, weights_sha256: str, preprocessing: str = "standardize"
-) -> AccuracyRecord:
-    """Top-1 accuracy of a model on all test images, as a record.
-
-    Raises:
-        MeasureError: it takes other images, or gives other classes.
-    """
-    size, given = tuple(model.input_shape[1:]), dataset.test_images.shape[1:]
-    if len(size) != 3 or size[2] != given[2] or size[0] > given[0] or size[1] > given[1]:
-        raise MeasureError(f"{model.name}: takes images of {size}. Received: {given} in {dataset.name}. Name others.")
-    if model.output_shape[1:] != (len(dataset.classes),):
-        raise MeasureError(
-            f"{model.name}: gives {model.output_shape[1:]}, not a value for each class. "
-            f"Received: {len(dataset.classes)} classes in {dataset.name}. Name other images, or --generated."
-        )
-    predicted = Classifier(model, preprocessing).predicted(dataset.test_images, dataset.test_labels)
+def top1(model: keras.Model, dataset: DataSet, weights_sha256: str) -> AccuracyRecord:
+    """Top-1 accuracy of a variant on all test images, as a record."""
+    predicted = Classifier(model).predicted(dataset.test_images, dataset.test_labels)
     return accuracy(predicted, dataset.test_labels, dataset.name, weights_sha256)
+
+
+def top1_of_graph(
+    frozen: FrozenGraph, network: Network, dataset: DataSet, weights_sha256: str, preprocessing: str
+) -> AccuracyRecord | None:
+    """Top-1 accuracy of a frozen graph on all test images, resized; None where it gives no value for each class.
+
+    Args:
+        frozen: The graph, of any batch size.
+        network: What it is.
+        dataset: The images.
+        weights_sha256: Of its weights.
+        preprocessing: See `pixels.preprocessor`.
+    """
+    count = len(dataset.test_labels)
+    if frozen.shapes.get(frozen.logits_name, ())[1:] != (len(dataset.classes),):
+        return None
+    height, width, _ = image_shape(network.inputs)
+    prepare, (feed,) = preprocessor(preprocessing), frozen.feeds
+    classify = function_of(frozen)
+    predicted = []
+    for start in range(0, count, frozen.batch_size):
+        part = np.arange(start, start + frozen.batch_size) % count  # the last batch is filled up
+        values = as_input(prepare(fitted(dataset.test_images[part], height, width)), feed.shape[1:])
+        predicted.append(np.argmax(classify(tf.constant(values, feed.dtype)), axis=1))
+    return accuracy(np.concatenate(predicted)[:count], dataset.test_labels, dataset.name, weights_sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ class FrozenGraph:
     """A network without training parts, for one batch size.
 
     Attributes:
-        graph_def: Nodes of a layer are named ``<layer>/...``; weights are Const nodes.
+        graph_def: Nodes of a layer are named ``<layer>/...``, as far as TensorFlow allows; weights are Const nodes.
         feeds: What it takes, in the order of the network's inputs.
         outputs: The tensors that it gives, ``node:0``.
         weights: The Const nodes that were variables, by node name.
@@ -66,13 +67,19 @@ class FrozenGraph:
         return len(self.shapes.get(self.logits_name, ())) == 2
 
 
-def freeze_function(function: Any, layer_of: Callable[[str], tuple[str, str]], batch_size: int) -> FrozenGraph:
+def freeze_function(
+    function: Any,
+    layer_of: Callable[[str], tuple[str, str]],
+    batch_size: int,
+    is_weight: Callable[[str], bool] = lambda node: False,
+) -> FrozenGraph:
     """Freezes a concrete function.
 
     Args:
         function: With inputs whose shapes are known, the batch first.
         layer_of: The layer that a node belongs to, empty where it is none's, and the node's name within it.
         batch_size: Images per step, by which counts are divided.
+        is_weight: Whether a constant is a weight, beside those that were variables.
     """
     variables = {tensor.op.name for tensor in function.graph.internal_captures}
     frozen = freeze_variables(function)
@@ -88,7 +95,7 @@ def freeze_function(function: Any, layer_of: Callable[[str], tuple[str, str]], b
         copy.name = names[node.name]
         del copy.input[:]
         copy.input.extend(_renamed(i, names) for i in node.input if not i.startswith("^"))
-        if node.op == "Const" and node.name in variables:
+        if node.op == "Const" and (node.name in variables or is_weight(node.name)):
             weights[copy.name] = tf.make_ndarray(node.attr["value"].tensor)
         if op := called_mac_op(node, original.library):
             calls[copy.name] = op
@@ -113,10 +120,16 @@ def _names_and_owners(
     taken = tf.Graph()
     for node in nodes:
         layer, own = layer_of(node)
-        names[node] = taken.unique_name(f"{layer}/{own}" if layer else own)
+        names[node] = taken.unique_name(f"{_scope(layer)}/{own}" if layer else own)
         if layer:
             owners[names[node]] = layer
     return names, owners
+
+
+def _scope(layer: str) -> str:
+    """A layer's name as TensorFlow allows it for nodes. Source: ``IsValidNodeName``, node_def_util.cc."""
+    allowed = re.sub(r"[^\w.\\/>-]", "_", layer, flags=re.ASCII)
+    return allowed if allowed[0].isalnum() or allowed[0] == "." else f".{allowed}"
 
 
 def _with_weights(nodes: Any, owners: Mapping[str, str], weights: Mapping[str, Any]) -> dict[str, str]:
@@ -153,6 +166,16 @@ def _renamed(tensor: str, names: Mapping[str, str]) -> str:
     """A tensor reference, ``node`` or ``node:1``, with its node renamed."""
     node, *port = tensor.split(":")
     return ":".join((names[node], *port))
+
+
+def function_of(frozen: FrozenGraph) -> Any:
+    """A frozen graph as a function from its inputs to its first output, each a whole batch."""
+
+    def run(*values: Any) -> Any:
+        taken = {f"{feed.node}:0": value for feed, value in zip(frozen.feeds, values, strict=True)}
+        return tf.import_graph_def(frozen.graph_def, taken, frozen.outputs[:1], name="")[0]
+
+    return tf1.wrap_function(run, [tf.TensorSpec(feed.shape, feed.dtype) for feed in frozen.feeds])
 
 
 def as_thesis_graph(frozen: FrozenGraph) -> Any:

@@ -86,7 +86,7 @@ def onnx_function(path: Path, batch_size: int, input_shape: Shape | None = None)
     model = _read(path)
     graph = model.graph
     weights = {tensor.name: OnnxTensor(_array(tensor)) for tensor in graph.initializer}
-    signature = [value for value in graph.input if value.name not in weights]
+    signature = _signature(graph)
     dtypes = [_dtype(path, value) for value in signature]
     shapes = _input_shapes(path, signature, batch_size, input_shape)
     translation = _Translation(path, _opset(path, model), weights, {value.name for value in signature})
@@ -106,6 +106,20 @@ def onnx_function(path: Path, batch_size: int, input_shape: Shape | None = None)
         inputs=tuple(map(_as_record, signature, specs)),
         outputs=tuple(map(_as_record, graph.output, function.outputs)),
     )
+
+
+def onnx_inputs(path: Path) -> tuple[str, ...]:
+    """Names of the inputs of an ONNX file.
+
+    Raises:
+        MeasureError: it cannot be read.
+    """
+    return tuple(value.name for value in _signature(_read(path).graph))
+
+
+def _signature(graph: Any) -> list[Any]:
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
 
 
 def _as_record(value: Any, tensor: Any) -> Tensor:
@@ -259,7 +273,7 @@ class _Translation:
             ) from error
         layer = ""
         if not all(result.known for result in results):
-            layer = self._free(name)
+            layer = self._free(name.strip("/") or name)
             reads = dict.fromkeys(self._makers[read] for read in proto.input if self._makers.get(read))
             self.layers.append(OnnxLayer(layer, op, tuple(reads), tuple(results[0].data.shape[1:])))
         for output, result in zip(proto.output, results, strict=False):

@@ -28,6 +28,7 @@ from . import build, weights
 from .describe import LayerFacts, facts_of_graph
 from .graph import FrozenGraph, freeze_function
 from .keras_calls import is_graph, layer_of_call, trace_calls
+from .onnx_file import onnx_function, onnx_inputs
 from .scopes import layers_by_scope
 
 Frozen = tuple[FrozenGraph, list[LayerFacts]]
@@ -261,4 +262,14 @@ def _short(error: Exception) -> str:
 
 
 def _of_onnx(spec: ModelSpec, path: Path) -> OpenModel:
-    raise MeasureError(f"{path}: ONNX files need the extra cnnprof[onnx]. Install it: pip install 'cnnprof[onnx]'")
+    def freeze(batch_size: int) -> Frozen:
+        made = onnx_function(path, batch_size, spec.input_shape)
+
+        def layer_of(node: str) -> tuple[str, str]:
+            scope, _, own = node.partition("/")
+            return (made.layers[int(scope[1:])].name, own) if re.fullmatch(r"\.\d+", scope) else ("", node)
+
+        frozen = freeze_function(made.function, layer_of, batch_size, lambda node: node.endswith("/resource"))
+        return frozen, [LayerFacts(each.name, each.type, each.inputs, each.output_shape) for each in made.layers]
+
+    return OpenModel(onnx_inputs(path), weights.file_sha256(path), freeze)
