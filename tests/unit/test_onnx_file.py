@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,13 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from cnnprof_lib.base.errors import MeasureError  # noqa: E402
-from cnnprof_lib.measure.models.graph import _owners_and_names  # noqa: E402
+from cnnprof_lib.measure.models.describe import network_of  # noqa: E402
 from cnnprof_lib.measure.models.onnx_file import OnnxLayer, onnx_function  # noqa: E402
-from cnnprof_lib.measure.private import freeze_variables  # noqa: E402
+from cnnprof_lib.measure.models.open import open_model  # noqa: E402
+from cnnprof_lib.params.model import model_of as model_of_name  # noqa: E402
 from cnnprof_lib.params.network import Tensor  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
 RANDOM = np.random.default_rng(0)
 
 
@@ -78,7 +83,8 @@ CONVOLUTIONS = {
     "dilated": ((4, 9, 8), (6, 4, 3, 3), {"dilations": [2, 1], "pads": [2, 1, 2, 1]}),
     "grouped": ((4, 9, 8), (6, 2, 3, 3), {"group": 2, "pads": [1, 0, 1, 0]}),
     "depthwise": ((4, 9, 8), (4, 1, 3, 3), {"group": 4, "pads": [1, 1, 1, 1]}),
-    "depthwise strided": ((4, 9, 9), (8, 1, 3, 3), {"group": 4, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "depthwise strided": ((4, 9, 8), (4, 1, 3, 3), {"group": 4, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "depthwise doubled": ((4, 9, 9), (8, 1, 3, 3), {"group": 4, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
     "depthwise strided unevenly": ((4, 9, 8), (4, 1, 3, 3), {"group": 4, "strides": [2, 1], "pads": [1, 1, 1, 1]}),
     "depthwise dilated": ((4, 9, 8), (4, 1, 3, 3), {"group": 4, "dilations": [2, 2], "pads": [2, 2, 2, 2]}),
     "line": ((4, 9), (6, 4, 3), {"pads": [1, 2], "strides": [2]}),
@@ -95,14 +101,33 @@ def test_convolutions(case, tmp_path):
     assert_same(model_of([node("Conv", "x w b", "y", **settings)], ("n", *shape), weights), tmp_path)
 
 
-@pytest.mark.parametrize("case", ["plain", "grouped", "depthwise", "depthwise strided", "depthwise strided unevenly"])
-def test_convolutions_that_tensorflow_would_fuse(case, tmp_path):
-    """Its fused kernels do not know all that its plain ones do."""
+@pytest.mark.parametrize("case", [name for name in CONVOLUTIONS if not name.startswith("volume")])
+def test_convolutions_that_tensorflow_fuses(case, tmp_path):
+    """Its fused kernels do not know all that its plain ones do, and at a sum of three it asks for their shapes."""
     shape, kernels, settings = CONVOLUTIONS[case]
-    weights = {"w": floats(*kernels), "b": floats(kernels[0]), "zero": np.float32(0), "six": np.float32(6)}
-    weights = {name: np.asarray(value) for name, value in weights.items()}
-    nodes = [node("Conv", "x w b", "c", **settings), node("Clip", "c zero six", "y")]
-    assert_same(model_of(nodes, ("n", *shape), weights), tmp_path)
+    weights = {name: floats(*kernels) for name in ("w1", "w2", "w3")} | {"b": floats(kernels[0])}
+    nodes = [node("Conv", f"x w{i} b", f"c{i}", **settings) for i in (1, 2, 3)]
+    nodes += [node("Relu", f"c{i}", f"r{i}") for i in (1, 2, 3)]
+    assert_same(model_of([*nodes, node("Sum", "r1 r2 r3", "y")], ("n", *shape), weights), tmp_path)
+
+
+def test_a_padded_depthwise_convolution_with_onednn(tmp_path):
+    """TensorFlow 2.21 ends the process when it plans the memory of such a network, unless the padding is an op."""
+    settings = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
+    nodes = [
+        node("Conv", "x w b", "c", group=4, **settings),
+        node("MaxPool", "x", "p", kernel_shape=[3, 3], **settings),
+        node("Relu", "p", "r"),
+        node("Sum", "c p r", "y"),
+    ]
+    path = saved(model_of(nodes, ("n", 4, 8, 8), {"w": floats(4, 1, 3, 3), "b": floats(4)}), tmp_path)
+    code = (
+        "import pathlib, tensorflow, cnnprof_lib.measure.models.onnx_file as onnx_file\n"
+        f"read = onnx_file.onnx_function(pathlib.Path({str(path)!r}), 2)\n"
+        "read.function(tensorflow.ones((2, 4, 8, 8)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "1"}, cwd=ROOT)
+    assert run.returncode == 0
 
 
 TRANSPOSED = {
@@ -417,12 +442,12 @@ def classifier(batch: Any = "n", size: Any = 8) -> Any:
 def test_layers_are_the_nodes_of_the_file(tmp_path):
     read = assert_same(classifier(), tmp_path)
     assert read.layers == (
-        OnnxLayer("/stem/Conv", "Conv", ("x",), (8, 8, 6)),
-        OnnxLayer("/stem/bn", "BatchNormalization", ("/stem/Conv",), (8, 8, 6)),
-        OnnxLayer("r", "Relu", ("/stem/bn",), (8, 8, 6)),
+        OnnxLayer("stem/Conv", "Conv", ("x",), (8, 8, 6)),
+        OnnxLayer("stem/bn", "BatchNormalization", ("stem/Conv",), (8, 8, 6)),
+        OnnxLayer("r", "Relu", ("stem/bn",), (8, 8, 6)),
         OnnxLayer("p", "MaxPool", ("r",), (4, 4, 6)),
-        OnnxLayer("/stem/Conv_2", "Conv", ("p",), (4, 4, 6)),
-        OnnxLayer("sum", "Add", ("/stem/Conv_2", "p"), (4, 4, 6)),
+        OnnxLayer("stem/Conv_2", "Conv", ("p",), (4, 4, 6)),
+        OnnxLayer("sum", "Add", ("stem/Conv_2", "p"), (4, 4, 6)),
         OnnxLayer("g", "GlobalAveragePool", ("sum",), (1, 1, 6)),
         OnnxLayer("f", "Flatten", ("g",), (6,)),
         OnnxLayer("head", "Gemm", ("f",), (4,)),
@@ -431,23 +456,25 @@ def test_layers_are_the_nodes_of_the_file(tmp_path):
     assert read.outputs == (Tensor(name="logits", shape=(4,)),)
 
 
-def test_nodes_stand_in_the_scope_of_their_layer(tmp_path):
-    read = onnx_function(saved(classifier(), tmp_path), 2)
-    frozen = freeze_variables(read.function)
-    nodes = frozen.graph.as_graph_def().node
-    owners, names = _owners_and_names([node.name for node in nodes], [layer.name for layer in read.layers])
-    by_op = {
-        op: [owners.get(names[node.name]) for node in nodes if node.op == op] for op in {node.op for node in nodes}
-    }
-    assert by_op["Conv2D"] == ["/stem/Conv", "/stem/Conv_2"]
-    assert by_op["FusedBatchNormV3"] == ["/stem/bn"]
+def test_nodes_and_weights_are_their_layers(tmp_path):
+    path = saved(classifier(), tmp_path)
+    opened = open_model(model_of_name(str(path)), seed=1)
+    frozen, facts = opened.freeze(2)
+    network = network_of(frozen, facts, opened.inputs, name="network", title="Network", file=str(path))
+    nodes = frozen.graph_def.node
+    by_op = {op: [frozen.owners.get(node.name) for node in nodes if node.op == op] for op in {n.op for n in nodes}}
+    assert by_op["Conv2D"] == ["stem/Conv", "stem/Conv_2"]
+    assert by_op["FusedBatchNormV3"] == ["stem/bn"]
     assert by_op["MatMul"] == by_op["BiasAdd"][1:] == ["head"]
-    assert by_op["Transpose"] == ["/stem/Conv"], "the input is turned around once, and nothing after it"
-    assert {node.name for node in nodes} - {name for name in names if name.startswith(".")} == {"tensors_0", "Identity"}
-    weights = [
-        tf.make_ndarray(n.attr["value"].tensor) for n in nodes if n.op == "Const" and n.name.endswith("/resource")
-    ]
-    assert sum(value.size for value in weights) == 6 * 3 * 9 + 6 * 5 + 36 + 24 + 4
+    assert by_op["Transpose"] == ["stem/Conv"], "the input is turned around once, and nothing after it"
+    assert {node.name for node in nodes} - frozen.owners.keys() == {"tensors_0", "Identity"}
+    assert sum(value.size for value in frozen.weights.values()) == 6 * 3 * 9 + 6 * 5 + 36 + 24 + 4
+    assert {layer.name: layer.macs for layer in network.layers if layer.macs} == {
+        "stem/Conv": 8 * 8 * 6 * 3 * 9,
+        "stem/Conv_2": 4 * 4 * 6 * 6,
+        "head": 6 * 4,
+    }
+    assert network.parameters == sum(value.size for value in frozen.weights.values())
 
 
 def test_a_convolution_has_channels_last_and_its_output_those_of_the_file(tmp_path):
@@ -643,6 +670,6 @@ def test_sizes_that_do_not_fit(shape, tmp_path):
 
 
 def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     path = tmp_path / "network.onnx"
     assert error_of(path) == f'{path}: needs onnx to be read. Install it: pip install "cnnprof[onnx]"'
