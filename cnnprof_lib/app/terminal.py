@@ -95,9 +95,10 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
     latency, ratio = shown["latency_s"], shown["ratio_to_baseline"]
     yield Text(f"{shown['variant']}, runtime {shown['runtime']}, run {shown['run_id']}", style="bold")
     held = f", threads: {shown['threads']}" if shown["threads"] else ""
+    compared = "" if ratio["median"] is None else f"; ratio to baseline {_interval(ratio, units.ratio)}"
     yield (
         f"latency {_interval(latency, units.seconds)} per step of {units.counted(shown['batch_size'], 'image')} "
-        f"({units.counted(latency['steps'], 'step')}{held}); ratio to baseline {_interval(ratio, units.ratio)}"
+        f"({units.counted(latency['steps'], 'step')}{held}){compared}"
     )
     if shown["profiled_over_plain"] is not None:
         yield (
@@ -172,7 +173,7 @@ def _interval(value: dict[str, Any], form: Any) -> str:
 
 def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     if accuracy is None:
-        return "accuracy: none, the weights are untrained"
+        return "accuracy: not measured"
     low, high = accuracy["ci95"]
     how = "measured here" if accuracy["measured"] else "recorded, not measured here"
     return (

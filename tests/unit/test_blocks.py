@@ -100,6 +100,14 @@ def test_numbers_of_dimensions_and_of_equal_layers_make_no_block() -> None:
     assert sizes(make_chain(names)) == dict.fromkeys(names, 1)
 
 
+def test_a_word_that_all_names_begin_with_makes_no_block() -> None:
+    """PyTorch's exporter names nodes by number: node_Conv_292, node_relu."""
+    kinds = ("Conv", "Relu") * 20
+    names = [f"node_{kind}_{i}" for i, kind in enumerate(kinds)]
+    layers = [make_layer(n, b, type=k) for n, b, k in zip(names, [INPUT, *names], kinds, strict=False)]
+    assert set(sizes(make_network(layers)).values()) == {1}
+
+
 def test_where_names_tell_nothing_branches_do() -> None:
     """Inception: each module ends in the layer that joins its branches."""
     layers, before = [], INPUT

@@ -109,12 +109,13 @@ def _prefixes(name: str) -> Iterator[str]:
 def _with_words(network: Network, places: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Puts neighbours without a number into a block by their first word: ``stem_conv`` and ``stem_bn``.
 
-    Layers of one type are called by it, and are no block: ``dense`` and ``dense_1``.
+    Layers of one type are called by it, and are no block: ``dense`` and ``dense_1``. A word that all begin with tells
+    nothing: ``node_Conv_292`` and ``node_relu`` of PyTorch's exporter.
     """
     found = dict(places)
     for word, run in groupby(network.layers, lambda layer: "" if places[layer.name] else _first_word(layer.name)):
         layers = list(run)
-        if word and len({layer.type for layer in layers}) > 1:
+        if word and len({layer.type for layer in layers}) > 1 and len(layers) < len(network.layers):
             common = _common([layer.name for layer in layers])
             found |= {layer.name: [common] for layer in layers}
     return found
