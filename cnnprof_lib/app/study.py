@@ -134,7 +134,7 @@ class Study:
     @cached_property
     def trainings(self) -> list[TrainingRecord]:
         """How the networks that were run were trained, oldest first."""
-        names = set(self.variants)
+        names = set(self.overview()["variant"])
         return [record for record in self.store.trainings() if record.variant.name in names]
 
     @cached_property

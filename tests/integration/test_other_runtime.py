@@ -32,7 +32,7 @@ class Eager(Runtime):
         raise NotImplementedError
 
     def open(self, network, images):
-        return Steps(network.model, images.pixels[: network.batch_size])
+        return Steps(network.model, images.values[0][: network.batch_size])
 
     def versions(self):
         return {"toy": "0.1"}
