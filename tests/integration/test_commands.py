@@ -291,3 +291,38 @@ def test_a_killed_run_leaves_no_record_and_the_next_succeeds(project: Path, seco
         assert (status, err) == (0, "")
         assert store.newest_runs("smoke", "unfused")[0].variant.name == "smoke"
         assert not list((project / "outputs/runs").rglob(".partial-*"))
+
+
+def test_models_are_run_compared_and_reported_from_an_empty_folder(tmp_path: Path) -> None:
+    """A nested Keras model and one in a parameter's place, by the notebooks that cnnprof brings."""
+    code = """
+import keras
+c = keras.layers
+block = [keras.Input((32, 32, 3)), c.Conv2D(8, 3, name="c1"), c.BatchNormalization(name="bn"), c.ReLU(name="r")]
+inner = keras.Sequential(block, name="inner")
+image = keras.Input((32, 32, 3))
+keras.Model(image, c.Dense(10, name="head")(c.GlobalAveragePooling2D()(inner(image)))).save("nested.keras")
+plain = [keras.Input((32, 32, 3)), c.Conv2D(8, 5, name="c1"), c.Flatten(name="flatten"), c.Dense(10, name="head")]
+keras.Sequential(plain).save("plain.keras")
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    images = ("--data", REAL_IMAGES) if REAL_IMAGES else ("--generated",)
+    how = ("--runtime", "stock", "--preset", "smoke", "--preprocessing", "scale", "--report")
+    status, out, err = run(tmp_path, "run", "nested.keras", "plain.keras", *how, *images)
+    assert (status, err) == (0, "")
+    record = Store(tmp_path / "outputs").runs()[0]
+    assert isinstance(record, RunRecord)
+    assert (record.name, record.variant, record.weights.origin) == ("nested", None, "file")
+    assert {layer.name: layer.macs for layer in record.network.layers if layer.macs} == {
+        "inner/c1": 30 * 30 * 27 * 8,
+        "head": 80,
+    }
+    assert record.fused_into["inner/bn"] == "inner/c1"
+    assert (record.accuracy is not None) == bool(REAL_IMAGES)
+    status, out, _ = run(tmp_path, "diff", "plain.keras", "nested.keras", "--json")
+    assert status == 0
+    presence = {step["layer"]: step["presence"] for step in json.loads(out)["steps"] if step["layer"]}
+    assert (presence["flatten"], presence["c1 -> inner/c1"], presence["head"]) == ("gone", "both", "both")
+    page = (tmp_path / "outputs/report/report.html").read_text()
+    assert "nested" in page
+    assert "Traceback" not in page

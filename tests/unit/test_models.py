@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.base.errors import CnnprofError
+from cnnprof_lib.measure.images.cache import DataSet
+from cnnprof_lib.measure.images.pixels import fitted, preprocessor
 from cnnprof_lib.measure.models.describe import network_of
+from cnnprof_lib.measure.models.evaluate import top1_of_graph
 from cnnprof_lib.measure.models.open import OpenModel, freeze_keras, open_model
+from cnnprof_lib.measure.prepare import prepare_images
 from cnnprof_lib.params.model import ModelSpec, model_name, model_of
 from cnnprof_lib.params.network import Network
 from tests.builders import open_session
 
 BATCH = 2
 layers = keras.layers
+RANDOM_IMAGES = np.random.default_rng(0).integers(0, 256, (9, 9, 9, 3), np.uint8)
+LABELS = np.arange(9, dtype=np.int32) % 2
 
 
 def described(opened: OpenModel, batch_size: int = BATCH) -> Network:
@@ -285,8 +292,6 @@ def test_several_inputs_of_several_types_are_fed() -> None:
         ("image", (4, 4, 3), "float32"),
         ("word", (2,), "int32"),
     ]
-    from cnnprof_lib.measure.prepare import prepare_images
-
     fed = prepare_images(None, whole.inputs, BATCH, seed=1)
     assert [value.dtype.name for value in fed.values] == ["float32", "int32"]
     frozen, _ = freeze_keras(model, [(4, 4, 3), (2,)], BATCH)
@@ -296,3 +301,41 @@ def test_several_inputs_of_several_types_are_fed() -> None:
         session.step()
         session.close()
     assert math.prod(fed.values[0].shape[1:]) == 48
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_network_costs_the_same_in_both_layouts_and_gets_the_same_images(layout: str) -> None:
+    last = layout == "channels_last"
+    model = keras.Sequential(
+        [
+            keras.Input((8, 6, 3) if last else (3, 8, 6)),
+            layers.Conv2D(4, (3, 2), strides=2, padding="same", data_format=layout, name="c"),
+            layers.DepthwiseConv2D(3, data_format=layout, name="dw"),
+            layers.GlobalAveragePooling2D(data_format=layout, name="g"),
+            layers.Dense(2, name="d"),
+        ]
+    )
+    whole = network(model)
+    assert {layer.name: (layer.macs, layer.parameters) for layer in whole.layers if layer.parameters} == {
+        "c": (4 * 3 * 4 * 6 * 3, 6 * 3 * 4 + 4),
+        "dw": (2 * 1 * 9 * 4, 9 * 4 + 4),
+        "d": (8, 10),
+    }
+    images = RANDOM_IMAGES[:, :8, :6]
+    dataset = DataSet("drawn", "0" * 64, ("a", "b"), images, LABELS, images, LABELS)
+    fed = prepare_images(dataset, whole.inputs, BATCH, seed=1, preprocessing="none").values[0]
+    np.testing.assert_array_equal(fed if last else np.moveaxis(fed, 1, 3), images)
+    with pytest.raises(CnnprofError, match=r"^images: must have 3 channels, as the network takes. Received: 1 "):
+        prepare_images(replace(dataset, test_images=images[..., :1]), whole.inputs, BATCH, 1, "none")
+
+
+def test_a_graph_is_scored_on_all_images_resized_and_by_batches() -> None:
+    model = functional((6, 6, 3), layers.Flatten(), layers.Dense(2, name="d"))
+    frozen, _ = freeze_keras(model, [(6, 6, 3)], 4)
+    dataset = DataSet("drawn", "0" * 64, ("a", "b"), RANDOM_IMAGES, LABELS, RANDOM_IMAGES, LABELS)
+    by_hand = np.argmax(model(preprocessor("scale")(fitted(RANDOM_IMAGES, 6, 6))), axis=1)
+    found = top1_of_graph(frozen, network(model), dataset, "1" * 64, "scale")
+    assert found is not None
+    assert (found.correct, found.images, found.measured) == (int((by_hand == LABELS).sum()), len(LABELS), True)
+    others = replace(dataset, classes=("a", "b", "c"))
+    assert top1_of_graph(frozen, network(model), others, "1" * 64, "scale") is None

@@ -89,3 +89,26 @@ def test_held_out_split_that_cannot_be(count: int, received: str) -> None:
         "held-out images: must be a multiple of 10 and fewer than the 2,000 images allow. "
         f"Received: {received}. Choose another count."
     )
+
+
+def test_images_are_fitted_by_their_middle() -> None:
+    images = np.zeros((2, 4, 8, 3), np.uint8)
+    images[:, :, 2:6] = 200
+    assert pixels.fitted(images, 4, 8) is images
+    fitted = pixels.fitted(images, 8, 8)
+    assert (fitted.shape, fitted.dtype) == ((2, 8, 8, 3), np.uint8)
+    assert (fitted[:, :, 1:-1] == 200).all()  # the edges are mixed with what is beside the middle
+    assert pixels.fitted(images[..., :1], 2, 2).shape == (2, 2, 2, 1)
+
+
+def test_images_are_prepared_as_a_model_wants_them() -> None:
+    images = np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3)
+    assert pixels.preprocessor("none")(images).ravel().tolist() == [0, 51, 255]
+    assert pixels.preprocessor("scale")(images).ravel().tolist() == pytest.approx([0, 0.2, 1])
+    assert pixels.preprocessor("mobilenet_v2")(images).ravel().tolist() == pytest.approx([-1, -0.6, 1])
+    caffe = [255 - 103.939, 51 - 116.779, -123.68]  # blue, green, red less ImageNet's means
+    assert pixels.preprocessor("resnet50")(images).ravel().tolist() == pytest.approx(caffe)
+    assert message_of(lambda: pixels.preprocessor("mobilnet")) == (
+        "preprocessing: must be none, standardize, scale, or a module of keras.applications. Received: 'mobilnet'. "
+        "Name one: --preprocessing mobilenet_v2"
+    )
