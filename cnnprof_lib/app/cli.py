@@ -63,8 +63,8 @@ def main() -> None:
 def variants(outputs: OutputsOption = "") -> None:
     """List the variants of params/, one line each."""
     project = cli_stored.open_project(outputs)
-    found, refused = params.load_variants(project.params)
-    console.print(terminal.variants_table(found, project.store))
+    found, models, refused = params.load_variants(project.params)
+    console.print(terminal.variants_table(found, models, project.store))
     _end(refused)
 
 
@@ -91,7 +91,7 @@ def train(
 ) -> None:
     """Train variants and keep the weights as reference. A stopped training continues."""
     project = find_project(outputs=outputs)
-    wanted, refused = params.load_variants(project.params) if every else (_load(names or [], project), [])
+    wanted, _, refused = params.load_variants(project.params) if every else (_load(names or [], project), [], [])
     failed: list[CnnprofError] = [*refused]
     recipe = params.load_recipe(recipe_name, project.params)
     if seed is not None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..base import units
 from ..base.errors import StoreError
+from ..params.model import ModelSpec
 from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
 from ..records.machine import ComparisonRecord, RooflineRecord
@@ -40,8 +41,8 @@ def passed_over(lines: Sequence[str]) -> str:
     return f"Passed over: {lines[0]}{more}"
 
 
-def variants_table(variants: list[VariantSpec], store: Store) -> Table:
-    """One line per variant: what it is, its size, and how well its reference weights do."""
+def variants_table(variants: list[VariantSpec], models: list[ModelSpec], store: Store) -> Table:
+    """One line per variant: what it is, its size, and how well its reference weights do; then models by their files."""
     table = Table(box=None)
     table.add_column("variant", no_wrap=True)
     table.add_column("title", no_wrap=True, overflow="ellipsis", min_width=10)
@@ -60,6 +61,8 @@ def variants_table(variants: list[VariantSpec], store: Store) -> Table:
             units.count(variant.network.macs_per_image),
         )
         table.add_row(*row, top1)
+    for model in models:
+        table.add_row(model.name, model.title, "", "", "")
     return table
 
 

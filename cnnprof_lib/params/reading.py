@@ -149,6 +149,8 @@ def load_spec(name: str, params_dir: Path) -> NetworkSpec:
     named = content["model"]
     if isinstance(named, str) and is_model_file(named):
         content["model"] = str(path.parent / named)  # relative to the file that names it
+        if not Path(content["model"]).exists():
+            raise VariantError(f"{path}: `model` must name a file, relative to this one. {received(named)}")
     return validate(ModelSpec, {"title": content["model"], **content}, path)
 
 
@@ -192,24 +194,29 @@ def _merge(parent: VariantSpec, content: dict[str, Any], path: Path) -> dict[str
     return {**merged, "layers": layers}
 
 
-def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[VariantError]]:
-    """Loads every variant of ``params_dir``, by MACs, largest first.
+def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[ModelSpec], list[VariantError]]:
+    """Loads every network of ``params_dir``.
 
     Returns:
-        The variants, and what is wrong with each file that is none.
+        The variants, by MACs, largest first; the models; and what is wrong with each file that is neither.
 
     Raises:
         VariantError: there is no file.
     """
-    variants, refused = [], []
+    variants, models, refused = [], [], []
     for name in _names(params_dir):
         try:
-            variants.append(load_variant(name, params_dir))
+            spec = load_spec(name, params_dir)
         except VariantError as error:
             refused.append(error)
-    if not variants and not refused:
+            continue
+        if isinstance(spec, VariantSpec):
+            variants.append(spec)
+        else:
+            models.append(spec)
+    if not variants and not models and not refused:
         raise VariantError(f"{params_dir}: holds no variant (*.yaml). Go to the project's folder or name it.")
-    return sorted(variants, key=lambda v: (-v.network.macs_per_image, v.name)), refused
+    return sorted(variants, key=lambda v: (-v.network.macs_per_image, v.name)), models, refused
 
 
 def load_recipe(name: str, params_dir: Path) -> RecipeSpec:

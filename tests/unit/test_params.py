@@ -11,7 +11,7 @@ import pytest
 from pydantic_core._pydantic_core import list_all_errors
 
 from cnnprof_lib.base.errors import VariantError
-from cnnprof_lib.params.reading import in_words, load_preset, load_recipe, load_variant, load_variants
+from cnnprof_lib.params.reading import in_words, load_preset, load_recipe, load_spec, load_variant, load_variants
 
 PARAMS = Path(__file__).parents[2] / "params"
 PUBLISHED = {
@@ -55,8 +55,8 @@ def test_published_variants_have_the_thesis_shapes(name: str) -> None:
 
 
 def test_every_parameter_file_of_the_project_loads() -> None:
-    variants, refused = load_variants(PARAMS)
-    assert refused == []
+    variants, models, refused = load_variants(PARAMS)
+    assert (models, refused) == ([], [])
     assert [variant.name for variant in variants][:2] == ["baseline", "pool-large"]
     assert {"stride2-filters32", "smoke"} <= {variant.name for variant in variants}
     for path in (PARAMS / "presets").glob("*.yaml"):
@@ -298,8 +298,8 @@ def test_a_broken_file_hides_no_other(params: Path) -> None:
     (params / "other.yaml").write_text("title: Other\nextends: small\n")
     (params / ".#small.yaml").symlink_to("nobody@nowhere")  # an editor's lock
     (params / "z z.yaml").write_text("title: Z\nextends: small\n")
-    variants, refused = load_variants(params)
-    assert [variant.name for variant in variants] == ["other", "small"]
+    variants, models, refused = load_variants(params)
+    assert ([variant.name for variant in variants], models) == (["other", "small"], [])
     assert [str(error) for error in refused] == [
         "params/a.yaml: line 2 is not valid: while parsing a flow node, expected the node content, "
         "but found '<stream end>'.",
@@ -307,6 +307,29 @@ def test_a_broken_file_hides_no_other(params: Path) -> None:
         "params/z z.yaml: a name must be plain, without folder, space or .yaml. Received: 'z z'. "
         "Known in params: a, b, other, small, z z.",
     ]
+
+
+def test_a_parameter_file_may_name_a_model(params: Path) -> None:
+    Path("mine.keras").touch()
+    (params / "mine.yaml").write_text("model: ../mine.keras\npreprocessing: scale\n")
+    (params / "built.yaml").write_text(
+        "title: ResNet50\nmodel: keras.applications.ResNet50\ninput_shape: [64, 64, 3]\n"
+    )
+    variants, models, refused = load_variants(params)
+    assert ([variant.name for variant in variants], refused) == (["small"], [])
+    assert [(each.name, each.model, each.input_shape) for each in models] == [
+        ("built", "keras.applications.ResNet50", (64, 64, 3)),
+        ("mine", "params/../mine.keras", None),
+    ]
+    (params / "mine.yaml").write_text("model: mine.keras\n")
+    with pytest.raises(VariantError) as caught:
+        load_spec("mine", params)
+    assert str(caught.value) == (
+        "params/mine.yaml: `model` must name a file, relative to this one. Received: 'mine.keras'."
+    )
+    (params / "mine.yaml").write_text("model: ../mine.keras\nlayers: []\n")
+    with pytest.raises(VariantError, match=r"^params/mine.yaml: `layers` is not a known key. Received: \[\]."):
+        load_spec("mine", params)
 
 
 @pytest.mark.parametrize(
