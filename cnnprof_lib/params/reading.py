@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,7 +149,7 @@ def load_spec(name: str, params_dir: Path) -> NetworkSpec:
         return load_variant(name, params_dir)
     named = content["model"]
     if isinstance(named, str) and is_model_file(named):
-        content["model"] = str(path.parent / named)  # relative to the file that names it
+        content["model"] = os.path.normpath(path.parent / named)  # relative to the file that names it
         if not Path(content["model"]).exists():
             raise VariantError(f"{path}: `model` must name a file, relative to this one. {received(named)}")
     return validate(ModelSpec, {"title": content["model"], **content}, path)
