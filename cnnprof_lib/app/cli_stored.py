@@ -15,7 +15,7 @@ from . import terminal
 from .cli_options import BatchSizeOption, JsonOption, OutputsOption, StoredRuntimeOption, ThreadsOption, console
 
 if TYPE_CHECKING:
-    from .study import Run
+    from .stored_run import Run
 
 app = typer.Typer()
 

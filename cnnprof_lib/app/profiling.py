@@ -11,7 +11,8 @@ from ..base.stamps import new_run_id
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import GENERATED, NO_BASELINE, RunRequest
 from ..records.project import find_project
-from .study import Run, Study
+from .stored_run import Run
+from .study import Study
 
 if TYPE_CHECKING:
     import keras

@@ -43,7 +43,8 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
 from .provenance import lock_sha256
-from .study import Run, Study, has_thesis
+from .stored_run import Run
+from .study import Study, has_thesis
 
 Parts = Iterator[object]
 """What a section shows, in order: figures, tables, and text in Markdown."""

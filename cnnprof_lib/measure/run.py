@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
-import pandas as pd
 
 from ..base.files import try_writing
 from ..base.stamps import utc_now
@@ -21,29 +18,22 @@ from ..params.variant import VariantSpec
 from ..records.project import Project
 from ..records.run import (
     AccuracyRecord,
-    LatencyRecord,
-    LoadRecord,
     MemoryRecord,
     RunRecord,
-    UnattributedRecord,
 )
-from ..records.store import Store, TracedFiles
-from . import machine, timeline
-from .clock import TimedStep, time_blocks
+from ..records.store import Store
+from . import machine
 from .images.cache import DataSet
 from .images.fit import ORDER_UNKNOWN, classes_of, in_order_of_weights, training_of
-from .load import FaultCount
 from .models.evaluate import top1, top1_of_graph
 from .models.load import LoadedNetwork, load_network, loaded_of
 from .models.open import of_keras
 from .models.weights import content_sha256
 from .prepare import Images, load_dataset, prepare_images
-from .runtimes import executions, memory
+from .profile import OnStage, StepProfile, read_profile, time_steps, warm_up
+from .runtimes import memory
 from .runtimes.contract import Runtime, Session, find_runtime
 from .training.apart import train_first
-
-OnStage = Callable[[float, str], None]
-"""Told the share of the run that is done, 0 to 1, and what comes next."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +103,11 @@ def measure(
     images = images or conditions.images(dataset, conditions.spec, network.network.inputs)
     session = conditions.runtime.open(network, images)
     rss_loaded = machine.resident_bytes()
-    rss_peak = max(rss_loaded, _warm_up(session, conditions.preset))
-    timed = _time(session, _open_baseline(conditions, dataset, store), conditions.preset, on_stage)
+    rss_peak = max(rss_loaded, warm_up(session, conditions.preset))
+    timed = time_steps(session, _open_baseline(conditions, dataset, store), conditions.preset, on_stage)
 
     on_stage(0.80, "reading the step statistics")
-    profile = _profile(timed, session) if session.can_trace else _Profile.untold()
+    profile = read_profile(timed, session) if session.can_trace else StepProfile.untold()
 
     on_stage(0.85, "accuracy")
     record = RunRecord(
@@ -220,107 +210,6 @@ def _warnings(network: LoadedNetwork, images: Images, order_known: bool) -> tupl
         ORDER_UNKNOWN: is_scored and not order_known,
     }
     return tuple(text for text, holds in found.items() if holds)
-
-
-def _warm_up(session: Session, preset: PresetSpec) -> int:
-    """Runs a few steps of both kinds and returns the most resident memory seen."""
-    seen = 0
-    for _ in range(preset.warmup_steps):
-        session.prepare()
-        session.step()
-        if session.can_trace:
-            session.prepare()
-            session.traced_step()
-        seen = max(seen, machine.resident_bytes())
-    return seen
-
-
-class _Timed(NamedTuple):
-    """The timed steps, the profiled ones' traces in order, and what else the machine did meanwhile."""
-
-    latency: LatencyRecord
-    steps: list[Any]
-    load: LoadRecord
-
-
-def _time(session: Session, baseline: Session | None, preset: PresetSpec, on_stage: OnStage) -> _Timed:
-    """Times every kind of step there is."""
-    steps: list[Any] = []
-    kinds = {"plain": TimedStep(session.step, session.prepare)}
-    if session.can_trace:
-        kinds["profiled"] = TimedStep(session.traced_step, session.prepare, steps.append)
-    if baseline:
-        kinds["baseline"] = TimedStep(baseline.step, baseline.prepare)
-    watch = machine.LoadWatch()
-    counts = {kind: FaultCount(step) for kind, step in kinds.items()}
-
-    def on_round(done: int) -> None:
-        watch.look()
-        on_stage(0.2 + 0.6 * done / preset.blocks, f"timing, round {done} of {preset.blocks}")
-
-    times = time_blocks(
-        {kind: count.step for kind, count in counts.items()},
-        blocks=preset.blocks,
-        steps_per_block=preset.steps_per_block,
-        warmup_steps=preset.warmup_steps,
-        rng=np.random.default_rng(preset.seed),
-        on_round=on_round,
-    )
-    latency = LatencyRecord.model_validate({f"{kind}_s": blocks for kind, blocks in times.items()})
-    load = watch.record({kind: count.by_block(preset.steps_per_block) for kind, count in counts.items()})
-    return _Timed(latency, steps, load)
-
-
-class _Profile(NamedTuple):
-    """What the traced steps tell: fields of the record and of its memory, and the files beside it."""
-
-    fields: Mapping[str, Any]
-    memory: Mapping[str, Any]
-    files: TracedFiles | None
-
-    @property
-    def uses_onednn(self) -> bool:
-        return any(op.kernel.startswith("_Mkl") for op in self.fields["ops"])
-
-    @classmethod
-    def untold(cls) -> _Profile:
-        """Of a runtime that cannot trace."""
-        memory = ("requested_bytes", "persistent_bytes", "live_peak_bytes", "live_peak_layer")
-        return cls({"ops": (), "unattributed": None, "add_step_s": None}, dict.fromkeys(memory), None)
-
-
-def _profile(timed: _Timed, session: Session) -> _Profile:
-    """Reads the traced steps; memory and timeline are those of the median step."""
-    profiled_s = [seconds for block in timed.latency.profiled_s for seconds in block]
-    median, count = profiled_s.index(statistics.median_low(profiled_s)), len(profiled_s)
-    rows = session.executions(timed.steps)
-    told = session.profile(timed.steps, median)
-    rest = executions.unattributed(rows, profiled_s)
-    live_peak_bytes, live_peak_layer = told.live_peak or (None, None)
-    return _Profile(
-        fields={
-            "ops": executions.totals(rows, told.fused_ops),
-            "unattributed": _unattributed(rest.mean()),
-            "unowned_s": rows.loc[rows["node"].isin(told.unowned), "self_ns"].sum() / count / 1e9,
-            "fused_into": dict(told.fused_into),
-            "add_step_s": statistics.median(told.add_step_s) if told.add_step_s else None,
-        },
-        memory={
-            "requested_bytes": round(rows["requested_bytes"].sum() / count),
-            "persistent_bytes": round(rows["persistent_bytes"].sum() / count),
-            "live_peak_bytes": live_peak_bytes,
-            "live_peak_layer": live_peak_layer,
-        },
-        files=TracedFiles(
-            rows,
-            told.text,
-            timeline.chrome_trace(rows, median, profiled_s[median], _unattributed(rest.iloc[median])),
-        ),
-    )
-
-
-def _unattributed(parts: pd.Series[float]) -> UnattributedRecord:
-    return UnattributedRecord(**{str(name): float(seconds) for name, seconds in parts.items()})
 
 
 def _accuracy(
