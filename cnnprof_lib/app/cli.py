@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from ..base.files import try_writing
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
-from ..params.model import is_model, model_of
+from ..params.model import is_model, model_name, model_of
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
@@ -184,6 +184,7 @@ def run(
     models = [name for name in named if is_model(name)]
     for name in named:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         model_of(name) if name in models else params.file_of(name, project.params)
+    _tell_apart({name: model_name(name) if name in models else name for name in named})
     images = _source(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,
@@ -209,6 +210,16 @@ def run(
         raise CnnprofError(
             f"{failures} of {counted(len(requests), 'run')} failed; the notebooks are in {project.outputs}/runs."
         )
+
+
+def _tell_apart(called: Mapping[str, str]) -> None:
+    """Refuses two networks of one name, whose runs would be taken for one another's."""
+    for reference, name in called.items():
+        alike = [other for other in called if called[other] == name and other != reference]
+        if alike:
+            raise CnnprofError(
+                f"{reference}, {alike[0]}: would both be called `{name}`. Rename one, or run them apart."
+            )
 
 
 @app.command()

@@ -145,6 +145,23 @@ def test_names_are_checked_before_anything_runs(
     assert not (project / "outputs").exists()
 
 
+def test_two_networks_of_one_name_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: pytest.fail("something was run"))
+    for path in ("old/net.keras", "new/net.keras", "smoke.keras"):
+        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).touch()
+    assert command(monkeypatch, "run", "old/net.keras", "new/net.keras") == 1
+    assert capsys.readouterr().err == (
+        "old/net.keras, new/net.keras: would both be called `net`. Rename one, or run them apart.\n"
+    )
+    assert command(monkeypatch, "run", "smoke.keras", "--baseline", "smoke") == 1
+    assert capsys.readouterr().err == (
+        "smoke.keras, smoke: would both be called `smoke`. Rename one, or run them apart.\n"
+    )
+
+
 def test_data_says_how_to_get_images(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
