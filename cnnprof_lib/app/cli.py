@@ -15,7 +15,7 @@ from ..base.files import try_writing
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
-from ..params.model import is_model, model_name, model_of
+from ..params.model import is_model, model_of, network_name
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
@@ -184,7 +184,7 @@ def run(
     models = [name for name in named if is_model(name)]
     for name in named:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         model_of(name) if name in models else params.file_of(name, project.params)
-    _tell_apart({name: model_name(name) if name in models else name for name in named})
+    _tell_apart({name: network_name(name) for name in named})
     images = _source(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,

@@ -79,17 +79,12 @@ def _facts(run: RunRecord) -> dict[str, str]:
 
 def introduction_text(records: Sequence[Record]) -> str:
     """What was measured, in one paragraph."""
-    if not records:
-        return (
-            "All stored runs have another batch size or number of threads than their preset: [Table](#T_scaling) shows "
-            "them."
-        )
     runs = frames.completed(records)
     names = list(dict.fromkeys(frames.variant_name(record) for record in records))
     runtimes = list(dict.fromkeys(record.runtime for record in records))
     batches = sorted({run.batch_size for run in runs})
     lines = [
-        f"Profiled here: {units.counted(len(names), 'variant')} of a small convolutional network, "
+        f"Profiled here: {units.counted(len(names), 'variant')}, "
         f"in {units.counted(len(runtimes), 'runtime')} ({listed(runtimes)})."
     ]
     if batches:

@@ -56,19 +56,23 @@ class Study:
 
     @cached_property
     def _stored(self) -> list[Record]:
-        """All runs and failures, oldest first."""
-        return self.store.runs()
+        """All runs and failures, oldest first: those under the presets' own conditions.
+
+        Where there are none, all runs of as many images per step and as many threads as the newest.
+        """
+        scaled = [] if (stored := self.store.runs()) else self.store.scaling_runs()
+        kept = [run for run in scaled if (run.batch_size, run.threads) == (scaled[-1].batch_size, scaled[-1].threads)]
+        return [*stored, *kept]
 
     @cached_property
     def records(self) -> list[Record]:
         """The newest run or failure of every variant and runtime: the baseline first, then by falling MACs.
 
         Raises:
-            StoreError: nothing that can be read has been measured yet. There are no records where all runs are of
-                other batch sizes or numbers of threads.
+            StoreError: nothing that can be read has been measured yet.
         """
         records = frames.pooled_by_place(self.store.latest(self._stored))
-        if not records and not self.store.scaling_runs():
+        if not records:
             raise StoreError(f"{self.store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
         return frames.in_order(records)
 

@@ -66,12 +66,16 @@ def is_model(reference: str) -> bool:
     return is_model_file(reference) or (_DOTTED.fullmatch(reference) is not None and not Path(reference).exists())
 
 
-def model_name(reference: str) -> str:
-    """What a model is called: the stem of its file, or the last word of a dotted name."""
+def network_name(reference: str) -> str:
+    """What a network is called: the stem of a model's file, the last word of a dotted name, a name of ``params/``."""
+    if not is_model(reference):
+        return reference
+    if not is_model_file(reference):
+        return reference.rpartition(".")[2]
     plain = Path(reference).name
     for end in KINDS:
         plain = plain.removesuffix(end)
-    return plain if is_model_file(reference) else reference.rpartition(".")[2]
+    return plain
 
 
 def model_of(reference: str, **options: object) -> ModelSpec:
@@ -80,7 +84,7 @@ def model_of(reference: str, **options: object) -> ModelSpec:
     Raises:
         VariantError: there is no such file, or its name cannot be a folder's.
     """
-    name = model_name(reference)
+    name = network_name(reference)
     if is_model_file(reference) and not Path(reference).exists():
         raise VariantError(f"{reference}: no such file. Name a model: .keras, .h5, .onnx or a SavedModel folder.")
     if _FIT_FOR_A_FOLDER.search(name) or not name:

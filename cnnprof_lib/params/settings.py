@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from ..base import units
 from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
-from .model import Preprocessing, is_model, model_name
+from .model import Preprocessing, network_name
 from .runtimes import runtime_names
 
 Purpose = Literal["study", "scaling"]
@@ -181,7 +181,7 @@ class RunRequest(Spec):
     @property
     def name(self) -> str:
         """What the network is called."""
-        return model_name(self.variant) if is_model(self.variant) else self.variant
+        return network_name(self.variant)
 
     @property
     def purpose(self) -> Purpose:

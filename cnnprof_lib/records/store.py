@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..base.errors import StoreError
 from ..base.files import new_folder, read_spec, write_atomically
+from ..params.model import network_name
 from ..params.settings import RunRequest
 from .machine_store import MachineStore
 from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
@@ -145,7 +146,7 @@ class Store(TrainedStore, MachineStore):
         """The complete runs of one variant in one runtime that the newest command made: one for each process.
 
         Args:
-            variant: Name of the network.
+            variant: Name of the network, or its model as it was named to be run.
             runtime: The runtime.
             batch_size: Images per step; None for any.
             threads: Threads the runtime was held to; None for any. With both None, runs under a preset's own conditions
@@ -154,7 +155,10 @@ class Store(TrainedStore, MachineStore):
         Raises:
             StoreError: there is none.
         """
-        stored = [run for root in ("scaling", "runs") for run in self.runs(root, variant, runtime)]
+        roots: tuple[Root, ...] = ("scaling", "runs")
+        if not any((self.outputs / root / variant).is_dir() for root in roots):
+            variant = network_name(variant)
+        stored = [run for root in roots for run in self.runs(root, variant, runtime)]
         if batch_size or threads:
             stored.sort(key=lambda run: run.run_id)
         runs = [run for run in stored if isinstance(run, RunRecord)]

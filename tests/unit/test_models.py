@@ -20,7 +20,7 @@ from cnnprof_lib.measure.models.describe import network_of
 from cnnprof_lib.measure.models.evaluate import top1_of_graph
 from cnnprof_lib.measure.models.open import OpenModel, freeze_keras, open_model
 from cnnprof_lib.measure.prepare import prepare_images
-from cnnprof_lib.params.model import ModelSpec, model_name, model_of
+from cnnprof_lib.params.model import ModelSpec, model_of, network_name
 from cnnprof_lib.params.network import Network
 from tests.builders import open_session
 
@@ -279,8 +279,8 @@ def test_a_function_builds_one() -> None:
 
 
 def test_models_are_called_by_their_stem() -> None:
-    names = ["nets/mine.keras", "a.b.onnx", "keras.applications.ResNet50", "x.h5"]
-    assert [model_name(name) for name in names] == ["mine", "a.b", "ResNet50", "x"]
+    names = ["nets/mine.keras", "a.b.onnx", "keras.applications.ResNet50", "x.h5", "stride2"]
+    assert [network_name(name) for name in names] == ["mine", "a.b", "ResNet50", "x", "stride2"]
 
 
 def test_several_inputs_of_several_types_are_fed() -> None:

@@ -43,6 +43,18 @@ def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> Non
     assert study.run("baseline").key == RunKey("baseline", "stock", f"{NEW}-02")
 
 
+def test_runs_under_other_conditions_alone_are_the_study(tmp_path: Path) -> None:
+    """As of `cnnprof run model.keras --batch-size 8`: those of the newest conditions."""
+    store = Store(tmp_path / "outputs")
+    for number, (variant, batch_size) in enumerate((("a", 8), ("b", 8), ("a", 1), ("a", 8))):
+        run = make_record("baseline", "stock", run_id=f"{NEW}-0{number}", series=f"{NEW}-{number}")
+        network = run.network.model_copy(update={"name": variant})
+        write_run(store, run.model_copy(update={"network": network, "batch_size": batch_size, "purpose": "scaling"}))
+    study = Study(store)
+    assert [(run.name, run.run_id[-2:]) for run in study.runs] == [("a", "03"), ("b", "01")]
+    assert study.run_ids("a", "stock") == [f"{NEW}-03", f"{NEW}-00"]
+
+
 def test_trainings_are_those_of_networks_that_were_run(store: Store) -> None:
     """Else the claims of the thesis point to a figure that the report does not draw."""
     nothing = np.zeros(3, np.int32)
