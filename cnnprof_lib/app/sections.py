@@ -193,7 +193,7 @@ class Report:
                 figure, ax = plt.subplots(figsize=(8, 4.5))
                 machine_shown.roofline_figure(table, roof, ax=ax)
                 yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime)
-                yield machine_shown.roofline_table(table)
+                yield _folded_if_long("All layers under the roofline", machine_shown.roofline_table(table))
 
     @section
     def scaling(self) -> Parts:

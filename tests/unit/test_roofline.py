@@ -402,6 +402,14 @@ def test_the_figure_draws_the_roofs_and_the_layers_with_macs(ax: Axes) -> None:
     assert ax.get_title() == "conv1 of baseline reaches 45% of its roof, stock"
 
 
+def test_of_many_layers_the_longest_are_named(ax: Axes) -> None:
+    one = table().set_index("layer").loc["conv1"]
+    many = pd.DataFrame([one.rename(None)] * 40).assign(layer=[f"l{i}" for i in range(40)], time_s=range(40))
+    shown.roofline_figure(many.astype(table().dtypes), make_roofline(), ax=ax)
+    assert {text.get_text() for text in ax.texts} == {f"l{i}" for i in range(28, 40)}
+    assert len(ax.lines[-1].get_xdata()) == 40
+
+
 def test_a_roof_in_doubt_says_so(ax: Axes) -> None:
     busy = make_roofline(busy_percent=40.0, peak_macs_per_s_all_threads=25e9)
     record = make_record(nodes=NODES)

@@ -371,7 +371,7 @@ def test_a_variant_that_only_failed_still_has_its_section() -> None:
 
 def test_introduction_counts_what_there_is() -> None:
     assert report_text.introduction_text([make_record("smoke")]) == (
-        "Profiled here: 1 variant of a small convolutional network, in 1 runtime (unfused). "
+        "Profiled here: 1 variant, in 1 runtime (unfused). "
         "A step classifies one batch of 128 images; times and bytes are per step. "
         "[Table](#T_overview) compares all variants."
     )

@@ -19,6 +19,8 @@ from .numbers import disturbance, roofs
 NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
 NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
 ROOFLINE_CAPTION = hover.Caption("roofline", "Each layer of the baseline under the roofline of this machine, in {}")
+_MOST_NAMED = 12
+"""Layers of a large network that the roofline has room to name."""
 _GIGA = 1e9
 _ROOF_COLOUR = "#555555"
 
@@ -52,7 +54,7 @@ _SCALING = {
 
 
 def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None = None) -> Axes:
-    """The roof of the machine and the layers of a variant below it, on log scales.
+    """The roof of the machine and the layers of a variant below it, on log scales; the longest are named.
 
     Args:
         data: From `numbers.under_roofline`, of one variant; tables of both runtimes may be stacked. Layers without
@@ -71,7 +73,8 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     ax.autoscale_view()
     log_ticks(ax.xaxis)
     log_ticks(ax.yaxis)
-    points = zip(drawn["macs_per_byte"], drawn["gmacs_per_s"], drawn["layer"], strict=True)
+    named = drawn[drawn["time_s"].rank(ascending=False, method="first") <= _MOST_NAMED]
+    points = zip(named["macs_per_byte"], named["gmacs_per_s"], named["layer"], strict=True)
     label_points(ax, list(points), rim=True)
     ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
     legend_below(ax, title=disturbance(roof))
