@@ -235,6 +235,7 @@ class Report:
         """How the networks were trained."""
         records = self._study.trainings
         if not records:
+            yield "No network that was run has been trained here."
             return
         if self._thesis:
             yield from self._thesis.recipes(records)

@@ -63,7 +63,9 @@ class ThesisSections:
     def claims(self) -> Iterator[object]:
         """The claims with their verdicts."""
         yield _JUDGED
-        if self._study.runs:
+        if not (self._study.runs and self.citation()):
+            yield "No network of the thesis was run here, so none of its claims can be judged."
+        else:
             timed = any(record.step_s for record in self._study.trainings)
             yield verdicts.EXPLANATION
             drawn = not strides.stride_table(self._study.records).empty

@@ -326,3 +326,4 @@ keras.Sequential(plain).save("plain.keras")
     page = (tmp_path / "outputs/report/report.html").read_text()
     assert "nested" in page
     assert "Traceback" not in page
+    assert "No network of the thesis was run here, so none of its claims can be judged." in page

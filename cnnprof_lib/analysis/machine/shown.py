@@ -12,6 +12,7 @@ from ...base import units
 from ...page import hover
 from ...page.style import label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
+from ...page.text import shortened
 from ...records.machine import RooflineRecord
 from ..colours import source_style
 from .numbers import disturbance, roofs
@@ -74,11 +75,15 @@ def roofline_figure(data: pd.DataFrame, roof: RooflineRecord, *, ax: Axes | None
     log_ticks(ax.xaxis)
     log_ticks(ax.yaxis)
     named = drawn[drawn["time_s"].rank(ascending=False, method="first") <= _MOST_NAMED]
-    points = zip(named["macs_per_byte"], named["gmacs_per_s"], named["layer"], strict=True)
+    points = zip(named["macs_per_byte"], named["gmacs_per_s"], named["layer"].map(_short), strict=True)
     label_points(ax, list(points), rim=True)
     ax.set(xlabel="arithmetic intensity [MAC/byte]", ylabel="rate [GMAC/s]", title=_finding(drawn))
     legend_below(ax, title=disturbance(roof))
     return ax
+
+
+def _short(layer: str) -> str:
+    return shortened(layer, 24)
 
 
 def _draw_roofs(ax: Axes, roof: RooflineRecord, intensities: pd.Series[float]) -> None:
