@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -229,8 +230,18 @@ def test_a_class_that_is_not_registered_is_named(tmp_path: Path) -> None:
 )
 def test_what_is_no_model_is_one_line(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    assert message(model_of(str(tmp_path / name))).startswith(
-        f"{tmp_path / name}: is no model that Keras {keras.__version__} can load. Received: "
+    path = tmp_path / name
+    assert message(model_of(str(path))) == (
+        f"{path}: is no {path.suffix} file, or a damaged one. Name one that was saved to its end."
+    )
+
+
+def test_a_zip_that_is_no_model_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "other.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "text")
+    assert message(model_of(str(path))).startswith(
+        f"{path}: is no model that Keras {keras.__version__} can load. Received: "
     )
 
 

@@ -80,6 +80,9 @@ def open_model(spec: ModelSpec, seed: int) -> OpenModel:
 
 def _loaded(spec: ModelSpec, path: Path) -> keras.Model:
     """A Keras file as a model, in Keras' safe mode unless it is trusted."""
+    is_whole = zipfile.is_zipfile(path) if path.suffix == ".keras" else h5py.is_hdf5(path)
+    if not is_whole:
+        raise MeasureError(f"{path}: is no {path.suffix} file, or a damaged one. Name one that was saved to its end.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not spec.trusted)
     except Exception as error:  # Keras raises whatever its parts do
@@ -97,7 +100,8 @@ def _why_not(text: str, path: Path) -> str:
             f"holds `{name}`, a class that is not registered with Keras. Register it by "
             "@keras.saving.register_keras_serializable, and name a function that loads the model instead."
         )
-    return f"is no model that Keras {keras.__version__} can load. Received: {' '.join(text.split())[:120]}"
+    received_text = " ".join(text.split())[:120]
+    return f"is no model that Keras {keras.__version__} can load. Received: {received_text} Save it again by that one."
 
 
 def _lambdas(path: Path) -> list[str]:
