@@ -145,7 +145,7 @@ def test_contents_are_open_beside_the_text_and_folded_above_it(desktop: Watched,
 
 
 def test_code_opens_on_a_click(desktop: Watched) -> None:
-    code = desktop.page.locator("details.code", has_text="tables.overview")
+    code = desktop.page.locator("details.code", has_text="report.overview")
     assert not code.locator("pre").is_visible()
     code.locator("summary").click()
     assert code.locator("pre").is_visible()

@@ -178,7 +178,7 @@ def test_a_changed_control_changes_figure_and_call(explored: Explored) -> None:
         print(f"{name:14}  {explored.answer_s(change, expected):.3f} s")
     call = explored.view.locator("pre")
     expect(call).to_contain_text('value="requested_bytes",\n    by="layer",\n    share=True,')
-    expect(call).to_contain_text('runs.profile("stride5", "stock", ')
+    expect(call).to_contain_text('study.nodes("stride5", "stock", ')
 
 
 def test_every_view_is_drawn_when_its_tab_is_opened(explored: Explored) -> None:
@@ -192,7 +192,7 @@ def test_every_view_is_drawn_when_its_tab_is_opened(explored: Explored) -> None:
     ):
         explored.open(title)
         expect(explored.view).to_contain_text(text)
-        expect(explored.view.locator("pre")).to_contain_text("runs.")
+        expect(explored.view.locator("pre")).to_contain_text("study.")
         width = explored.view.evaluate("element => [element.scrollWidth, element.clientWidth]")
         assert width[0] <= width[1], f"{title} is cut off at the right"
 
