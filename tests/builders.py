@@ -389,14 +389,6 @@ def make_roofline(**changes: Any) -> machine_records.RooflineRecord:
     return machine_records.RooflineRecord(**{**fields, **changes})
 
 
-def freeze(model: Any, batch_size: int) -> Any:
-    """The inference of a Keras model whose input sizes are known, as a frozen graph."""
-    from cnnprof_lib.measure.models.open import freeze_keras
-
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    return freeze_keras(model, shapes, batch_size)[0]
-
-
 def open_session(frozen: Any, runtime: str, images: Any, labels: Any) -> Any:
     """A session of TensorFlow's without its runtime's adapter, which would ask for a process of its own."""
     from cnnprof_lib.measure.runtimes import session

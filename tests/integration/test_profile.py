@@ -15,13 +15,14 @@ from cnnprof_lib.measure import check
 from cnnprof_lib.measure.images import pixels
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import weights
+from cnnprof_lib.measure.models.load import freeze
 from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.measure.runtimes import executions, ops
 from cnnprof_lib.measure.runtimes.tensorflow import Unfused
 from cnnprof_lib.params.reading import load_preset, load_variant
 from cnnprof_lib.params.settings import GENERATED
 from cnnprof_lib.records.project import Project
-from tests.builders import freeze, open_session
+from tests.builders import open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH, STEPS = 128, 3

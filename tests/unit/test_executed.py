@@ -13,8 +13,9 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import weights
 from cnnprof_lib.measure.models.executed import ExecutedGraph, trace_layers
+from cnnprof_lib.measure.models.load import freeze
 from cnnprof_lib.params.variant import VariantSpec
-from tests.builders import freeze, open_session
+from tests.builders import open_session
 
 RUNTIMES = ("unfused", "stock")
 OUTSIDE = {

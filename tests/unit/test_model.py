@@ -15,11 +15,12 @@ from cnnprof_lib.base.errors import CnnprofError, MeasureError
 from cnnprof_lib.measure import prepare
 from cnnprof_lib.measure.models import build as model
 from cnnprof_lib.measure.models import graph, weights
+from cnnprof_lib.measure.models.load import freeze
 from cnnprof_lib.measure.prepare import queue_capacity
 from cnnprof_lib.params.reading import load_variant, load_variants
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.store import Store
-from tests.builders import freeze, open_session
+from tests.builders import open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
 BATCH = 4
