@@ -97,10 +97,7 @@ def measure(
 
     on_stage(0.10, "model")
     variant = conditions.spec if isinstance(conditions.spec, VariantSpec) else None
-    images = conditions.images(dataset, variant, variant.network.inputs) if variant else None
-    rss_start = machine.resident_bytes()
-    network = conditions.load(conditions.spec, store)
-    images = images or conditions.images(dataset, conditions.spec, network.network.inputs)
+    network, images, rss_start = _loaded(conditions, dataset, store)
     session = conditions.runtime.open(network, images)
     rss_loaded = machine.resident_bytes()
     rss_peak = max(rss_loaded, warm_up(session, conditions.preset))
@@ -164,6 +161,18 @@ def _spec(reference: str, request: RunRequest, project: Project) -> NetworkSpec:
             reference, **request.model_dump(include={"input_shape", "signature", "trusted", "preprocessing"})
         )
     return load_spec(reference, project.params)
+
+
+def _loaded(conditions: _Conditions, dataset: DataSet | None, store: Store) -> tuple[LoadedNetwork, Images, int]:
+    """The network, what it is fed, and the resident bytes before there was a network but with what it is fed.
+
+    A model tells what it takes only when it is open, so the network comes first and its bytes are taken off again.
+    """
+    before = machine.resident_bytes()
+    network = conditions.load(conditions.spec, store)
+    with_network = machine.resident_bytes()
+    images = conditions.images(dataset, conditions.spec, network.network.inputs)
+    return network, images, before + machine.resident_bytes() - with_network
 
 
 def _dataset(conditions: _Conditions, project: Project, on_stage: OnStage) -> DataSet | None:

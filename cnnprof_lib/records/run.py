@@ -191,7 +191,7 @@ class MemoryRecord(Spec):
     """Most bytes alive at one moment of a step, from allocations and releases; what persists is not included."""
     live_peak_layer: str | None
     rss_start_bytes: Bytes
-    """Resident memory of the process before a model was made."""
+    """Resident memory of the process with the images to feed, before a model was made."""
     rss_loaded_bytes: Bytes
     """The same with the sessions ready."""
     rss_bytes: Bytes

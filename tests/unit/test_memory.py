@@ -111,3 +111,20 @@ def test_a_training_must_fit_its_steps_and_the_scoring_at_its_end(
             evaluate.evaluate(SMOKE, dataset, Store(tmp_path))
         assert str(caught.value) == TOO_LARGE.format(needed=needed, images=counted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_are_no_part_of_what_a_model_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {"process": 100}
+    monkeypatch.setattr(run.machine, "resident_bytes", lambda: sum(held.values()))
+
+    def load(spec: Any, store: Any) -> Any:
+        held["network"] = 7
+        return SimpleNamespace(network=SimpleNamespace(inputs=()))
+
+    def images(dataset: Any, spec: Any, inputs: Any) -> str:
+        held["images"] = 1000
+        return "images"
+
+    conditions: Any = SimpleNamespace(spec=None, load=load, images=images)
+    _, fed, rss_start = run._loaded(conditions, None, Store(Path("outputs")))
+    assert (fed, rss_start) == ("images", 1100)
