@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from ..params.settings import GENERATED
 from ..params.variant import VariantSpec
 from ..records.run import ImagesRecord
 from .images import cache as data
-from .images import pixels
+from .images import official, pixels
 from .images.fit import check_images
 
 _MIN_QUEUE_EXAMPLES = 4000  # 0.4 x 10,000 images, as the tutorial has it
 _QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
 _COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
 _CHANNELS = (1, 3, 4)
+_HELD_OUT = 5_000  # as the recipes have it
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""
 
@@ -37,6 +38,23 @@ class Images:
     """Of each input, in order: (n, *shape of one image)."""
     labels: npt.NDArray[np.int32]
     dataset: data.DataSet | None
+    prepare: Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]] | None = None
+    """Makes an input of images of the data set."""
+
+    def for_calibration(self, count: int) -> tuple[tuple[npt.NDArray[Any], ...], str]:
+        """What to choose number formats by, and in words what it is: never test images.
+
+        Args:
+            count: Images wanted; fewer come where there are fewer.
+
+        Returns:
+            Values of each input, (n, *shape of one image).
+        """
+        if self.dataset is None or self.prepare is None:
+            return tuple(values[:count] for values in self.values), "made-up images"
+        held = held_out(self.dataset.train_labels)[:count]
+        which = f"the first {len(held)} training images of {self.dataset.name} that are held out"
+        return (self.prepare(self.dataset.train_images[held]),), which
 
     def record(self) -> ImagesRecord:
         """What a run's record says of them."""
@@ -44,6 +62,13 @@ class Images:
             return ImagesRecord(name=GENERATED, sha256=None, generated=True)
         found = self.dataset
         return ImagesRecord(name=found.name, sha256=found.sha256, generated=False, classes=found.classes)
+
+
+def held_out(labels: official.Labels) -> npt.NDArray[np.int64]:
+    """Indices of training images that no recipe trains on; all, where there are too few to hold any out."""
+    classes, sizes = np.unique(labels, return_counts=True)
+    each = min(_HELD_OUT // max(len(classes), 1), min(sizes, default=0) // 10)
+    return pixels.held_out_split(labels, each * len(classes))[1] if each else np.arange(len(labels))
 
 
 def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.DataSet | None:
@@ -95,9 +120,12 @@ def prepare_images(
             f"images: must have {channels} channels, as the network takes. Received: {raw.shape[3]} in {dataset.name}. "
             "Name others, or --generated."
         )
-    raw = pixels.fitted(raw, height, width) if preprocessing else pixels.central_crop(raw, height, width)
-    values = as_input(prepare(raw), inputs[0].shape)
-    return Images((values,), dataset.test_labels[:count].astype(np.int32), dataset)
+    fit = pixels.fitted if preprocessing else pixels.central_crop
+
+    def as_fed(images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        return as_input(prepare(fit(images, height, width)), inputs[0].shape)
+
+    return Images((as_fed(raw),), dataset.test_labels[:count].astype(np.int32), dataset, as_fed)
 
 
 def image_shape(inputs: Sequence[Tensor]) -> tuple[int, int, int]:

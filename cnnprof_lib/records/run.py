@@ -98,6 +98,16 @@ class WeightsRecord(Spec):
     dataset: str | None
 
 
+class CalibrationRecord(Spec):
+    """What number formats were chosen by."""
+
+    images: Annotated[int, Field(gt=0)]
+    which: str
+    """Of the training images, never of the test images."""
+    tool: str
+    """And its version."""
+
+
 class LatencyRecord(Spec):
     """Every timed step, in seconds, by block. The three kinds of block alternate in random order."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...base.errors import MeasureError
@@ -16,8 +17,10 @@ from ...params.runtimes import runtime_entry
 from . import environment
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
+    from ...records.run import CalibrationRecord
     from ..models.load import LoadedNetwork
     from ..prepare import Images
 
@@ -30,6 +33,9 @@ class Profile:
         fused_into: Layers without a kernel of their own, each with the layer whose kernel computes it.
         fused_ops: What else a node computes, such as BiasAdd and Relu, by the node's name.
         unowned: Nodes of the network of which it is not known for which layer they work.
+        conversions: Nodes that only change a layout or a number format, such as a reorder or a quantisation.
+        fell_back: Nodes whose kernel is not what the runtime is for, each with what it is instead: a reference kernel,
+            say, or floats in an int8 network.
         live_peak: Most bytes alive at one moment of the median step, and the layer that allocated last before it.
         add_step_s: Seconds in which the runtime's own profiler added each step to its books.
         text: What the runtime's own profiler prints of the steps.
@@ -38,6 +44,8 @@ class Profile:
     fused_into: Mapping[str, str] = field(default_factory=dict)
     fused_ops: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unowned: frozenset[str] = frozenset()
+    conversions: frozenset[str] = frozenset()
+    fell_back: Mapping[str, str] = field(default_factory=dict)
     live_peak: tuple[int, str] | None = None
     add_step_s: tuple[float, ...] = ()
     text: str = ""
@@ -48,6 +56,14 @@ class Session(ABC):
 
     can_trace: ClassVar[bool] = False
     """Whether `traced_step`, `executions` and `profile` are there."""
+    traced_steps_per_block: ClassVar[int | None] = None
+    """Traced steps in a block; None for as many as there are of others. Fewer where one takes long."""
+    precision: str = "float32"
+    """Of its multiplications, as far as it has kernels for that."""
+    model_bytes: int | None = None
+    """Size of the network as a file of the runtime's own format; None where it has none."""
+    calibration: CalibrationRecord | None = None
+    """What its number formats were chosen by; None where nothing was to be chosen."""
 
     def prepare(self) -> None:  # noqa: B027
         """Gets the next batch ready. Not part of a step's time."""
@@ -56,9 +72,24 @@ class Session(ABC):
     def step(self) -> None:
         """Runs one prepared batch without tracing."""
 
+    @abstractmethod
+    def outputs(self, values: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """What the network answers.
+
+        Args:
+            values: Of each input, in order, a whole batch: (batch size, *shape of one image).
+
+        Returns:
+            Its first output, (batch size, ...).
+        """
+
     def traced_step(self) -> Any:
         """Runs one prepared batch with tracing; returns what `executions` and `profile` read afterwards."""
         raise NotImplementedError
+
+    def traced_s(self, traced: Any) -> float | None:
+        """Seconds of a traced step as the session timed it itself; None where the call is the step, as it mostly is."""
+        return None
 
     def executions(self, steps: Sequence[Any]) -> pd.DataFrame:
         """One row per node execution of traced steps, in order; columns as in `records.run.EXECUTIONS`.
@@ -88,6 +119,21 @@ class Runtime(ABC):
     """Variables that must be set so before `loads` is imported; None is for unset."""
     loads: ClassVar[str]
     """The module that reads them once, at its import."""
+    needs: ClassVar[Sequence[str]] = ()
+    """Modules that it runs on, beside TensorFlow."""
+    extra: ClassVar[str] = ""
+    """The extra of this package that installs them."""
+
+    @classmethod
+    def missing(cls) -> str:
+        """What is not installed, and what installs it, as a sentence; empty where nothing is missing."""
+        absent = [name for name in cls.needs if find_spec(name.partition(".")[0]) is None]
+        if not absent:
+            return ""
+        remedy = f"pip install 'cnnprof[{cls.extra}]'" if cls.extra else f"pip install {' '.join(absent)}"
+        return (
+            f"Runtime {cls.name}: {' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed. {remedy}"
+        )
 
     def set_up(self) -> None:
         """Sets this process up, before anything heavy is imported.

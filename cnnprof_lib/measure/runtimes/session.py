@@ -21,6 +21,7 @@ from ..private import prepared_step
 from . import ops
 from .contract import Profile, Session
 from .memory import live_peak
+from .rows import RowFeed
 
 tf1 = tf.compat.v1
 
@@ -70,8 +71,7 @@ class TensorFlowSession(Session):
 
     def __init__(self, frozen: FrozenGraph, values: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int32]) -> None:
         self.frozen = frozen
-        self._values, self._labels = values, labels
-        self._next = 0
+        self._images = RowFeed([*values, labels])
         self._feed: Sequence[npt.NDArray[Any]] = ()
         self.graph = tf.Graph()
         config = tf1.ConfigProto()
@@ -105,12 +105,6 @@ class TensorFlowSession(Session):
         if trace:
             options.run_options.trace_level = trace_level()
         return prepared_step(self.session, options)
-
-    def _take(self, count: int) -> tuple[npt.NDArray[Any], ...]:
-        """The next ``count`` images, the values of each input in turn, and their labels; starts over at the end."""
-        indices = np.arange(self._next, self._next + count) % len(self._labels)
-        self._next = (self._next + count) % len(self._labels)
-        return (*(values[indices] for values in self._values), self._labels[indices])
 
     def step(self) -> None:
         """Runs one prepared batch without tracing."""
@@ -157,6 +151,16 @@ class TensorFlowSession(Session):
             text=report.text,
         )
 
+    @property
+    def _inputs(self) -> list[str]:
+        """The tensors that hold a batch of each input, wherever a step has them from."""
+        return self._feeds
+
+    def outputs(self, values: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """See `Session`."""
+        fed = dict(zip(self._inputs, values, strict=True))
+        return self.session.run(f"{self.frozen.logits_name}:0", fed)  # type: ignore[no-any-return]
+
     def results(self) -> npt.NDArray[Any]:
         """Runs one prepared batch and returns what it fetches: logits, or right and wrong in ``unfused``."""
         return self._plain(*self._feed)[0]  # type: ignore[no-any-return]
@@ -175,7 +179,7 @@ class ArrayFedSession(TensorFlowSession):
 
     def prepare(self) -> None:
         """Lays out the array to feed."""
-        *self._feed, _ = self._take(self.batch_size)
+        *self._feed, _ = self._images.take(self.batch_size)
 
 
 class QueueFedSession(TensorFlowSession):
@@ -195,6 +199,7 @@ class QueueFedSession(TensorFlowSession):
         ]
         self._enqueue = queue.enqueue_many(self._placeholders)
         *values, labels = queue.dequeue_many(self.batch_size)
+        self._dequeued = [value.name for value in values]
         labels = tf.reshape(labels, [self.batch_size])
         (logits,) = tf.import_graph_def(
             as_thesis_graph(self.frozen),
@@ -210,11 +215,15 @@ class QueueFedSession(TensorFlowSession):
             self._assigned.append((assign.op, {placeholder: value}))
         return [], right.name
 
+    @property
+    def _inputs(self) -> list[str]:
+        return self._dequeued
+
     def _fill(self) -> None:
         for operation, feed in self._assigned:
             self.session.run(operation, feed)
         self._top_up = self.session.make_callable(self._enqueue, self._placeholders)
-        self._top_up(*self._take(self._capacity - self.batch_size))
+        self._top_up(*self._images.take(self._capacity - self.batch_size))
 
     @property
     def _capacity(self) -> int:
@@ -222,7 +231,7 @@ class QueueFedSession(TensorFlowSession):
 
     def prepare(self) -> None:
         """Tops the queue up by a batch."""
-        self._top_up(*self._take(self.batch_size))
+        self._top_up(*self._images.take(self.batch_size))
 
 
 def _parsed(steps: Sequence[TracedStep]) -> list[config_pb2.RunMetadata]:

@@ -1,8 +1,9 @@
-"""The two ways to run a network in TensorFlow.
+"""The ways to run a network in TensorFlow.
 
 - ``stock``: the frozen graph as TensorFlow runs it, fused and folded by Grappler, fed by an array.
 - ``unfused``: the same network with the ops of the thesis's TensorFlow 1 graph. Grappler and oneDNN are off, weights
   are variables, a FIFO queue feeds the step, a dense layer's bias is an Add, and InTopKV2 compares with the labels.
+- ``xla``: the frozen graph, compiled as a whole.
 
 oneDNN is switched by an environment variable that TensorFlow reads once, so a process serves one runtime.
 """
@@ -17,6 +18,7 @@ from .environment import ONEDNN
 if TYPE_CHECKING:
     from ..models.load import LoadedNetwork
     from ..prepare import Images
+    from .compiled import CompiledSession
     from .session import TensorFlowSession
 
 
@@ -44,6 +46,18 @@ class Stock(_TensorFlow):
         from .session import ArrayFedSession
 
         return ArrayFedSession(network.frozen, images.values, images.labels)
+
+
+class Xla(_TensorFlow):
+    """The frozen graph compiled by XLA, which fuses across layers and so tells nothing of them."""
+
+    name = "xla"
+    environment = {ONEDNN: None}  # noqa: RUF012
+
+    def open(self, network: LoadedNetwork, images: Images) -> CompiledSession:  # noqa: D102
+        from .compiled import CompiledSession
+
+        return CompiledSession(network.frozen, images.values)
 
 
 class Unfused(_TensorFlow):
