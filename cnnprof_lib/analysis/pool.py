@@ -37,7 +37,7 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
     weights = [count / sum(steps) for count in steps]
     blocks = {
         kind: tuple(block for run in runs for block in getattr(run.latency, kind))
-        for kind in ("plain_s", "profiled_s", "baseline_s")
+        for kind in ("plain_s", "profiled_s", "baseline_s", "reference_s")
     }
     memory = {
         key: max((size for run in runs if (size := getattr(run.memory, key)) is not None), default=None)
