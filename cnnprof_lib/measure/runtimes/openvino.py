@@ -9,8 +9,9 @@ All take the graph that TensorFlow runs, through ONNX: OpenVINO's own conversion
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .contract import Runtime
 from .environment import ONEDNN
@@ -27,7 +28,7 @@ class OpenVino(Runtime):
     name = "openvino"
     environment = {ONEDNN: None}  # noqa: RUF012
     loads = "tensorflow"
-    needs = ("openvino", "tf2onnx", "onnx")
+    needs: ClassVar[Sequence[str]] = ("openvino", "tf2onnx", "onnx")
     extra = "openvino"
     precision = "f32"
     """Of all that is not quantised, in OpenVINO's words."""

@@ -101,7 +101,7 @@ class PlacedNode:
         floats = self.precision == "f32" and precision != "float32"
         told = {
             "reference kernel": bool(_REFERENCE.search(self.kernel)),
-            f"float32 in a network in {precision}": floats,
+            f"float32 in {'an' if precision == 'int8' else 'a'} {precision} network": floats,
         }
         return ", ".join(text for text, holds in told.items() if holds)
 

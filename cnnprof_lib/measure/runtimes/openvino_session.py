@@ -109,7 +109,8 @@ class OpenVinoSession(Session):
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if wanted == "bf16" and "BF16" not in able:
             raise MeasureError(
-                f"openvino-bf16: the processor must multiply bfloat16. Received: {', '.join(able)}. Use another runtime."
+                "Runtime openvino-bf16: the processor must multiply bfloat16. "
+                f"Received: one with {', '.join(able)}. Use another runtime."
             )
         try:
             return core.compile_model(self._model, "CPU", {**self._settings, **more})
