@@ -1,7 +1,7 @@
-"""LiteRT by its C API, which its Python API lacks the profiler of.
+"""LiteRT by its C API: its Python API has no profiler.
 
-Both are of the same library, ``libLiteRt.so`` in the package ai-edge-litert. Its profiler tells the time of every operator,
-those inside XNNPACK included. Source: litert/c/*.h and g3doc/apis/litert_profiler_api.md, github.com/google-ai-edge/LiteRT.
+Both are of one library, ``libLiteRt.so`` in the package ai-edge-litert. Its profiler times every operator, those inside
+XNNPACK included. Source: litert/c/*.h and g3doc/apis/litert_profiler_api.md, github.com/google-ai-edge/LiteRT.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...base.errors import MeasureError
 from ...base.stderr import stderr_aside
 
 BUILTIN, DELEGATED = 1 << 1, 1 << 3
-"""Kinds of events: an operator by a kernel of LiteRT's own, and one by a delegate's. Source: litert_profiler_event.h."""
+"""Events that are an operator by a kernel of LiteRT's own, and by a delegate's. Source: litert_profiler_event.h."""
 _OLDEST = (2, 3)
 """Before, functions took other arguments."""
 _CPU = 1
@@ -52,14 +52,14 @@ class Event(NamedTuple):
         kind: Such as `BUILTIN` and `DELEGATED`.
         start_us: When it began, on the system's monotonic clock, for all but those of a delegate.
         duration_us: How long it took, in whole microseconds.
-        index: The operator's number: in the flatbuffer if it is built in, else in its part of the delegate's.
+        number: The operator's: in the flatbuffer if it is built in, else in its part of the delegate's.
     """
 
     tag: str
     kind: int
     start_us: int
     duration_us: int
-    index: int
+    number: int
 
 
 @cache
@@ -121,8 +121,8 @@ class Values:
         _call("LiteRtLockTensorBuffer", self.handle, ctypes.byref(address), _READ_AND_WRITE)
         _call("LiteRtUnlockTensorBuffer", self.handle)
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        memory = (ctypes.c_char * size).from_address(address.value or 0)
-        self.array: npt.NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
+        memory = (ctypes.c_uint8 * size).from_address(address.value or 0)
+        self.array: npt.NDArray[Any] = np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 
     def close(self) -> None:
         """Frees the array, which must not be used any more."""
@@ -200,7 +200,7 @@ class Model:
                 kind=int(row[1]) & 0xFFFFFFFF,
                 start_us=int(row[2]),
                 duration_us=int(row[3]),
-                index=int(row[-3]),
+                number=int(row[-3]),
             )
             for row in rows
         ]

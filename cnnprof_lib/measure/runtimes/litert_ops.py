@@ -1,8 +1,8 @@
 """The operators of a flatbuffer of LiteRT's, and which of them each thing that LiteRT timed belongs to.
 
 An operator is called after the nodes of the graph that it computes: ``conv1/Relu;conv1/BiasAdd;conv1/convolution``.
-XNNPACK takes whole parts of a flatbuffer and times its own operators, which it calls by their kind alone. They come in the
-order of the flatbuffer, with some of XNNPACK's own between them.
+XNNPACK takes whole parts of a flatbuffer and times operators of its own, which it calls by their kind alone. They come
+in the order of the flatbuffer, with some that XNNPACK adds between them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ..models.executed import trace_layers
 from ..models.graph import FrozenGraph
+from .contract import Profile
 from .litert_api import BUILTIN, Event
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
@@ -23,14 +26,27 @@ _OPS = {
 }
 """TensorFlow's name of an operator where it is not the same in another spelling."""
 _XNNPACK = {
-    **{"Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"), "Deconvolution": ("TRANSPOSE_CONV",)},
-    **{"Fully Connected": ("FULLY_CONNECTED",), "Dynamic Fully Connected": ("FULLY_CONNECTED",)},
-    **{"Batch Matrix Multiply": ("BATCH_MATMUL",), "Max Pooling": ("MAX_POOL_2D",)},
-    **{"Average Pooling": ("AVERAGE_POOL_2D", "MEAN"), "Sum": ("SUM", "MEAN"), "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1")},
-    **{"Convert": CONVERSIONS, "Static Reshape": ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), "Constant Pad": ("PAD", "PADV2")},
-    **{"Copy": ("CONCATENATION", "RESHAPE"), "Slice": ("SLICE", "STRIDED_SLICE", "SPLIT"), "Subtract": ("SUB",)},
-    **{"Multiply": ("MUL",), "Divide": ("DIV",), "Negate": ("NEG",), "Sigmoid": ("LOGISTIC",), "Square Root": ("SQRT",)},
-    **{"Reciprocal Square Root": ("RSQRT",)},
+    "Average Pooling": ("AVERAGE_POOL_2D", "MEAN"),
+    "Batch Matrix Multiply": ("BATCH_MATMUL",),
+    "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
+    "Constant Pad": ("PAD", "PADV2"),
+    "Convert": CONVERSIONS,
+    "Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"),
+    "Copy": ("CONCATENATION", "RESHAPE"),
+    "Deconvolution": ("TRANSPOSE_CONV",),
+    "Divide": ("DIV",),
+    "Dynamic Fully Connected": ("FULLY_CONNECTED",),
+    "Fully Connected": ("FULLY_CONNECTED",),
+    "Max Pooling": ("MAX_POOL_2D",),
+    "Multiply": ("MUL",),
+    "Negate": ("NEG",),
+    "Reciprocal Square Root": ("RSQRT",),
+    "Sigmoid": ("LOGISTIC",),
+    "Slice": ("SLICE", "STRIDED_SLICE", "SPLIT"),
+    "Square Root": ("SQRT",),
+    "Static Reshape": ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"),
+    "Subtract": ("SUB",),
+    "Sum": ("SUM", "MEAN"),
 }
 """The operators that XNNPACK runs by its own of a name, where that is not the same in another spelling."""
 _AFTER = ("Clamp", "Copy", "Slice")
@@ -148,14 +164,14 @@ def assign(events: Sequence[Event], operators: Sequence[Operator]) -> list[Work]
         events: Of one step, `BUILTIN` and `DELEGATED` alone.
         operators: The flatbuffer's.
     """
-    built_in = {event.index for event in events if event.kind == BUILTIN}
+    built_in = {event.number for event in events if event.kind == BUILTIN}
     waiting = [operator for number, operator in enumerate(operators) if number not in built_in]
     found: list[Work] = []
     early: list[int] = []
     last: Operator | None = None
     for event in events:
         if event.kind == BUILTIN:
-            found.append(Work(operators[event.index], is_own=True))
+            found.append(Work(operators[event.number], is_own=True))
             continue
         name = short_name(event.tag)
         position = next((i for i, operator in enumerate(waiting) if _runs(name, operator.kind)), None)
@@ -210,3 +226,66 @@ def activations_apart(
         return Work(outer, is_own=True) if is_outer else Work(inner, found.is_own)
 
     return [half(event, found) for event, found in zip(events, work, strict=True)], halves
+
+
+class Row(NamedTuple):
+    """What stands of an event in a table of executions, beside its time."""
+
+    node: str
+    op: str
+    kernel: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What LiteRT executes in a step: a row per event, and what else is to be told of it."""
+
+    rows: tuple[Row, ...]
+    profile: Profile
+
+
+def executed(events: Sequence[Event], operators: Sequence[Operator], frozen: FrozenGraph, precision: str) -> Executed:
+    """Finds out what each event of a step is, and for which layer.
+
+    Args:
+        events: Of one step, `BUILTIN` and `DELEGATED` alone.
+        operators: The flatbuffer's.
+        frozen: The network.
+        precision: What the flatbuffer is for: floats are islands in an ``int8`` one.
+    """
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    work, halves = activations_apart(events, assign(events, operators), nodes)
+    ran = [half for operator in operators for half in halves.get(operator.node, (operator,))]
+    feeds = [SimpleNamespace(name=feed.node, op="Placeholder", input=(), attr={}) for feed in frozen.feeds]
+    graph = trace_layers(
+        nodes.values(),
+        [*feeds, *(SimpleNamespace(name=o.node, op=o.op, input=o.reads, attr={}) for o in ran)],
+        frozen.owners,
+    )
+    rows, fell_back = [], {}
+    unowned, conversions = set(), set()
+    for event, (operator, is_own) in zip(events, work, strict=True):
+        name, is_builtin = short_name(event.tag), event.kind == BUILTIN
+        kernel = f"{event.tag} {operator.dtype}" if operator and is_builtin else f"XNNPACK {event.tag}"
+        if operator is None:
+            unowned.add(event.tag)
+            rows.append(Row(event.tag, name.replace(" ", ""), kernel, ""))
+            continue
+        node = operator.node if is_own else f"{operator.node}:{name}"
+        layer = graph.layer_of(operator.node) or next(filter(None, map(graph.layer_of, operator.reads)), "")
+        op = operator.op if is_own else {"Static Reshape": "Reshape"}.get(name, name.replace(" ", ""))
+        rows.append(Row(node, op, kernel, layer))
+        is_conversion = operator.kind in CONVERSIONS if is_own else name in MOVES
+        if is_conversion:
+            conversions.add(node)
+        islands = ["floats"] if precision == "int8" and operator.dtype == "FLOAT32" and not is_conversion else []
+        if reasons := ["a kernel of LiteRT's own"] * is_builtin + islands:
+            fell_back[node] = ", ".join(reasons)
+    profile = Profile(
+        fused_into=graph.fused_into,
+        unowned=frozenset(unowned),
+        conversions=frozenset(conversions),
+        fell_back=fell_back,
+    )
+    return Executed(tuple(rows), profile)

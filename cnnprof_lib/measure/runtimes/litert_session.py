@@ -5,24 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ...records.run import EXECUTIONS, CalibrationRecord
-from ..models.executed import trace_layers
 from ..models.graph import FrozenGraph
 from ..models.to_litert import litert_of
 from .contract import Profile, Session
 from .litert_api import BUILTIN, DELEGATED, Event, Model
-from .litert_ops import CONVERSIONS, MOVES, Contents, Operator, Work, activations_apart, assign, read_flatbuffer, short_name
+from .litert_ops import Executed, executed, read_flatbuffer
 from .rows import RowFeed
 
 _INVOKE = "Invoke"
 """What LiteRT calls the whole of a step's operators."""
+
+
+Calibration = tuple[Sequence[npt.NDArray[Any]], CalibrationRecord]
+"""What int8 is chosen by: of each input, (n, *shape of one image), and what is to be told of it."""
 
 
 class TracedStep(NamedTuple):
@@ -51,7 +52,7 @@ class LiteRtSession(Session):
         frozen: The network.
         values: Of each input, in order, (n, *shape of one image). They are fed in turn.
         threads: Threads that it uses.
-        calibration: What int8 is chosen by, see `litert_of`, and a record of it; None for float32.
+        calibration: What int8 is chosen by; None for float32.
         clock: Seconds, monotonic.
     """
 
@@ -62,18 +63,18 @@ class LiteRtSession(Session):
         frozen: FrozenGraph,
         values: Sequence[npt.NDArray[Any]],
         threads: int,
-        calibration: tuple[Sequence[npt.NDArray[Any]], CalibrationRecord] | None = None,
+        calibration: Calibration | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._frozen, self._threads, self._clock = frozen, threads, clock
-        self._feed = RowFeed(values)
+        self._feed, self._found = RowFeed(values), {}  # type: ignore[var-annotated]
         self._flatbuffer = litert_of(frozen, calibration[0] if calibration else ())
         self.model_bytes = len(self._flatbuffer)
         if calibration:
             self.precision, self.calibration = "int8", calibration[1]
-        self.contents: Contents = read_flatbuffer(self._flatbuffer, frozen)
+        self._contents = read_flatbuffer(self._flatbuffer, frozen)
         self._model = Model(self._flatbuffer, threads)
-        described, output = enumerate(self.contents.inputs), self.contents.output
+        described, output = enumerate(self._contents.inputs), self._contents.output
         self._inputs = [self._model.values(i, tensor.shape, tensor.dtype) for i, tensor in described]
         self._output = self._model.values(0, output.shape, output.dtype, of_output=True)
         self._run = self._model.on(self._inputs, self._output)
@@ -119,13 +120,13 @@ class LiteRtSession(Session):
         rows = []
         for number, step in enumerate(steps):
             end_us = next((event.start_us for event in step.events if event.tag == _INVOKE), step.called_us)
-            for event, named in zip(step.operators, self._told(step).rows, strict=True):
+            for event, named in zip(step.operators, self._executed(step).rows, strict=True):
                 start_us = event.start_us if event.kind == BUILTIN else end_us
                 end_us = start_us + event.duration_us
                 duration_ns = event.duration_us * 1000
                 rows.append(
                     {
-                        **{"step": number, "device": "CPU:0", "thread": 0, **named, "accelerator": False},
+                        **{"step": number, "device": "CPU:0", "thread": 0, **named._asdict(), "accelerator": False},
                         **{"start_ns": max(start_us - step.called_us, 0) * 1000, "duration_ns": duration_ns},
                         **{"self_ns": float(duration_ns), "profiler_us": event.duration_us},
                         **{"requested_bytes": None, "persistent_bytes": None},
@@ -135,4 +136,18 @@ class LiteRtSession(Session):
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
-        return self._told(steps[median]).profile
+        return self._executed(steps[median]).profile
+
+    def _executed(self, step: TracedStep) -> Executed:
+        """What ran in a step, which is the same in all of them."""
+        ran = tuple((event.tag, event.kind, event.number) for event in step.operators)
+        if ran not in self._found:
+            self._found[ran] = executed(step.operators, self._contents.operators, self._frozen, self.precision)
+        return self._found[ran]
+
+    def close(self) -> None:
+        """Frees it."""
+        for model in [self._model, *([self._profiled[0]] if "_profiled" in self.__dict__ else [])]:
+            model.close()
+        for values in (*self._inputs, self._output):
+            values.close()
