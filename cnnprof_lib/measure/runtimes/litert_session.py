@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -129,10 +130,10 @@ class LiteRtSession(Session):
                         **{"step": number, "device": "CPU:0", "thread": 0, **named._asdict(), "accelerator": False},
                         **{"start_ns": max(start_us - step.called_us, 0) * 1000, "duration_ns": duration_ns},
                         **{"self_ns": float(duration_ns), "profiler_us": event.duration_us},
-                        **{"requested_bytes": None, "persistent_bytes": None},
+                        **dict.fromkeys(("requested_bytes", "persistent_bytes"), math.nan),
                     }
                 )
-        return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype({"step": "int32"})
+        return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(EXECUTIONS)
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
