@@ -114,8 +114,8 @@ def read_profile(timed: TimedSteps, session: Session) -> StepProfile:
             "add_step_s": statistics.median(told.add_step_s) if told.add_step_s else None,
         },
         memory={
-            "requested_bytes": round(rows["requested_bytes"].sum() / count),
-            "persistent_bytes": round(rows["persistent_bytes"].sum() / count),
+            "requested_bytes": executions.mean_bytes(rows["requested_bytes"], count),
+            "persistent_bytes": executions.mean_bytes(rows["persistent_bytes"], count),
             "live_peak_bytes": live_peak_bytes,
             "live_peak_layer": live_peak_layer,
         },

@@ -32,14 +32,14 @@ SCHEMA_VERSION: Final = 2
 EXECUTIONS: Final = {
     **{"step": "int32", "device": "str", "thread": "int64", "node": "str", "op": "str", "kernel": "str"},
     **{"layer": "str", "accelerator": "bool", "start_ns": "int64", "duration_ns": "int64", "self_ns": "float64"},
-    **{"profiler_us": "int64", "requested_bytes": "int64", "persistent_bytes": "int64"},
+    **{"profiler_us": "int64", "requested_bytes": "float64", "persistent_bytes": "float64"},
 }
 """Columns of ops.parquet with their types: one row per node execution of the profiled steps.
 
 ``op`` is the op in the thesis's terms of what ran as ``kernel``; ``layer`` is the one it works for, empty for a node
 around the network. ``start_ns`` counts from the call of the step. ``self_ns`` is the part of the step that is this
 row's: moments when n kernels run count 1/n for each. ``profiler_us`` is the duration as the runtime's own profiler
-counts it."""
+counts it. Bytes are missing in all rows where the runtime does not tell them."""
 
 BALANCE_TOLERANCE_S = 1e-6
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
@@ -184,7 +184,8 @@ class OpRecord(Spec):
     """Start to end on the CPU, as ``tf.compat.v1.profiler`` counts it."""
     accelerator_s: NonNegative
     """Start to end on an accelerator."""
-    requested_bytes: Bytes
+    requested_bytes: Bytes | None
+    """None where the runtime does not tell."""
     occurrences: Annotated[float, Field(gt=0)]
     fuses: tuple[str, ...] = ()
     """What else the kernel computes, say a bias and a ReLU; empty for a kernel that was not fused."""

@@ -30,7 +30,9 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
     """
     step, ratio = latency(record), ratio_to_baseline(record, resolution)
     ops = by_op(record)
-    ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
+    ops = (
+        ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"}).astype({"requested_bytes": "Int64"})
+    )
     layers = by_layer(record, executed)
     parts = by_block(record, layers).astype({"macs": "Int64"})
     layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
