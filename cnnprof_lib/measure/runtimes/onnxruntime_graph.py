@@ -12,17 +12,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ...records.run import MAC_OPS
 from ..models.executed import trace_layers
 from ..models.graph import FrozenGraph
 
 _BLOCKED = "com.microsoft.nchwc"
 """Domain of the ops that compute in blocks of channels."""
 _REORDERS = ("ReorderInput", "ReorderOutput")
-_CONVERTING = ("Transpose", "Cast", "QuantizeLinear", "DequantizeLinear")
-_PRODUCTS = {"Conv": "Conv2D", "FusedConv": "Conv2D", "Gemm": "MatMul", "FusedGemm": "MatMul"} | {
-    name: "MatMul" for name in ("MatMul", "FusedMatMul")
+_CONVERTING = ("Transpose", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
+_PRODUCTS = {
+    **{"Conv": "Conv2D", "FusedConv": "Conv2D", "ConvTranspose": "Conv2DBackpropInput"},
+    **dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"), "MatMul"),
 }
-"""The op of the thesis that each op with multiply-adds does; others are called as the node of TensorFlow's graph."""
+"""TensorFlow's name of each op with multiply-adds; others are called as the node of TensorFlow's graph."""
+_AFFINE = ("Add", "AddV2", "BiasAdd", "Mul", "Sub")
+"""What tf2onnx folds into a convolution."""
+_CALLED = re.compile(r"_(?P<scaling>mul_|bn_)?nchwc$")
+"""How a blocked node is called after its tensor; a scaling per channel is made a convolution by channel."""
 _MADE = re.compile(r"(_Gemm)?__\d+$")
 """What tf2onnx puts after the name of the node that it makes another of."""
 
@@ -51,7 +57,7 @@ class ExecutedOnnx:
 
 
 class _Node(NamedTuple):
-    """An executed node as `trace_layers` reads nodes."""
+    """A node as `trace_layers` reads nodes."""
 
     name: str
     op: str
@@ -60,7 +66,7 @@ class _Node(NamedTuple):
 
 
 def trace_onnx(frozen: FrozenGraph, converted: Any, executed: Any) -> ExecutedOnnx:
-    """Finds out what each executed node does, and for which layer.
+    """Finds out what each executed node does, and for which layer: from TensorFlow to ONNX, and on from there.
 
     Args:
         frozen: The network.
@@ -68,23 +74,31 @@ def trace_onnx(frozen: FrozenGraph, converted: Any, executed: Any) -> ExecutedOn
         executed: As ONNX Runtime rewrote that.
     """
     ops = {node.name: frozen.calls.get(node.name, node.op) for node in frozen.graph_def.node}
+    names = _converted_names(frozen, converted, ops)
+    graph = _as_nodes(converted, names)
+    first = trace_layers(frozen.graph_def.node, graph, frozen.owners)
+    own = _executed_names(executed, converted, names)
+    second = trace_layers(graph, _as_nodes(executed, own), first.layers)
+
     nodes = list(executed.node)
+    layers = {node.name: layer for node in nodes if (layer := second.layers.get(own[node.name])) is not None}
     conversions = [node for node in nodes if _converts(node, ops)]
-    names = _names(nodes, conversions, converted, ops)
-    traced = trace_layers(frozen.graph_def.node, _as_nodes(executed, names), frozen.owners)
-    layers = {node.name: layer for node in nodes if (layer := traced.layers.get(names[node.name])) is not None}
-    made = {output: node for node in nodes for output in node.output}
+    made = {output: node.name for node in nodes for output in node.output}
     for node in conversions:  # the last one serves no node but the one before it
-        if node.name not in layers and (before := made.get(node.input[0])) and before.name in layers:
-            layers[node.name] = layers[before.name]
+        if node.name not in layers and made.get(node.input[0]) in layers:
+            layers[node.name] = layers[made[node.input[0]]]
+    holders = {layer: second.fused_into.get(holder, holder) for layer, holder in first.fused_into.items()}
+    with_kernel = set(layers.values())
     return ExecutedOnnx(
         layers=layers,
-        ops={node.name: _op(node, executed, ops.get(names[node.name])) for node in nodes},
+        ops={node.name: _op(node, executed, ops.get(own[node.name])) for node in nodes},
         kernels={node.name: f"{node.op_type} (NCHWc)" if _is_blocked(node) else node.op_type for node in nodes},
-        fused_into=traced.fused_into,
+        fused_into={
+            layer: holder for layer, holder in {**holders, **second.fused_into}.items() if layer not in with_kernel
+        },
         fused_ops={node.name: fused for node in nodes if (fused := _fused_ops(node))},
         conversions=frozenset(node.name for node in conversions),
-        fell_back=_fell_back(nodes),
+        fell_back=_fell_back([node for node in nodes if node not in conversions], nodes),
     )
 
 
@@ -99,39 +113,73 @@ def _converts(node: Any, ops: Mapping[str, str]) -> bool:
     return node.op_type in _CONVERTING and ops.get(_plain(node.output[0])) != node.op_type
 
 
-def _names(nodes: Sequence[Any], conversions: Sequence[Any], converted: Any, ops: Mapping[str, str]) -> dict[str, str]:
-    """What to call each executed node: as the node of TensorFlow's graph whose value it computes, if there is one.
-
-    A name with the ending that tf2onnx gives counts only for what no other node computes: of several nodes that one
-    became, the last bears its name.
-    """
-    found: dict[str, str] = {}
-    own = [node for node in nodes if node not in conversions]
-    plain: tuple[Callable[[str], str], ...] = (_plain, lambda name: _MADE.sub("", _plain(name)))
-    for named in plain:
-        for node in own:
-            tensors = (_computed(node, converted), node.name.removeprefix("fused "))
-            names = (name for name in map(named, tensors) if name in ops and name not in found.values())
-            if node.name not in found and (name := next(names, "")):
-                found[node.name] = name
-    for number, node in enumerate(nodes):
-        # A conversion stands in no scope, so that it counts for the layer that reads it.
-        other = _plain(node.name) if node in own else "conversion"
-        found.setdefault(node.name, f"{other}__{number}")
-    return found
-
-
 def _plain(tensor: str) -> str:
     return tensor.partition(":")[0]
 
 
-def _computed(node: Any, converted: Any) -> str:
-    """The tensor of the converted graph that a node computes.
+def _converted_names(frozen: FrozenGraph, converted: Any, ops: Mapping[str, str]) -> dict[str, str]:
+    """What to call each converted node: as the node of TensorFlow's graph whose value it computes, if there is one.
 
-    A blocked convolution is called after the tensor that it computed first. A sum and an activation fused into it
+    A name with the ending that tf2onnx gives counts only for what no other node computes: of several nodes that one
+    became, the last bears its name. A convolution that lost its name is told by its weights'.
+    """
+    found: dict[str, str] = {}
+    own = [node for node in converted.node if not _converts(node, ops)]
+    plain: tuple[Callable[[str], str], ...] = (_plain, lambda name: _MADE.sub("", _plain(name)))
+    for named in plain:
+        for node in own:
+            names = (name for name in map(named, (node.output[0], node.name)) if _is_new(name, ops, found))
+            if node.name not in found and (name := next(names, "")):
+                found[node.name] = name
+    for node in own:
+        if node.name not in found and node.op_type in _PRODUCTS:
+            if name := next((scope for scope in _scopes(node.input[1]) if ops.get(scope) in MAC_OPS), ""):
+                found[node.name] = _with_affine(name, frozen, ops, found)
+    for number, node in enumerate(converted.node):
+        # A conversion stands in no scope, so that it counts for the layer that reads it.
+        found.setdefault(node.name, f"{_plain(node.name) if node in own else 'conversion'}__{number}")
+    return found
+
+
+def _scopes(name: str) -> list[str]:
+    """A name and the scopes that it stands in, the innermost first."""
+    return [name.rsplit("/", parts)[0] for parts in range(name.count("/") + 1)]
+
+
+def _is_new(name: str, ops: Mapping[str, str], found: Mapping[str, str]) -> bool:
+    return name in ops and name not in found.values()
+
+
+def _with_affine(name: str, frozen: FrozenGraph, ops: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """The last of the sums and products with constants that follow a node and that no converted node computes."""
+    known = set(found.values())
+    while True:
+        readers = [node for node in frozen.graph_def.node if name in map(_plain, node.input)]
+        if len(readers) != 1 or readers[0].name in known or readers[0].op not in _AFFINE:
+            return name
+        name = readers[0].name
+
+
+def _executed_names(executed: Any, converted: Any, names: Mapping[str, str]) -> dict[str, str]:
+    """What to call each executed node: as the converted node whose value it computes, if there is one."""
+    of_tensor = {output: names[node.name] for node in converted.node for output in node.output}
+    found: dict[str, str] = {}
+    for number, node in enumerate(executed.node):
+        # What takes the place of several is called below the last of them: ``relu/mul/QuickGeluFusion/``.
+        called = next((names[scope] for scope in _scopes(node.name) if scope in names), "")
+        name = of_tensor.get(_computed(node, converted)) or called
+        is_reorder = _is_blocked(node) and node.op_type in _REORDERS
+        found[node.name] = name if name and not is_reorder and name not in found.values() else f"executed__{number}"
+    return found
+
+
+def _computed(node: Any, converted: Any) -> str:
+    """The tensor of the converted graph that an executed node computes.
+
+    A blocked node is called after the tensor that it computed first. A sum and an activation fused into a convolution
     later are told by its fourth input and its attribute. Source: ``nchwc_transformer.cc``.
     """
-    tensor = node.name.removesuffix("_nchwc")
+    tensor = _CALLED.sub("", node.name)
     if not _is_blocked(node) or not any(tensor in made.output for made in converted.node):
         return str(node.output[0])
     if node.op_type == "Conv":
@@ -153,14 +201,19 @@ def _attribute(node: Any, name: str) -> bytes:
     return next((bytes(attribute.s) for attribute in node.attribute if attribute.name == name), b"")
 
 
-def _as_nodes(executed: Any, names: Mapping[str, str]) -> list[_Node]:
-    """The executed graph with a node for each input and none for constants."""
-    made = {output: names[node.name] for node in executed.node for output in node.output}
-    made |= {given.name: _plain(given.name) for given in executed.input}
-    inputs = [_Node(_plain(given.name), "Placeholder", (), {}) for given in executed.input]
+def _as_nodes(graph: Any, names: Mapping[str, str]) -> list[_Node]:
+    """A graph of ONNX with a node for each input and none for constants."""
+    made = {output: names[node.name] for node in graph.node for output in node.output}
+    made |= {given.name: _plain(given.name) for given in graph.input}
+    inputs = [_Node(_plain(given.name), "Placeholder", (), {}) for given in graph.input]
     return inputs + [
-        _Node(names[node.name], node.op_type, [made[name] for name in node.input if name in made], {})
-        for node in executed.node
+        _Node(
+            names[node.name],
+            _PRODUCTS.get(node.op_type, node.op_type),
+            [made[name] for name in node.input if name in made],
+            {},
+        )
+        for node in graph.node
     ]
 
 
@@ -172,7 +225,8 @@ def _op(node: Any, executed: Any, original: str | None) -> str:
         executed: Its graph.
         original: Op of the node of TensorFlow's graph whose value it computes; None where there is none.
     """
-    found = _PRODUCTS.get(node.op_type)
+    called = _CALLED.search(node.name)
+    found = None if called and called["scaling"] else _PRODUCTS.get(node.op_type)
     if found == "Conv2D":
         shapes = (constant.dims for constant in executed.initializer if constant.name == node.input[1])
         groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
@@ -190,12 +244,12 @@ def _fused_ops(node: Any) -> tuple[str, ...]:
     return (*parts, activation) if activation else tuple(parts)
 
 
-def _fell_back(nodes: Sequence[Any]) -> dict[str, str]:
+def _fell_back(own: Sequence[Any], nodes: Sequence[Any]) -> dict[str, str]:
     """Nodes that blocks of channels are undone for, and made again after: they have no kernel for those."""
     undone = {output for node in nodes if node.op_type == "ReorderOutput" for output in node.output}
     redone = {name for node in nodes if node.op_type == "ReorderInput" for name in node.input}
     return {
         node.name: "no kernel for NCHWc, so reorders before and after"
-        for node in nodes
+        for node in own
         if not _is_blocked(node) and undone.intersection(node.input) and redone.intersection(node.output)
     }
