@@ -132,9 +132,9 @@ def _converted_names(frozen: FrozenGraph, converted: Any, ops: Mapping[str, str]
             if node.name not in found and (name := next(names, "")):
                 found[node.name] = name
     for node in own:
-        if node.name not in found and node.op_type in _PRODUCTS:
-            if name := next((scope for scope in _scopes(node.input[1]) if ops.get(scope) in MAC_OPS), ""):
-                found[node.name] = _with_affine(name, frozen, ops, found)
+        is_open = node.name not in found and node.op_type in _PRODUCTS
+        if is_open and (name := next((scope for scope in _scopes(node.input[1]) if ops.get(scope) in MAC_OPS), "")):
+            found[node.name] = _with_affine(name, frozen, ops, found)
     for number, node in enumerate(converted.node):
         # A conversion stands in no scope, so that it counts for the layer that reads it.
         found.setdefault(node.name, f"{_plain(node.name) if node in own else 'conversion'}__{number}")
