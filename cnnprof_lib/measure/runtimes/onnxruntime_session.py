@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ class OnnxSession(Session):
 
     def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
         """See `Session`. Times are whole microseconds, rounded down, as ONNX Runtime writes them."""
-        executed = self._executed()
+        executed = self._executed
         return pd.DataFrame(
             [row for step, traced in enumerate(steps) for row in self._rows(step, traced, executed)],
             columns=list(EXECUTIONS),
@@ -86,7 +87,7 @@ class OnnxSession(Session):
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
-        executed = self._executed()
+        executed = self._executed
         nodes = {_node(event) for step in steps for event in self._traced.kernels(step)}
         return Profile(
             fused_into=executed.fused_into,
@@ -101,6 +102,7 @@ class OnnxSession(Session):
         self._traced.close()
         del self._session, self._traced
 
+    @cached_property
     def _executed(self) -> ExecutedOnnx:
         return trace_onnx(self._frozen, self._model.graph, self._traced.graph)
 
