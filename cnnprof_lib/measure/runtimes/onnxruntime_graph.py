@@ -133,8 +133,8 @@ def _converted_names(frozen: FrozenGraph, converted: Any, ops: Mapping[str, str]
                 found[node.name] = name
     for node in own:
         if node.op_type in _PRODUCTS and node.name not in found:
-            of_weights = (name for name in _scopes(node.input[1]) if ops.get(name) in MAC_OPS)
-            found |= {node.name: _with_affine(name, frozen, found) for name in list(of_weights)[:1]}
+            of_weights = [name for name in _scopes(node.input[1]) if ops.get(name) in MAC_OPS]
+            found.update((node.name, _with_affine(name, frozen, found)) for name in of_weights[:1])
     for number, node in enumerate(converted.node):
         # A conversion stands in no scope, so that it counts for the layer that reads it.
         found.setdefault(node.name, f"{_plain(node.name) if node in own else 'conversion'}__{number}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ class OnnxSession(Session):
         return pd.DataFrame(
             [row for step, traced in enumerate(steps) for row in self._rows(step, traced, executed)],
             columns=list(EXECUTIONS),
-        ).astype({name: EXECUTIONS[name] for name in ("step", "thread", "accelerator", "self_ns")})
+        ).astype({name: kind for name, kind in EXECUTIONS.items() if kind != "str"})
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
@@ -126,8 +127,8 @@ class OnnxSession(Session):
                 "self_ns": share,
                 "profiler_us": event["dur"],
                 # `output_size` leaves out what a kernel needs for itself, and `mem_...` what the arena holds already.
-                "requested_bytes": None,
-                "persistent_bytes": None,
+                "requested_bytes": math.nan,
+                "persistent_bytes": math.nan,
             }
             for event, start, duration, share in zip(events, starts, durations, shares, strict=True)
         ]
