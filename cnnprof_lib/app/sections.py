@@ -43,6 +43,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
 from .provenance import lock_sha256
+from .runtime_sections import runtime_parts
 from .stored_run import Run
 from .study import Study, has_thesis
 
@@ -114,6 +115,11 @@ class Report:
         variants_shown.ratio_figure(overview, ax=right)
         yield accuracy_shown.ACCURACY_CAPTION.put(figure)
         yield accuracy_shown.frontier_text(self._study.standings())
+
+    @section
+    def runtimes(self) -> Parts:
+        """Every network in each runtime."""
+        yield from runtime_parts(self._study)
 
     @section
     def ops(self) -> Parts:

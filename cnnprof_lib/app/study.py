@@ -24,6 +24,7 @@ from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.resolution import Resolution, resolutions
+from ..analysis.runtimes.numbers import by_runtime
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
 from ..base.errors import ReportError, StoreError
@@ -130,6 +131,10 @@ class Study:
     @cached_property
     def _outcomes(self) -> dict[str, pd.DataFrame]:
         return accuracy.outcomes(self.store, self.runs)
+
+    def runtimes_table(self) -> pd.DataFrame:
+        """A row per network and runtime against the reference, see `analysis.runtimes.numbers.by_runtime`."""
+        return self._once("runtimes", lambda: by_runtime(self.runs, self.store, self.resolutions))
 
     def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
