@@ -95,6 +95,8 @@ class OpenVinoSession(Session):
             # The hint alone would leave the second thread of each core out, which TensorFlow uses.
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
             "ENABLE_HYPER_THREADING": True,
+            # TensorFlow does not pin its threads either. A pinned one waits for whoever else has its core.
+            "ENABLE_CPU_PINNING": False,
         }
         self._request = self._compiled().create_infer_request()
         self.model_bytes = _stored_bytes(model)
