@@ -208,6 +208,20 @@ def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch: pytest.Mo
     )
 
 
+def test_what_openvino_cannot_convert_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Foo", ["x"], ["y"], domain="my")], "graph", [x], [y])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
+    monkeypatch.setattr(openvino_session, "onnx_of", lambda _: helper.make_model(graph, opset_imports=opsets))
+    with pytest.raises(MeasureError) as error:
+        model_of(smoke_graph())
+    assert str(error.value) == (
+        "network: OpenVINO cannot convert it (No conversion rule found for operations: my.Foo). Use another runtime."
+    )
+
+
 def test_what_nncf_cannot_quantise_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import nncf
 

@@ -53,9 +53,10 @@ def model_of(frozen: FrozenGraph) -> Any:
 
 
 def _refused(what: str, error: Exception) -> MeasureError:
-    """OpenVINO's reason is the last line that says something; above it are the places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return MeasureError(f"network: OpenVINO cannot {what} it ({lines[-1] if lines else error!r}). Use another runtime.")
+    """OpenVINO's reason is its first item, or else its last line; above are the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    reason = next((line.removeprefix("-- ") for line in lines if line.startswith("-- ")), lines[-1])
+    return MeasureError(f"network: OpenVINO cannot {what} it ({reason}). Use another runtime.")
 
 
 class OpenVinoSession(Session):
