@@ -16,7 +16,8 @@ from ..models.graph import FrozenGraph
 from ..models.to_litert import litert_of
 from .contract import Profile, Session
 from .litert_api import BUILTIN, DELEGATED, Event, Model
-from .litert_ops import Executed, executed, read_flatbuffer
+from .litert_flatbuffer import read_flatbuffer
+from .litert_ops import Executed, executed
 from .rows import RowFeed
 
 _INVOKE = "Invoke"
