@@ -113,7 +113,7 @@ class Report:
         accuracy_shown.accuracy_figure(frontier.frontier(overview), ax=left)
         variants_shown.ratio_figure(overview, ax=right)
         yield accuracy_shown.ACCURACY_CAPTION.put(figure)
-        yield accuracy_shown.frontier_text(frontier.standings(overview, self._study.outcomes()))
+        yield accuracy_shown.frontier_text(self._study.standings())
 
     @section
     def ops(self) -> Parts:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ..analysis import frames
+from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
@@ -126,13 +127,21 @@ class Study:
         """A row per variant and runtime, see `variants.numbers.overview`."""
         return self._once("overview", lambda: variants.overview(self.records, self.resolutions))
 
-    def outcomes(self) -> pd.DataFrame:
+    @cached_property
+    def _outcomes(self) -> dict[str, pd.DataFrame]:
+        return accuracy.outcomes(self.store, self.runs)
+
+    def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
-        return self._once("outcomes", lambda: accuracy.outcomes(self.store, self.runs))
+        return self._outcomes.get(runtime, pd.DataFrame()).copy()
+
+    def standings(self) -> pd.DataFrame:
+        """Which variants no other one of their runtime beats, see `accuracy.frontier.standings`."""
+        return self._once("standings", lambda: frontier.standings(self.overview(), self._outcomes))
 
     def losses(self) -> pd.DataFrame:
         """What each variant loses against the baseline, image by image, see `accuracy.numbers.losses`."""
-        return self._once("losses", lambda: accuracy.losses(self.outcomes(), self.baseline))
+        return self._once("losses", lambda: accuracy.losses(self._outcomes, self.baseline))
 
     def verdicts(self) -> pd.DataFrame:
         """What of the thesis holds here, see `thesis.verdicts.judge`.

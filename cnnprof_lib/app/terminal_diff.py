@@ -20,7 +20,10 @@ NOTABLE_DRIFT = 0.05
 def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Where the time went, from the object that ``diff --json`` prints."""
     before, after, difference = shown["before"], shown["after"], shown["difference_s"]
-    yield Text(f"{before['variant']} to {after['variant']}, runtime {shown['runtime']}", style="bold")
+    if before["runtime"] == after["runtime"]:
+        yield Text(f"{before['variant']} to {after['variant']}, runtime {shown['runtime']}", style="bold")
+    else:
+        yield Text(f"{before['variant']}, runtime {before['runtime']} to {after['runtime']}", style="bold")
     yield (
         f"{signed_seconds(difference['value'])} (95%: {_interval(difference, signed_seconds)}) "
         f"per step of {counted(shown['batch_size'], 'image')}"
