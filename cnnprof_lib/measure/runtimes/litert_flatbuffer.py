@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..models.graph import FrozenGraph
 
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+CONVERTING = ("QUANTIZE", "DEQUANTIZE")
 _OPS = {
     **{"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2dNative", "FULLY_CONNECTED": "MatMul"},
     **{"MAX_POOL_2D": "MaxPool", "AVERAGE_POOL_2D": "AvgPool", "LOCAL_RESPONSE_NORMALIZATION": "LRN", "ADD": "AddV2"},
@@ -42,7 +42,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Port:
     """An input or the output of a flatbuffer; ``dtype`` as NumPy calls it."""
 
     name: str
@@ -54,8 +54,8 @@ class Tensor:
 class Contents:
     """What stands in a flatbuffer."""
 
-    inputs: tuple[Tensor, ...]
-    output: Tensor
+    inputs: tuple[Port, ...]
+    output: Port
     operators: tuple[Operator, ...]
 
 
@@ -79,17 +79,17 @@ def read_flatbuffer(flatbuffer: bytes, frozen: FrozenGraph) -> Contents:
         reads = tuple(dict.fromkeys(makers[t] for t in operator.InputsAsNumpy().tolist() if t in makers))
         names = graph.Tensors(outputs[0]).Name().decode()
         taken = set(makers.values())
-        node = _last_node(names, nodes) if kind not in CONVERSIONS else ""
+        node = _last_node(names, nodes) if kind not in CONVERTING else ""
         node = frozen.logits_name if node == returned else node
         if not node or node in taken:
             node = f"{kind.lower()}({reads[0] if reads else names})"
         operators.append(Operator(kind, node, reads, types[graph.Tensors(outputs[0]).Type()]))
         makers |= dict.fromkeys(outputs, node)
 
-    def tensor(number: int) -> Tensor:
+    def tensor(number: int) -> Port:
         found = graph.Tensors(number)
         shape = tuple(found.ShapeAsNumpy().tolist()) if found.ShapeLength() else ()
-        return Tensor(found.Name().decode(), shape, types[found.Type()].lower())
+        return Port(found.Name().decode(), shape, types[found.Type()].lower())
 
     return Contents(tuple(map(tensor, feeds)), tensor(int(graph.Outputs(0))), tuple(operators))
 

@@ -15,14 +15,14 @@ from ..models.executed import trace_layers
 from ..models.graph import FrozenGraph
 from .contract import Profile
 from .litert_api import BUILTIN, Event
-from .litert_flatbuffer import CONVERSIONS, Operator
+from .litert_flatbuffer import CONVERTING, Operator
 
 _XNNPACK = {
     "Average Pooling": ("AVERAGE_POOL_2D", "MEAN"),
     "Batch Matrix Multiply": ("BATCH_MATMUL",),
     "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
     "Constant Pad": ("PAD", "PADV2"),
-    "Convert": CONVERSIONS,
+    "Convert": CONVERTING,
     "Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"),
     "Copy": ("CONCATENATION", "RESHAPE"),
     "Deconvolution": ("TRANSPOSE_CONV",),
@@ -160,7 +160,7 @@ def _graph(
     return graph
 
 
-class Row(NamedTuple):
+class Ran(NamedTuple):
     """What stands of an event in a table of executions, beside its time."""
 
     node: str
@@ -173,7 +173,7 @@ class Row(NamedTuple):
 class Executed:
     """What LiteRT executes in a step: a row per event, and what else is to be told of it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Ran, ...]
     profile: Profile
 
 
@@ -196,13 +196,13 @@ def executed(events: Sequence[Event], operators: Sequence[Operator], frozen: Fro
         kernel = f"{event.tag} {operator.dtype}" if operator and is_builtin else f"XNNPACK {event.tag}"
         if operator is None:
             unowned.add(event.tag)
-            rows.append(Row(event.tag, name.replace(" ", ""), kernel, ""))
+            rows.append(Ran(event.tag, name.replace(" ", ""), kernel, ""))
             continue
         node = operator.node if is_own else f"{operator.node}:{name}"
         layer = graph.layer_of(operator.node) or next(filter(None, map(graph.layer_of, operator.reads)), "")
         op = operator.op if is_own else {"Static Reshape": "Reshape"}.get(name, name.replace(" ", ""))
-        rows.append(Row(node, op, kernel, layer))
-        is_conversion = operator.kind in CONVERSIONS if is_own else name in _MOVES
+        rows.append(Ran(node, op, kernel, layer))
+        is_conversion = operator.kind in CONVERTING if is_own else name in _MOVES
         if is_conversion:
             conversions.add(node)
         islands = ["floats"] if precision == "int8" and operator.dtype == "FLOAT32" and not is_conversion else []
