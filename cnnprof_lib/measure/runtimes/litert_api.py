@@ -102,7 +102,7 @@ def _keep(_: Any) -> None:
     """Frees nothing: Python does."""
 
 
-class Values:
+class Buffer:
     """An array that LiteRT reads or writes where it is.
 
     Args:
@@ -156,7 +156,7 @@ class Model:
         _library().LiteRtDestroyOptions(options)
         self._profiler = _made("LiteRtCompiledModelGetProfiler", self._compiled) if profiled else None
 
-    def values(self, number: int, shape: Sequence[int], dtype: str, *, of_output: bool = False) -> Values:
+    def values(self, number: int, shape: Sequence[int], dtype: str, *, of_output: bool = False) -> Buffer:
         """Memory for an input or an output.
 
         Args:
@@ -168,9 +168,9 @@ class Model:
         which = "Output" if of_output else "Input"
         name = f"LiteRtGetCompiledModel{which}BufferRequirements"
         requirements = _made(name, self._compiled, ctypes.c_size_t(0), ctypes.c_size_t(number))
-        return Values(shape, dtype, requirements)
+        return Buffer(shape, dtype, requirements)
 
-    def on(self, inputs: Sequence[Values], output: Values) -> Callable[[], None]:
+    def on(self, inputs: Sequence[Buffer], output: Buffer) -> Callable[[], None]:
         """A function that computes the output of the inputs, which is there on its return."""
         handles = (_Handle * len(inputs))(*(values.handle for values in inputs))
         first, one = ctypes.c_size_t(0), ctypes.c_size_t(1)

@@ -1,13 +1,11 @@
-"""The operators of a flatbuffer of LiteRT's, and which of them each thing that LiteRT timed belongs to.
+"""Which operator each thing that LiteRT timed belongs to, and for which layer it works.
 
-An operator is called after the nodes of the graph that it computes: ``conv1/Relu;conv1/BiasAdd;conv1/convolution``.
 XNNPACK takes whole parts of a flatbuffer and times operators of its own, which it calls by their kind alone. They come
 in the order of the flatbuffer, with some that XNNPACK adds between them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -17,26 +15,21 @@ from ..models.executed import trace_layers
 from ..models.graph import FrozenGraph
 from .contract import Profile
 from .litert_api import BUILTIN, Event
+from .litert_flatbuffer import CONVERTING, Operator
 
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-_OPS = {
-    **{"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2dNative", "FULLY_CONNECTED": "MatMul"},
-    **{"MAX_POOL_2D": "MaxPool", "AVERAGE_POOL_2D": "AvgPool", "LOCAL_RESPONSE_NORMALIZATION": "LRN", "ADD": "AddV2"},
-    **{"CONCATENATION": "ConcatV2"},
-}
-"""TensorFlow's name of an operator where it is not the same in another spelling."""
 _XNNPACK = {
     "Average Pooling": ("AVERAGE_POOL_2D", "MEAN"),
     "Batch Matrix Multiply": ("BATCH_MATMUL",),
     "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
     "Constant Pad": ("PAD", "PADV2"),
-    "Convert": CONVERSIONS,
+    "Convert": CONVERTING,
     "Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"),
     "Copy": ("CONCATENATION", "RESHAPE"),
     "Deconvolution": ("TRANSPOSE_CONV",),
     "Divide": ("DIV",),
     "Dynamic Fully Connected": ("FULLY_CONNECTED",),
-    "Fully Connected": ("FULLY_CONNECTED",),
+    "Fully Connected": ("FULLY_CONNECTED", "CONV_2D"),
+    "Invalid Unary Op": ("ADD", "SUB", "MUL", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "GELU", "EXP", "SQRT", "RSQRT"),
     "Max Pooling": ("MAX_POOL_2D",),
     "Multiply": ("MUL",),
     "Negate": ("NEG",),
@@ -48,97 +41,15 @@ _XNNPACK = {
     "Subtract": ("SUB",),
     "Sum": ("SUM", "MEAN"),
 }
-"""The operators that XNNPACK runs by its own of a name, where that is not the same in another spelling."""
+"""The operators that XNNPACK runs by its own of a name, where that is not the same in another spelling.
+
+A table that it looks int8 values up in, for several operators at once, it calls an invalid one."""
+_MACS = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Operators that XNNPACK never computes within another."""
 _AFTER = ("Clamp", "Copy", "Slice")
 """What XNNPACK adds after an operator; anything else that it adds comes before one."""
-MOVES = ("Convert", "Copy", "Static Reshape", "Transpose")
+_MOVES = ("Convert", "Static Reshape", "Transpose")
 """What XNNPACK adds at will, which is therefore no sign that it has come to an operator of that kind."""
-
-
-@dataclass(frozen=True)
-class Operator:
-    """An operator of a flatbuffer.
-
-    Attributes:
-        kind: As LiteRT calls it, ``CONV_2D``.
-        node: The last node of the frozen graph that it computes, or a name of its own.
-        reads: The nodes of operators and feeds whose values it reads.
-        dtype: Of its output, ``INT8``.
-    """
-
-    kind: str
-    node: str
-    reads: tuple[str, ...]
-    dtype: str
-
-    @property
-    def op(self) -> str:
-        """Its name in TensorFlow."""
-        return _OPS.get(self.kind, "".join(part.capitalize() for part in self.kind.split("_")))
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or the output of a flatbuffer; ``dtype`` as NumPy calls it."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What stands in a flatbuffer."""
-
-    inputs: tuple[Tensor, ...]
-    output: Tensor
-    operators: tuple[Operator, ...]
-
-
-def read_flatbuffer(flatbuffer: bytes, frozen: FrozenGraph) -> Contents:
-    """Reads a flatbuffer that was made of a frozen graph."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAsModel(flatbuffer, 0)
-    graph = model.Subgraphs(0)
-    kinds, types = (_names(getattr(schema, name)) for name in ("BuiltinOperator", "TensorType"))
-    nodes = {node.name: number for number, node in enumerate(frozen.graph_def.node)}  # each after what it reads
-    feeds = dict(zip(graph.InputsAsNumpy().tolist(), (feed.node for feed in frozen.feeds), strict=True))
-    makers: dict[int, str] = dict(feeds)
-    operators = []
-    for number in range(graph.OperatorsLength()):
-        operator = graph.Operators(number)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        outputs = operator.OutputsAsNumpy().tolist()
-        reads = tuple(dict.fromkeys(makers[t] for t in operator.InputsAsNumpy().tolist() if t in makers))
-        names = graph.Tensors(outputs[0]).Name().decode()
-        taken = set(makers.values())
-        node = _last_node(names, nodes) if kind not in CONVERSIONS else ""
-        if not node or node in taken:
-            node = f"{kind.lower()}({reads[0] if reads else names})"
-        operators.append(Operator(kind, node, reads, types[graph.Tensors(outputs[0]).Type()]))
-        makers |= dict.fromkeys(outputs, node)
-
-    def tensor(number: int) -> Tensor:
-        found = graph.Tensors(number)
-        shape = tuple(found.ShapeAsNumpy().tolist()) if found.ShapeLength() else ()
-        return Tensor(found.Name().decode(), shape, types[found.Type()].lower())
-
-    return Contents(tuple(map(tensor, feeds)), tensor(int(graph.Outputs(0))), tuple(operators))
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-def _last_node(names: str, nodes: dict[str, int]) -> str:
-    """The node that comes last in the graph, of names joined by semicolons; empty where none is a node.
-
-    The converter makes a name unique by a number after it.
-    """
-    found = [name if name in nodes else re.sub(r"\d+$", "", name) for name in names.split(";")]
-    return max((name for name in found if name in nodes), key=nodes.__getitem__, default="")
 
 
 class Work(NamedTuple):
@@ -174,15 +85,17 @@ def assign(events: Sequence[Event], operators: Sequence[Operator]) -> list[Work]
             found.append(Work(operators[event.number], is_own=True))
             continue
         name = short_name(event.tag)
-        position = next((i for i, operator in enumerate(waiting) if _runs(name, operator.kind)), None)
-        if position is not None and (position == 0 or name not in MOVES):
+        within_reach = next((i for i, operator in enumerate(waiting) if operator.kind in _MACS), len(waiting)) + 1
+        reached = enumerate(waiting[:within_reach])
+        position = next((i for i, operator in reached if _runs(name, operator.kind)), None)
+        if position is not None and (position == 0 or name not in _MOVES):
             last = waiting[position]
             del waiting[: position + 1]
             for number in early:
                 found[number] = Work(last, is_own=False)
             early = []
             found.append(Work(last, is_own=True))
-        elif name in MOVES and not (name == "Copy" and last and last.kind == "CONCATENATION"):
+        elif name in _MOVES:
             early.append(len(found))
             found.append(Work(None, is_own=False))
         else:
@@ -216,7 +129,7 @@ def activations_apart(
     halves: dict[str, tuple[Operator, ...]] = {}
     for event, (operator, is_own) in zip(events, work, strict=True):
         node = nodes.get(operator.node) if operator else None
-        if operator and node and not is_own and short_name(event.tag) == "Clamp":
+        if operator and node and node.op.startswith("Relu") and not is_own and short_name(event.tag) == "Clamp":
             inner = replace(operator, node=node.input[0].partition(":")[0])
             halves[operator.node] = inner, replace(operator, kind=node.op.upper(), reads=(inner.node,))
 
@@ -228,7 +141,26 @@ def activations_apart(
     return [half(event, found) for event, found in zip(events, work, strict=True)], halves
 
 
-class Row(NamedTuple):
+def _graph(
+    operators: Sequence[Operator],
+    work: Sequence[Work],
+    halves: Mapping[str, tuple[Operator, ...]],
+    frozen: FrozenGraph,
+) -> list[Any]:
+    """What is executed as nodes; the operators without a time of their own are left out, and read through."""
+    timed = {found.operator.node for found in work if found.operator and found.is_own}
+    through: dict[str, tuple[str, ...]] = {}
+    graph = [SimpleNamespace(name=feed.node, op="Placeholder", input=(), attr={}) for feed in frozen.feeds]
+    for operator in (half for whole in operators for half in halves.get(whole.node, (whole,))):
+        reads = tuple(dict.fromkeys(node for read in operator.reads for node in through.get(read, (read,))))
+        if operator.node in timed:
+            graph.append(SimpleNamespace(name=operator.node, op=operator.op, input=reads, attr={}))
+        else:
+            through[operator.node] = reads
+    return graph
+
+
+class Ran(NamedTuple):
     """What stands of an event in a table of executions, beside its time."""
 
     node: str
@@ -241,7 +173,7 @@ class Row(NamedTuple):
 class Executed:
     """What LiteRT executes in a step: a row per event, and what else is to be told of it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Ran, ...]
     profile: Profile
 
 
@@ -256,13 +188,7 @@ def executed(events: Sequence[Event], operators: Sequence[Operator], frozen: Fro
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     work, halves = activations_apart(events, assign(events, operators), nodes)
-    ran = [half for operator in operators for half in halves.get(operator.node, (operator,))]
-    feeds = [SimpleNamespace(name=feed.node, op="Placeholder", input=(), attr={}) for feed in frozen.feeds]
-    graph = trace_layers(
-        nodes.values(),
-        [*feeds, *(SimpleNamespace(name=o.node, op=o.op, input=o.reads, attr={}) for o in ran)],
-        frozen.owners,
-    )
+    graph = trace_layers(nodes.values(), _graph(operators, work, halves, frozen), frozen.owners)
     rows, fell_back = [], {}
     unowned, conversions = set(), set()
     for event, (operator, is_own) in zip(events, work, strict=True):
@@ -270,13 +196,13 @@ def executed(events: Sequence[Event], operators: Sequence[Operator], frozen: Fro
         kernel = f"{event.tag} {operator.dtype}" if operator and is_builtin else f"XNNPACK {event.tag}"
         if operator is None:
             unowned.add(event.tag)
-            rows.append(Row(event.tag, name.replace(" ", ""), kernel, ""))
+            rows.append(Ran(event.tag, name.replace(" ", ""), kernel, ""))
             continue
         node = operator.node if is_own else f"{operator.node}:{name}"
         layer = graph.layer_of(operator.node) or next(filter(None, map(graph.layer_of, operator.reads)), "")
         op = operator.op if is_own else {"Static Reshape": "Reshape"}.get(name, name.replace(" ", ""))
-        rows.append(Row(node, op, kernel, layer))
-        is_conversion = operator.kind in CONVERSIONS if is_own else name in MOVES
+        rows.append(Ran(node, op, kernel, layer))
+        is_conversion = operator.kind in CONVERTING if is_own else name in _MOVES
         if is_conversion:
             conversions.add(node)
         islands = ["floats"] if precision == "int8" and operator.dtype == "FLOAT32" and not is_conversion else []

@@ -16,7 +16,8 @@ from ..models.graph import FrozenGraph
 from ..models.to_litert import litert_of
 from .contract import Profile, Session
 from .litert_api import BUILTIN, DELEGATED, Event, Model
-from .litert_ops import Executed, executed, read_flatbuffer
+from .litert_flatbuffer import read_flatbuffer
+from .litert_ops import Executed, executed
 from .rows import RowFeed
 
 _INVOKE = "Invoke"
@@ -27,7 +28,7 @@ Calibration = tuple[Sequence[npt.NDArray[Any]], CalibrationRecord]
 """What int8 is chosen by: of each input, (n, *shape of one image), and what is to be told of it."""
 
 
-class TracedStep(NamedTuple):
+class ProfiledStep(NamedTuple):
     """What a traced step left behind.
 
     Attributes:
@@ -68,7 +69,8 @@ class LiteRtSession(Session):
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._frozen, self._threads, self._clock = frozen, threads, clock
-        self._feed, self._found = RowFeed(values), {}  # type: ignore[var-annotated]
+        self._feed = RowFeed(values)
+        self._found: dict[Any, Executed] = {}
         self._flatbuffer = litert_of(frozen, calibration[0] if calibration else ())
         self.model_bytes = len(self._flatbuffer)
         if calibration:
@@ -104,19 +106,19 @@ class LiteRtSession(Session):
         model = Model(self._flatbuffer, self._threads, profiled=True)
         return model, model.on(self._inputs, self._output)
 
-    def traced_step(self) -> TracedStep:
+    def traced_step(self) -> ProfiledStep:
         """See `Session`."""
         model, run = self._profiled
         called_us, start = time.monotonic_ns() // 1000, self._clock()
         model.start_profiler()
         run()
-        return TracedStep(self._clock() - start, called_us, model.events())
+        return ProfiledStep(self._clock() - start, called_us, model.events())
 
-    def traced_s(self, traced: TracedStep) -> float:
+    def traced_s(self, traced: ProfiledStep) -> float:
         """See `Session`: without the reading of what was timed."""
         return traced.seconds
 
-    def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
+    def executions(self, steps: Sequence[ProfiledStep]) -> pd.DataFrame:
         """See `Session`. XNNPACK tells how long an operator took and not when it began: right after the one before."""
         rows = []
         for number, step in enumerate(steps):
@@ -135,11 +137,11 @@ class LiteRtSession(Session):
                 )
         return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(EXECUTIONS)
 
-    def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
+    def profile(self, steps: Sequence[ProfiledStep], median: int) -> Profile:
         """See `Session`."""
         return self._executed(steps[median]).profile
 
-    def _executed(self, step: TracedStep) -> Executed:
+    def _executed(self, step: ProfiledStep) -> Executed:
         """What ran in a step, which is the same in all of them."""
         ran = tuple((event.tag, event.kind, event.number) for event in step.operators)
         if ran not in self._found:
