@@ -24,6 +24,7 @@ NO_OTHERS = (
 def runtime_parts(study: Study) -> Iterator[object]:
     """What the section shows, in order; nothing of the layers where only one runtime tells of them."""
     table = study.runtimes_table()
+    yield runtimes_shown.failures_text(study.overview())
     if table["runtime"].nunique() < 2:
         yield NO_OTHERS
         return

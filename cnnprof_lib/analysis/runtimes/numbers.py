@@ -140,7 +140,8 @@ def layer_times(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame])
         executed: The node executions of each, by runtime.
 
     Returns:
-        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime.
+        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime, the reference runtime
+        first.
     """
     columns = {}
     traced = [run for run in runs if run.is_traced and run.reference]
@@ -149,7 +150,11 @@ def layer_times(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame])
         layers = by_layer(run, executed[run.runtime]).set_index("layer")["time_s"]
         columns[run.runtime] = layers * (_reference_s(first) / _reference_s(run)) if first else layers
     table = pd.DataFrame(columns)
-    return table.loc[[name for name in layer_order(list(table.index)) if name in table.index]]
+    names = [
+        name for run in traced[:1] for name in layer_order([layer.name for layer in run.network.layers], table.index)
+    ]
+    runtimes = sorted(table.columns, key=lambda runtime: runtime != REFERENCE_RUNTIME)
+    return table.loc[[name for name in names if name in table.index], runtimes]
 
 
 def _reference_s(run: RunRecord) -> float:

@@ -16,7 +16,7 @@ from ...base import units
 from ...page import hover
 from ...page.style import NAME_LETTERS
 from ...page.table import MISSING, Column, interval_texts, styled
-from ...page.text import code, shortened
+from ...page.text import code, escape, shortened
 from ...params.runtimes import REFERENCE_RUNTIME
 from ..differences.numbers import CONVERSIONS
 from ..frames import UNATTRIBUTED
@@ -61,6 +61,14 @@ def matrix_table(table: pd.DataFrame) -> Styler:
     caption = "Latency of each network in each runtime, over that of the reference; the fastest is bold"
     shown = styled(ratios.rename_axis("network").reset_index(), columns, caption=caption, key="runtimes")
     return shown.highlight_min(axis=1, subset=list(ratios.columns), props="font-weight: bold")
+
+
+def failures_text(overview: pd.DataFrame) -> str:
+    """Which runs failed, and why; a list, empty where none did; ``overview`` from `variants.numbers.overview`."""
+    failed = overview[overview["status"] != "ok"].to_dict("records")
+    return "\n".join(
+        f"- **Failed**: {code(row['variant'])} in `{row['runtime']}`: {escape(row['error'])}" for row in failed
+    )
 
 
 def runtimes_table(table: pd.DataFrame) -> Styler:
@@ -150,7 +158,7 @@ def _where(change_s: float, told: Sequence[Contribution]) -> str:
     shorter = [found for found in reversed(told) if found.change_s < 0][:MOST_TOLD]
     texts = [_contribution(found) for found in [*longer, *shorter]]
     least = units.percent(LEAST_TOLD_SHARE, 0)
-    return f", {units.signed_seconds(change_s)} in traced runs: {'; '.join(texts) or f'no part changes by {least}'}"
+    return f", {units.signed_seconds(change_s)}: {'; '.join(texts) or f'no part changes by {least}'}"
 
 
 def _contribution(found: Contribution) -> str:
