@@ -34,7 +34,7 @@ _KERNEL = "_kernel_time"
 _STEP = "model_run"
 
 
-class TracedStep(NamedTuple):
+class ProfiledStep(NamedTuple):
     """Which step of the traced session it was, and when it was called, in nanoseconds of the profiler's clock."""
 
     number: int
@@ -74,11 +74,11 @@ class OnnxSession(Session):
         """See `Session`."""
         return self._session.run(None, dict(zip(self._names, values, strict=True)))[0]
 
-    def traced_step(self) -> TracedStep:
+    def traced_step(self) -> ProfiledStep:
         """See `Session`."""
         return self._traced.step(self._batch)
 
-    def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
+    def executions(self, steps: Sequence[ProfiledStep]) -> pd.DataFrame:
         """See `Session`. Times are whole microseconds, rounded down, as ONNX Runtime writes them."""
         executed = self._executed
         return pd.DataFrame(
@@ -86,7 +86,7 @@ class OnnxSession(Session):
             columns=list(EXECUTIONS),
         ).astype({name: kind for name, kind in EXECUTIONS.items() if kind != "str"})
 
-    def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
+    def profile(self, steps: Sequence[ProfiledStep], median: int) -> Profile:
         """See `Session`."""
         executed = self._executed
         nodes = {_node(event) for step in steps for event in self._traced.kernels(step)}
@@ -107,7 +107,7 @@ class OnnxSession(Session):
     def _executed(self) -> ExecutedOnnx:
         return trace_onnx(self._frozen, self._model.graph, self._traced.graph)
 
-    def _rows(self, step: int, traced: TracedStep, executed: ExecutedOnnx) -> list[dict[str, Any]]:
+    def _rows(self, step: int, traced: ProfiledStep, executed: ExecutedOnnx) -> list[dict[str, Any]]:
         events = self._traced.kernels(traced)
         starts = np.array([self._traced.started_ns + event["ts"] * 1000 for event in events], np.int64)
         durations = np.array([event["dur"] * 1000 for event in events], np.int64)
@@ -158,14 +158,14 @@ class _Traced:
         self._count = 0
         self._events: list[list[dict[str, Any]]] | None = None
 
-    def step(self, batch: Mapping[str, npt.NDArray[Any]]) -> TracedStep:
+    def step(self, batch: Mapping[str, npt.NDArray[Any]]) -> ProfiledStep:
         """Runs a batch."""
         self._count += 1
         called_ns = self._now_ns()
         self._session.run(None, batch)
-        return TracedStep(self._count - 1, called_ns)
+        return ProfiledStep(self._count - 1, called_ns)
 
-    def kernels(self, step: TracedStep) -> list[dict[str, Any]]:
+    def kernels(self, step: ProfiledStep) -> list[dict[str, Any]]:
         """The events of a step's kernels, in order. No step can be traced from then on.
 
         Raises:
@@ -198,6 +198,10 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that spin while they wait take the cores from TensorFlow in the same process. Seen on a busy machine of 2
+    # cores: a step of ``stock`` in turn with ONNX Runtime's took 3.0 times what it took alone, and 1.1 times without
+    # (resnet8, batch 128, best blocks). Sleeping costs the time to wake: at batch 1 (stride5) none at best, 50us in the
+    # median. Source: https://github.com/microsoft/onnxruntime/issues/13808
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
