@@ -46,7 +46,8 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
     table = Table("layer", "cause", box=None)
     for heading in ("change", "95% interval", "step"):
         table.add_column(heading, justify="right")
-    table.add_row(*_latency(shown["before"]))
+    named = "variant" if shown["before"]["runtime"] == shown["after"]["runtime"] else "runtime"
+    table.add_row(*_latency(shown["before"], named))
     reached_s, layer = shown["before"]["latency_s"]["median"], ""
     for step in shown["steps"]:
         reached_s += step["change_s"]
@@ -57,13 +58,13 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
         cause = "" if step["cause"] == layer else step["cause"]
         numbers = signed_seconds(step["change_s"]), _interval(step, signed_seconds), _seconds(reached_s)
         table.add_row(name, cause, *numbers, style=None if _is_told(*step["ci95"]) else "dim")
-    table.add_row(*_latency(shown["after"]))
+    table.add_row(*_latency(shown["after"], named))
     return table
 
 
-def _latency(run: Mapping[str, Any]) -> tuple[str, ...]:
+def _latency(run: Mapping[str, Any], named: str) -> tuple[str, ...]:
     latency = run["latency_s"]
-    return run["variant"], "", "", _interval(latency, _seconds), _seconds(latency["median"])
+    return run[named], "", "", _interval(latency, _seconds), _seconds(latency["median"])
 
 
 def _is_told(low: float | None, high: float | None) -> bool:

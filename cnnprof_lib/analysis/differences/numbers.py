@@ -84,11 +84,11 @@ def waterfall(
         ``change_s_low`` and ``change_s_high``, seconds per step of one batch.
         The first row is the latency of ``before`` (``layer`` is the variant or the runtime); then the steps: layers in
         the network's order, `NO_LAYER`, `UNATTRIBUTED`, `TRACING`; then the latency of ``after``, and last the
-        `DIFFERENCE`, which the steps sum to. Each row carries ``before``, ``after`` and their ``run_id`` and ``runtime``, ``batch_size``,
-        ``drift`` and ``smallest_ratio`` of the resolution. The intervals are 95%, bootstrapped over the rounds of each
-        run, whose blocks share the state of the machine, or over its processes if these `are_units`. Where rounds are
-        drawn, what two sessions of one network differ by, in each layer and as a whole, widens them. They are missing
-        where a run has too few of either.
+        `DIFFERENCE`, which the steps sum to. Each row carries ``before``, ``after`` and their ``run_id`` and
+        ``runtime``, ``batch_size``, ``drift`` and ``smallest_ratio`` of the resolution. The intervals are 95%,
+        bootstrapped over the rounds of each run, whose blocks share the state of the machine, or over its processes if
+        these `are_units`. Where rounds are drawn, what two sessions of one network differ by, in each layer and as a
+        whole, widens them. They are missing where a run has too few of either.
 
     Raises:
         MeasureError: the runs were not made alike or not traced, or ops and record do not belong together.

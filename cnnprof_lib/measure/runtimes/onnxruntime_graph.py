@@ -132,9 +132,9 @@ def _converted_names(frozen: FrozenGraph, converted: Any, ops: Mapping[str, str]
             if node.name not in found and (name := next(names, "")):
                 found[node.name] = name
     for node in own:
-        if node.name not in found and node.op_type in _PRODUCTS:
-            if name := next((scope for scope in _scopes(node.input[1]) if ops.get(scope) in MAC_OPS), ""):
-                found[node.name] = _with_affine(name, frozen, ops, found)
+        if node.op_type in _PRODUCTS and node.name not in found:
+            of_weights = [name for name in _scopes(node.input[1]) if ops.get(name) in MAC_OPS]
+            found.update((node.name, _with_affine(name, frozen, found)) for name in of_weights[:1])
     for number, node in enumerate(converted.node):
         # A conversion stands in no scope, so that it counts for the layer that reads it.
         found.setdefault(node.name, f"{_plain(node.name) if node in own else 'conversion'}__{number}")
@@ -150,7 +150,7 @@ def _is_new(name: str, ops: Mapping[str, str], found: Mapping[str, str]) -> bool
     return name in ops and name not in found.values()
 
 
-def _with_affine(name: str, frozen: FrozenGraph, ops: Mapping[str, str], found: Mapping[str, str]) -> str:
+def _with_affine(name: str, frozen: FrozenGraph, found: Mapping[str, str]) -> str:
     """The last of the sums and products with constants that follow a node and that no converted node computes."""
     known = set(found.values())
     while True:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,15 +80,15 @@ class OnnxSession(Session):
 
     def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
         """See `Session`. Times are whole microseconds, rounded down, as ONNX Runtime writes them."""
-        executed = self._executed()
+        executed = self._executed
         return pd.DataFrame(
             [row for step, traced in enumerate(steps) for row in self._rows(step, traced, executed)],
             columns=list(EXECUTIONS),
-        ).astype({name: EXECUTIONS[name] for name in ("step", "thread", "accelerator", "self_ns")})
+        ).astype({name: kind for name, kind in EXECUTIONS.items() if kind != "str"})
 
     def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
         """See `Session`."""
-        executed = self._executed()
+        executed = self._executed
         nodes = {_node(event) for step in steps for event in self._traced.kernels(step)}
         return Profile(
             fused_into=executed.fused_into,
@@ -101,6 +103,7 @@ class OnnxSession(Session):
         self._traced.close()
         del self._session, self._traced
 
+    @cached_property
     def _executed(self) -> ExecutedOnnx:
         return trace_onnx(self._frozen, self._model.graph, self._traced.graph)
 
@@ -124,8 +127,8 @@ class OnnxSession(Session):
                 "self_ns": share,
                 "profiler_us": event["dur"],
                 # `output_size` leaves out what a kernel needs for itself, and `mem_...` what the arena holds already.
-                "requested_bytes": None,
-                "persistent_bytes": None,
+                "requested_bytes": math.nan,
+                "persistent_bytes": math.nan,
             }
             for event, start, duration, share in zip(events, starts, durations, shares, strict=True)
         ]

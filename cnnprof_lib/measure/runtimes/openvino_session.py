@@ -53,9 +53,10 @@ def model_of(frozen: FrozenGraph) -> Any:
 
 
 def _refused(what: str, error: Exception) -> MeasureError:
-    """OpenVINO's reason is the last line that says something; above it are the places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return MeasureError(f"network: OpenVINO cannot {what} it ({lines[-1] if lines else error!r}). Use another runtime.")
+    """OpenVINO's reason is its first item, or else its last line; above are the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    reason = next((line.removeprefix("-- ") for line in lines if line.startswith("-- ")), lines[-1])
+    return MeasureError(f"network: OpenVINO cannot {what} it ({reason}). Use another runtime.")
 
 
 class OpenVinoSession(Session):
@@ -95,6 +96,8 @@ class OpenVinoSession(Session):
             # The hint alone would leave the second thread of each core out, which TensorFlow uses.
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
             "ENABLE_HYPER_THREADING": True,
+            # TensorFlow does not pin its threads either. A pinned one waits for whoever else has its core.
+            "ENABLE_CPU_PINNING": False,
         }
         self._request = self._compiled().create_infer_request()
         self.model_bytes = _stored_bytes(model)
