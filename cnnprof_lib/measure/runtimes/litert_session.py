@@ -1,4 +1,8 @@
-"""A network in LiteRT, ready to be stepped with or without tracing; see `litert`."""
+"""A network in LiteRT, ready to be stepped with or without tracing; see `litert`.
+
+A traced step is of the same flatbuffer, compiled once more with a profiler. At the beginning and the end of a step that
+profiler asks the system how much memory is in use: a fixed time outside the operators.
+"""
 
 from __future__ import annotations
 
