@@ -265,7 +265,7 @@ def test_nodes_are_placed_by_what_they_are_made_of() -> None:
         node("result", "Reorder", "logits/MatMul_Gemm__6", of=""),
         node("result/sink_port_0", "Output", "result"),
     ]
-    ran = [each.name for each in nodes if each.type not in ("Input", "Const", "Output")]
+    ran = {each.name: each.type for each in nodes if each.type not in ("Input", "Const", "Output")}
     found = place(nodes, ran, frozen)
     assert [(placed.label, placed.op, placed.layer, placed.is_conversion) for placed in found.nodes] == [
         (f"{fed}:0/fq_output_0", "Quantize", "conv1", True),

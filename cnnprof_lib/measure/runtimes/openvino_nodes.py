@@ -8,9 +8,10 @@ finds their layers as it does for TensorFlow's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 from ...records.run import MAC_OPS
 from ..models.executed import trace_layers
@@ -29,6 +30,10 @@ _ENDINGS = re.compile(r"(?:_Gemm__\d+)?(?:/WithoutBiases|/DequantizationMultiply
 """That leave a node what it was."""
 _REFERENCE = re.compile(r"(?:^|_)ref(?:_|$)")
 """In a kernel's name: oneDNN's plain loops, which it has for whatever it has no fast kernel for."""
+
+
+_AFFINE = ("Add", "AddV2", "BiasAdd", "Mul", "Sub")
+"""What tf2onnx folds into a convolution, which then loses its name."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,14 @@ class ExecutedNode:
     reads: tuple[str, ...]
 
     @property
-    def is_conversion(self) -> bool:
-        """Whether it only changes a layout or a number format."""
-        only_quantises = bool(self.made_of) and all(map(_QUANTISES.search, self.made_of))
-        return self.type in _INSERTED or only_quantises
+    def quantises(self) -> bool:
+        """Whether it does nothing else than that, by whatever kernel."""
+        return bool(self.made_of) and all(map(_QUANTISES.search, self.made_of))
 
     @property
-    def op(self) -> str:
-        """In OpenVINO's terms, but for a quantisation, which may bear the name of any kernel that does it."""
-        return "Quantize" if any(map(_QUANTISES.search, self.made_of)) else self.type
+    def is_conversion(self) -> bool:
+        """Whether it only changes a layout or a number format."""
+        return self.type in _INSERTED or self.quantises
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,40 @@ class Placed:
     fused_into: Mapping[str, str]
 
 
-def place(nodes: Sequence[ExecutedNode], ran: Iterable[str], frozen: FrozenGraph) -> Placed:
+def restore_names(model: Any, frozen: FrozenGraph) -> None:
+    """Calls each product that tf2onnx folded constants into like the last node of the frozen graph that it computes.
+
+    It is known by the scope of its weights: ``Conv__26`` reads ``conv2/convolution/...`` and becomes ``bn2/add``.
+
+    Args:
+        model: The ``onnx.ModelProto``, which is changed.
+        frozen: What it was made of.
+    """
+    ops = {node.name: node.op for node in frozen.graph_def.node}
+    taken = {name.partition(":")[0] for node in model.graph.node for name in (node.name, *node.output)}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.name in ops:
+            continue
+        parts = node.input[1].split("/")
+        scopes = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+        if name := next((scope for scope in scopes if ops.get(scope) in MAC_OPS), ""):
+            node.name = _last_folded(name, frozen, taken)
+
+
+def _last_folded(name: str, frozen: FrozenGraph, taken: Container[str]) -> str:
+    """The last of the sums and products behind a node that no node of the model computes."""
+    readers = [node for node in frozen.graph_def.node if name in [read.partition(":")[0] for read in node.input]]
+    if len(readers) != 1 or readers[0].name in taken or readers[0].op not in _AFFINE:
+        return name
+    return _last_folded(readers[0].name, frozen, taken)
+
+
+def place(nodes: Sequence[ExecutedNode], ran: Mapping[str, str], frozen: FrozenGraph) -> Placed:
     """Finds out what executed nodes are.
 
     Args:
         nodes: All of the runtime model, constants included, each after those that it reads.
-        ran: Names of those that run in a step, in order.
+        ran: Names of those that run in a step, in order, each with its type as the counters have it, which is finer.
         frozen: What the network was made of.
     """
     ops = {node.name: frozen.calls.get(node.name, node.op) for node in frozen.graph_def.node}
@@ -142,25 +174,32 @@ def place(nodes: Sequence[ExecutedNode], ran: Iterable[str], frozen: FrozenGraph
         layers[node.name] = traced.layer_of(stand_in[node.name]) or next(read, "")
     mac_ops = {frozen.owners[name]: op for name, op in ops.items() if op in MAC_OPS and name in frozen.owners}
     by_name = {node.name: node for node in nodes}
-    placed = [_placed(by_name[name], layers[name], known[name], ops, mac_ops) for name in ran]
+    placed = [
+        _placed(by_name[name], kind, layers[name], [ops[other] for other in known[name]], known[name], mac_ops)
+        for name, kind in ran.items()
+    ]
     return Placed(tuple(placed), traced.fused_into)
 
 
 def _placed(
-    node: ExecutedNode, layer: str, known: Sequence[str], ops: Mapping[str, str], mac_ops: Mapping[str, str]
+    node: ExecutedNode,
+    kind: str,
+    layer: str,
+    of_frozen: Sequence[str],
+    known: Sequence[str],
+    mac_ops: Mapping[str, str],
 ) -> PlacedNode:
-    of_frozen = [ops[name] for name in known]
-    op = of_frozen[0] if of_frozen else node.op
+    """A node of a finer type, with the ops and names of what it computes of the frozen graph."""
+    op = of_frozen[0] if of_frozen else "Quantize" if node.quantises else kind
     if node.type in _MULTIPLYING:
         op = mac_ops.get(layer, op)
-    fuses = tuple(dict.fromkeys(other for other in of_frozen if other != op))
     return PlacedNode(
         label=known[0] if known else node.name,
         op=op,
         kernel=node.kernel,
         precision=node.precision,
         layer=layer,
-        fuses=fuses,
+        fuses=tuple(dict.fromkeys(other for other in of_frozen if other != op)),
         is_conversion=node.is_conversion,
     )
 

@@ -19,8 +19,9 @@ from ...records.run import EXECUTIONS
 from ..machine import usable_cores
 from ..models.graph import FrozenGraph
 from ..models.to_onnx import onnx_of
+from ..private import simplify_openvino
 from .contract import Profile, Session
-from .openvino_nodes import ExecutedNode, Placed, place
+from .openvino_nodes import ExecutedNode, Placed, place, restore_names
 from .rows import RowFeed
 
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
@@ -47,9 +48,13 @@ def model_of(frozen: FrozenGraph) -> Any:
         MeasureError: tf2onnx or OpenVINO cannot convert it, in one line.
     """
     try:
-        return ov.Core().read_model(onnx_of(frozen).SerializeToString(), b"")
+        converted = onnx_of(frozen)
+        restore_names(converted, frozen)
+        model = ov.Core().read_model(converted.SerializeToString(), b"")
+        simplify_openvino(model)
     except RuntimeError as error:
         raise _refused("convert", error) from error
+    return model
 
 
 def _refused(what: str, error: Exception) -> MeasureError:
@@ -173,7 +178,7 @@ class OpenVinoSession(Session):
         if self._counted is None:
             self._renew()
         nodes = _executed_nodes(self._counted.get_compiled_model().get_runtime_model())
-        return place(nodes, [node.node_name for node in _ran(self._counted)], self.frozen)
+        return place(nodes, {node.node_name: node.node_type for node in _ran(self._counted)}, self.frozen)
 
     def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
         """One row per node and step, see `Session`.
