@@ -136,6 +136,8 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         {
             "layer": ("layer", str),
             "fused into": ("fused_into", str),
+            "kernel": ("kernel", str),
+            "fell back": ("fell_back", str),
             **times,
             "MACs": ("macs", units.count),
             **({"GMAC/s": ("gmacs_per_s", "{:.1f}".format)} if shown["blocks"] else {}),
