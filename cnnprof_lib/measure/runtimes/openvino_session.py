@@ -27,7 +27,7 @@ from .rows import RowFeed
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
 
 
-class TracedStep(NamedTuple):
+class CountedStep(NamedTuple):
     """A step that was counted.
 
     Attributes:
@@ -41,7 +41,7 @@ class TracedStep(NamedTuple):
     seconds: float
 
 
-def model_of(frozen: FrozenGraph) -> Any:
+def openvino_of(frozen: FrozenGraph) -> Any:
     """A frozen graph as an ``openvino.Model``.
 
     Raises:
@@ -145,7 +145,7 @@ class OpenVinoSession(Session):
         self._infer(self._request, _tensors(values))
         return self._request.get_output_tensor(0).data.copy()
 
-    def traced_step(self) -> TracedStep:
+    def traced_step(self) -> CountedStep:
         """Runs one prepared batch with counters on. The first after plain ones compiles and warms up, untimed."""
         if self._is_stale:
             self._renew()
@@ -154,9 +154,9 @@ class OpenVinoSession(Session):
         self._infer(self._counted, self._batch)
         seconds = perf_counter() - start
         self._steps += 1
-        return TracedStep(self._compilations, self._steps, seconds)
+        return CountedStep(self._compilations, self._steps, seconds)
 
-    def traced_s(self, traced: TracedStep) -> float:
+    def traced_s(self, traced: CountedStep) -> float:
         """See `Session`."""
         return traced.seconds
 
@@ -180,7 +180,7 @@ class OpenVinoSession(Session):
         nodes = _executed_nodes(self._counted.get_compiled_model().get_runtime_model())
         return place(nodes, {node.node_name: node.node_type for node in _ran(self._counted)}, self.frozen)
 
-    def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
+    def executions(self, steps: Sequence[CountedStep]) -> pd.DataFrame:
         """One row per node and step, see `Session`.
 
         A node's time is its mean over the steps of a compilation, in proportion to what each step took. OpenVINO cuts
@@ -208,7 +208,7 @@ class OpenVinoSession(Session):
         numbers = {name: kind for name, kind in EXECUTIONS.items() if kind != "str"}
         return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(numbers)
 
-    def _mean_us(self, steps: Sequence[TracedStep], compiled: int) -> npt.NDArray[np.float64]:
+    def _mean_us(self, steps: Sequence[CountedStep], compiled: int) -> npt.NDArray[np.float64]:
         """Of each node: microseconds of each second that the steps of one compilation took."""
         own = [step for step in steps if step.compiled == compiled]
         last = max(step.number for step in own)
@@ -216,7 +216,7 @@ class OpenVinoSession(Session):
         total = last * np.array(self._means_us[compiled, last]) - before * np.array(self._means_us[compiled, before])
         return np.maximum(total, 0) / sum(step.seconds for step in own)
 
-    def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
+    def profile(self, steps: Sequence[CountedStep], median: int) -> Profile:
         """See `Session`."""
         placed = self._placed
         return Profile(
