@@ -112,7 +112,7 @@ def test_a_run_cautions_where_the_order_is_not_known(
     network: Any = SimpleNamespace(weights=SimpleNamespace(origin=origin))
     images: Any = SimpleNamespace(dataset=dataset)
     caution = "The weights' record names no classes: the labels are numbered in the data set's order"
-    conditions: Any = SimpleNamespace(spec=SMOKE, store=trained(tmp_path, classes=classes))
+    conditions: Any = SimpleNamespace(spec=SMOKE, store=trained(tmp_path, dataset="drawn", classes=classes))
     assert (caution in run._warnings(network, images, conditions)) == told
 
 

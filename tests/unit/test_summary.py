@@ -359,7 +359,7 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_s": 0.001,
                 "time_share": 0.1,
                 "fused_into": None,
-                "kernel": "MatMul",
+                "kernel": None,
                 "fell_back": None,
                 "macs": None,
                 "gmacs_per_s": None,
@@ -367,7 +367,7 @@ def test_show_prints_the_promised_keys() -> None:
             },
         ],
         "memory": {"requested_bytes": 1010, "live_peak_bytes": 24_000_000, "rss_bytes": 900_000_000},
-        "warnings": [],
+        "warnings": ["10.00% of the images get another class than in the reference runtime"],
     }
 
 
