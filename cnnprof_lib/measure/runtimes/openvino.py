@@ -33,13 +33,6 @@ class OpenVino(Runtime):
     precision = "f32"
     """Of all that is not quantised, in OpenVINO's words."""
 
-    def __init__(self) -> None:
-        self.threads: int | None = None
-
-    def limit_threads(self, threads: int) -> None:
-        """Holds a step to ``threads`` threads. Without it there is one for each logical core, as in TensorFlow."""
-        self.threads = threads
-
     def open(self, network: LoadedNetwork, images: Images) -> OpenVinoSession:  # noqa: D102
         from .openvino_session import OpenVinoSession, openvino_of
 

@@ -16,7 +16,6 @@ import pandas as pd
 
 from ...base.errors import MeasureError
 from ...records.run import EXECUTIONS
-from ..machine import usable_cores
 from ..models.graph import FrozenGraph
 from ..models.to_onnx import onnx_of
 from ..private import simplify_openvino
@@ -76,7 +75,7 @@ class OpenVinoSession(Session):
         model: The same as an ``openvino.Model``, quantised or not. It is not changed.
         values: Of each input, in order, (n, *shape of one image). They are fed in turn.
         precision: Of all that is not quantised: ``f32`` or ``bf16``.
-        threads: None for one on each logical core.
+        threads: Of a step; 0 leaves the choice to OpenVINO.
 
     Raises:
         MeasureError: OpenVINO cannot compile it, or the processor has no such precision.
@@ -90,7 +89,7 @@ class OpenVinoSession(Session):
         model: Any,
         values: Sequence[npt.NDArray[Any]],
         precision: str = "f32",
-        threads: int | None = None,
+        threads: int = 0,
     ) -> None:
         self.frozen, self.precision = frozen, _PRECISIONS[precision]
         self._model, self._feed = model, RowFeed(values)
@@ -99,7 +98,7 @@ class OpenVinoSession(Session):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             # The hint alone would leave the second thread of each core out, which TensorFlow uses.
-            "INFERENCE_NUM_THREADS": threads or usable_cores(),
+            "INFERENCE_NUM_THREADS": threads,
             "ENABLE_HYPER_THREADING": True,
             # TensorFlow does not pin its threads either. A pinned one waits for whoever else has its core.
             "ENABLE_CPU_PINNING": False,
