@@ -95,9 +95,8 @@ def test_lock_holds_no_address_and_no_option():
 def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
-    assert command.startswith(
-        "uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml"
-    )
+    extras = "".join(f" --extra {name}" for name in ("dev", "explore", "pdf", "runtimes", "sweep", "predict"))
+    assert command.startswith(f"uv pip compile --universal --python-version 3.11{extras} pyproject.toml")
 
 
 # Import directions
