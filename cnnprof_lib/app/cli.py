@@ -221,7 +221,7 @@ def _installed(runtimes: Sequence[str]) -> list[str]:
         try:
             find_runtime(name)
         except CnnprofError as error:
-            terminal.say(f"{error} It is passed over.")
+            terminal.say(f"{error}. It is passed over.")
         else:
             found.append(name)
     return found

@@ -142,10 +142,9 @@ class Runtime(ABC):
         absent = [name for name in cls.needs if find_spec(name.partition(".")[0]) is None]
         if not absent:
             return ""
-        remedy = f"pip install 'cnnprof[{cls.extra}]'" if cls.extra else f"pip install {' '.join(absent)}"
-        return (
-            f"Runtime {cls.name}: {' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed. {remedy}"
-        )
+        verb = "is" if len(absent) == 1 else "are"
+        wanted = f"'cnnprof[{cls.extra}]'" if cls.extra else " ".join(absent)
+        return f"Runtime {cls.name}: {' and '.join(absent)} {verb} not installed. Install: pip install {wanted}"
 
     def set_up(self) -> None:
         """Sets this process up, before anything heavy is imported.
