@@ -308,12 +308,13 @@ def run_each(
                 bar.show(before + share, f"{about}, {stage}")
 
             result = execute(request, on_stage)
-            console.print(f"{about}{_end_of(result)}", highlight=False, soft_wrap=True)
+            console.print(f"{about}{end_of(result)}", highlight=False, soft_wrap=True)
             failures += isinstance(result, FailureRecord)
     return failures
 
 
-def _end_of(result: RunRecord | FailureRecord) -> str:
+def end_of(result: RunRecord | FailureRecord) -> str:
+    """How a run ended, to stand behind what it is."""
     from ..analysis.estimates import latency
 
     if isinstance(result, FailureRecord):
