@@ -57,7 +57,9 @@ def connected(where: Where) -> Iterator[Any]:
             client = stack.enter_context(distributed.Client(address, security=security, timeout="15s"))
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             named = where.scheduler or (where.cluster.name if where.cluster else "Dask")
-            raise MeasureError(f"{named}: cannot be reached or started. Received: {one_line(str(error))}.") from None
+            raise MeasureError(
+                f"{named}: cannot be reached or started. Received: {one_line(str(error)).rstrip('.')}."
+            ) from None
         yield client
 
 
@@ -71,6 +73,7 @@ def _distributed() -> Any:
             {
                 "logging.distributed": "critical",
                 "distributed.scheduler.allowed-failures": _MOST_DEATHS,
+                "distributed.deploy.lost-worker-timeout": "5s",  # then `revive` may start another
                 "distributed.worker.memory.terminate": False,  # what takes memory are processes that it does not see
                 "distributed.worker.memory.pause": False,
                 "distributed.admin.large-graph-warning-threshold": "1GiB",  # a run comes with its weights
@@ -131,6 +134,15 @@ def _cluster(where: Where, security: Any) -> Any:
     )
     cluster.scale(jobs=spec.jobs)
     return cluster
+
+
+def revive(client: Any, where: Where) -> None:
+    """Has workers of our own started anew that are gone for good: killed while they started, or at the end of a job.
+
+    Those of a scheduler that runs already are not ours.
+    """
+    if client.cluster is not None:
+        client.cluster.scale(where.cluster.jobs if where.cluster else where.workers)
 
 
 def resources_of(client: Any) -> dict[str, float] | None:

@@ -6,7 +6,6 @@ import contextlib
 import queue
 from collections import Counter, deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +17,7 @@ from ..base.processes import Stopped
 from ..base.stamps import utc_now
 from ..records.project import Project
 from ..records.run import FailureRecord, RunRecord
-from .sweep_engine import Where, connected, resources_of
+from .sweep_engine import Where, connected, resources_of, revive
 from .sweep_job import Made, make_run
 from .sweep_plan import Plan, PlannedRun, files_for
 
@@ -55,7 +54,7 @@ def make_missing(
     try_writing(home)
     with only_process(home, "makes a sweep here"), connected(where) as client:
         say(f"Dashboard: {client.dashboard_link}")
-        loop = _Loop(plan, project, client, on_end, say, limit_s)
+        loop = _Loop(plan, project, client, where, on_end, say, limit_s)
         try:
             loop.run()
         except Stopped:
@@ -65,15 +64,18 @@ def make_missing(
 
 
 class _Loop:
-    def __init__(self, plan: Plan, project: Project, client: Any, on_end: OnEnd, say: Say, limit_s: int | None) -> None:
+    def __init__(
+        self, plan: Plan, project: Project, client: Any, where: Where, on_end: OnEnd, say: Say, limit_s: int | None
+    ) -> None:
         self.failed = 0
         self._project, self._client, self._on_end, self._say, self._limit_s = project, client, on_end, say, limit_s
+        self._where = where
         self._waiting = deque(plan.missing)
         self._tries: Counter[str] = Counter()
         self._flying: dict[Any, PlannedRun] = {}
         self._landed: queue.Queue[Any] = queue.Queue()
         self._workers: set[str] = set()
-        self._alone_since: float | None = None
+        self._is_alone, self._most = False, 1
 
     def run(self) -> None:
         while self._waiting or self._flying:
@@ -101,10 +103,12 @@ class _Loop:
             now = set(self._client.scheduler_info(n_workers=-1)["workers"])
             for lost in sorted(self._workers - now):
                 self._say(f"{lost}: the worker is lost; its run is made again by another one.")
-            if not now and (self._workers or self._alone_since is None):
+            if not now and not self._is_alone:
                 self._say("No worker is there. Waiting for one.")
-                self._alone_since = monotonic()
-            self._workers = now
+            self._workers, self._is_alone = now, not now
+            if len(now) < self._most:
+                revive(self._client, self._where)
+            self._most = max(self._most, len(now))
 
     def _send(self) -> None:
         """Hands out runs, one more than there are workers for, so that none of them waits for us."""
