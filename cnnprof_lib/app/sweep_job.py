@@ -174,7 +174,7 @@ def _made(job: dict[str, Any], root: Path, say: Callable[[dict[str, Any]], None]
     if own is None:
         raise CnnprofError("cnnprof was installed without its notebooks. Install it again.")
     shutil.copytree(own / "notebooks", root / "notebooks")
-    unpack({name: base64.b64decode(text) for name, text in job["files"].items()}, root)
+    unpack_below({name: base64.b64decode(text) for name, text in job["files"].items()}, root)
     os.chdir(root)
     project = Project(Path(), Path("outputs"))
 
@@ -192,7 +192,7 @@ def _made(job: dict[str, Any], root: Path, say: Callable[[dict[str, Any]], None]
     }
 
 
-def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+def unpack_below(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes files into a folder, and none elsewhere.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import CnnprofError
 from .files import writing
 
-TIMING = Path("/tmp/cnnprof-timing.lock")
+TIMING_LOCK = Path("/tmp/cnnprof-timing.lock")
 """Not where TMPDIR says, which differs between users and jobs of one host."""
 
 
@@ -61,8 +61,8 @@ def alone_on_host(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         return
     # Whoever was first owns the file, so that others may only read it, which is enough for a lock.
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(TIMING, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o644))
-    file = os.open(TIMING, os.O_RDONLY | os.O_NOFOLLOW)
+        os.close(os.open(TIMING_LOCK, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o644))
+    file = os.open(TIMING_LOCK, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

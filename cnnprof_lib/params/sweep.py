@@ -148,15 +148,15 @@ def _in_words(change: Change) -> str:
     return "; ".join(f"{text} in {', '.join(names)}" for text, names in layers.items())
 
 
-Kind = Literal["slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab", "local"]
-"""Of a batch system that dask-jobqueue knows; ``local`` starts its jobs on this host, to try a file out."""
+BatchSystem = Literal["slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab", "local"]
+"""Those that dask-jobqueue knows; ``local`` starts its jobs on this host, to try a file out."""
 
 
 class ClusterSpec(Spec):
     """Jobs of a batch system, each one worker."""
 
     name: str
-    kind: Kind
+    kind: BatchSystem
     jobs: PositiveInt
     """How many to ask for."""
     options: dict[str, bool | int | float | str | list[str]] = Field(default_factory=dict)

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -45,6 +46,7 @@ OPS = "ops.parquet"
 NOTEBOOK = "notebook.ipynb"
 BESIDE = {OPS, "profiler.txt", "trace.json.gz", NOTEBOOK}
 """What may lie beside a run's record."""
+_KNOWN_BEGINNING = re.compile(rb'\{\s*"schema_version":\s*[12]\b')
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
 
 
@@ -66,7 +68,10 @@ class Store(TrainedStore, MachineStore):
     """Reads and writes below one ``outputs/`` folder."""
 
     def unreadable(self) -> dict[Path, str]:
-        """What is stored and cannot be read, which all lists pass over: file or folder, and a line that says why."""
+        """What is stored and cannot be read, which all lists pass over: file or folder, and a line that says why.
+
+        Of runs that are not the newest of their kind only the ends of their files are looked at.
+        """
         found = {}
         for path, read in self._readings():
             try:
@@ -78,7 +83,11 @@ class Store(TrainedStore, MachineStore):
     def _readings(self) -> Iterator[tuple[Path, Callable[[], object]]]:
         """All that lists are made of, with how to read it."""
         for root in ROOTS.values():
-            yield from ((folder, partial(self.read_run, folder)) for folder in self.run_dirs(root))
+            folders = self.run_dirs(root)
+            newest = {folder.parent: folder for folder in folders} if root == "runs" else {}
+            for folder in folders:
+                whole = newest.get(folder.parent) == folder or not _looks_whole(folder)
+                yield folder, partial(self.read_run, folder) if whole else bool
         yield from self._machine_readings()
         yield from self._trained_readings()
 
@@ -140,6 +149,18 @@ class Store(TrainedStore, MachineStore):
         """All complete runs under another batch size or number of threads than a preset's, oldest first."""
         return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
 
+    def sweep_runs(self, folders: Iterable[Path] | None = None) -> Iterator[RunRecord]:
+        """The complete runs of sweeps one by one, oldest first: there may be more of them than memory holds.
+
+        Args:
+            folders: Of some; None for all.
+        """
+        for folder in self.run_dirs("sweeps") if folders is None else folders:
+            with contextlib.suppress(StoreError):  # `unreadable` tells of it
+                run = self.read_run(folder)
+                if isinstance(run, RunRecord):
+                    yield run
+
     def runs(self, root: Root = "runs", *place: str) -> list[RunRecord | FailureRecord]:
         """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
         found = []
@@ -158,16 +179,26 @@ class Store(TrainedStore, MachineStore):
         found = (path for root in ROOTS.values() for path in (self.outputs / root).glob(f"*/{runtime}/*/{NOTEBOOK}"))
         return sorted(found, key=lambda path: path.parent.name, reverse=True)
 
-    def latest(self, runs: Sequence[RunRecord | FailureRecord] | None = None) -> list[RunRecord | FailureRecord]:
+    def latest(self) -> list[RunRecord | FailureRecord]:
         """Of every variant and runtime the runs and failures of the newest series, those measured first first.
 
-        Args:
-            runs: All `runs`, where they have been read.
+        Older ones are not read: of thousands of runs a report shows the newest.
         """
-        by_place: dict[Path, list[RunRecord | FailureRecord]] = {}
-        for run in self.runs() if runs is None else runs:
-            by_place.setdefault(self.run_dir(run).parent, []).append(run)
-        return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
+        by_place: dict[Path, list[Path]] = {}
+        for folder in self.run_dirs():
+            by_place.setdefault(folder.parent, []).append(folder)
+        return [run for folders in by_place.values() for run in self._newest_series(folders)]
+
+    def _newest_series(self, folders: Sequence[Path]) -> list[RunRecord | FailureRecord]:
+        """The runs of the series of the last folder that can be read, which stand together; oldest first."""
+        found: list[RunRecord | FailureRecord] = []
+        for folder in reversed(folders):
+            with contextlib.suppress(StoreError):  # `unreadable` tells of it
+                run = self.read_run(folder)
+                if found and run.series != found[0].series:
+                    break
+                found.append(run)
+        return found[::-1]
 
     def newest_runs(
         self, variant: str, runtime: str, batch_size: int | None = None, threads: int | None = None
@@ -259,6 +290,17 @@ class Store(TrainedStore, MachineStore):
 def _conditions(run: RunRecord) -> tuple[object, ...]:
     """What processes of one measurement of a variant in a runtime share."""
     return run.series, run.batch_size, run.threads
+
+
+def _looks_whole(folder: Path) -> bool:
+    """Whether the files of a run begin and end as such files do, which is told a hundred times as fast as read."""
+    try:
+        record = (folder / _RECORD).read_bytes()
+        if b'"unattributed": null' not in record:
+            _check_ops(folder / OPS)
+    except (OSError, StoreError):
+        return False
+    return _KNOWN_BEGINNING.match(record) is not None and record[-1:] == b"}"
 
 
 def _check_ops(path: Path) -> None:
