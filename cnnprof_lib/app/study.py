@@ -23,6 +23,7 @@ from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.resolution import Resolution, resolutions
+from ..analysis.sweeps.numbers import sweep_rows
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
 from ..base.errors import ReportError, StoreError
@@ -146,6 +147,10 @@ class Study:
     def overview(self) -> pd.DataFrame:
         """A row per variant and runtime, see `variants.numbers.overview`."""
         return self._once("overview", lambda: variants.overview(self.records, self.resolutions))
+
+    def sweeps(self) -> pd.DataFrame:
+        """A row per network of the sweeps and set of conditions, see `analysis.sweeps.numbers.sweep_rows`."""
+        return self._once("sweeps", lambda: sweep_rows(self.store.sweep_runs()))
 
     def outcomes(self) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""

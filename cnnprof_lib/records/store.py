@@ -150,12 +150,14 @@ class Store(TrainedStore, MachineStore):
         return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
 
     def sweep_runs(self, folders: Iterable[Path] | None = None) -> Iterator[RunRecord]:
-        """The complete runs of sweeps one by one, oldest first: there may be more of them than memory holds.
+        """The complete runs of sweeps one by one, those of a network in a runtime one after the other, oldest first.
+
+        There may be more of them than memory holds.
 
         Args:
             folders: Of some; None for all.
         """
-        for folder in self.run_dirs("sweeps") if folders is None else folders:
+        for folder in sorted(self.run_dirs("sweeps") if folders is None else folders):
             with contextlib.suppress(StoreError):  # `unreadable` tells of it
                 run = self.read_run(folder)
                 if isinstance(run, RunRecord):

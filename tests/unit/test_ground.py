@@ -23,8 +23,8 @@ PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.11", "3.12", "3.13")
 TARGETS = (
-    "setup", "report", "render", "html", "pdf", "scaling", "sweep", "train", "lab", "test", "test-browser", "lint", "clean",
-    "lock",
+    "setup", "report", "render", "html", "pdf", "scaling", "sweep", "train", "lab", "test", "test-browser", "lint",
+    "clean", "lock",
 )  # fmt: skip
 
 
