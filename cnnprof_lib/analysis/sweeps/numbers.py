@@ -12,9 +12,9 @@ import pandas as pd
 from scipy import linalg
 
 from ...params.variant import VariantSpec
-from ...records.run import MachineRecord, RunRecord
+from ...records.run import RunRecord
 from ..accuracy.frontier import dominated
-from ..conditions import of_machine
+from ..conditions import machine_kind
 from ..estimates import UNKNOWN, latency, proportion
 from ..frames import frame_of
 from ..pool import pooled
@@ -69,13 +69,6 @@ class Grid(NamedTuple):
     base: str
     factors: tuple[str, ...]
     data: pd.DataFrame
-
-
-def machine_kind(machine: MachineRecord) -> str:
-    """What hosts of one kind share, as text."""
-    facts = of_machine(machine)
-    gpus = f", {facts['GPUs']}" if machine.gpus else ""
-    return f"{machine.cpu}, {machine.logical_cores} cores{gpus}"
 
 
 def levels_of(variant: VariantSpec | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pandas.io.formats.style import Styler
 
 from ...base import units
 from ...page import hover
+from ...page.style import log_ticks
 from ...page.table import Column, interval_texts, styled
 from ...page.text import code, escape, listed
 from .numbers import REST, Grid
@@ -65,6 +66,7 @@ def heat_figure(
         cbar_kws={"label": "latency per step [ms]"},
         ax=ax,
     )
+    log_ticks(ax.collections[0].colorbar.ax.yaxis)  # type: ignore[union-attr]
     title = ", ".join(f"{_NAMES.get(name, name)} {value}" for name, value in held.items())
     ax.set(xlabel=across, ylabel=down, title=title or "How does latency change over the grid?")
     return ax
