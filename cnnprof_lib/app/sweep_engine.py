@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,12 @@ def revive(client: Any, where: Where) -> None:
         client.cluster.scale(where.cluster.jobs if where.cluster else where.workers)
 
 
-def resources_of(client: Any) -> dict[str, float] | None:
+def workers_of(client: Any) -> dict[str, Any]:
+    """What there is to know of each worker, by address."""
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return found
+
+
+def resources_of(workers: Mapping[str, Any]) -> dict[str, float] | None:
     """What a run asks of a worker: its `TIMING`, where all have one; others' workers hold one run for each thread."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return {TIMING: 1} if workers and all(TIMING in worker["resources"] for worker in workers) else None
+    return {TIMING: 1} if all(TIMING in worker["resources"] for worker in workers.values()) else None

@@ -17,7 +17,7 @@ from ..base.processes import Stopped
 from ..base.stamps import utc_now
 from ..records.project import Project
 from ..records.run import FailureRecord, RunRecord
-from .sweep_engine import Where, connected, resources_of, revive
+from .sweep_engine import Where, connected, resources_of, revive, workers_of
 from .sweep_job import Made, make_run
 from .sweep_plan import Plan, PlannedRun, files_for
 
@@ -75,6 +75,7 @@ class _Loop:
         self._flying: dict[Any, PlannedRun] = {}
         self._landed: queue.Queue[Any] = queue.Queue()
         self._workers: set[str] = set()
+        self._needs: dict[str, float] | None = None
         self._is_alone, self._most = False, 1
 
     def run(self) -> None:
@@ -100,7 +101,8 @@ class _Loop:
         if self._client.status == "connecting":
             return
         with contextlib.suppress(OSError):
-            now = set(self._client.scheduler_info(n_workers=-1)["workers"])
+            workers = workers_of(self._client)
+            now, self._needs = set(workers), resources_of(workers)
             for lost in sorted(self._workers - now):
                 self._say(f"{lost}: the worker is lost; its run is made again by another one.")
             if not now and not self._is_alone:
@@ -114,7 +116,6 @@ class _Loop:
         """Hands out runs, one more than there are workers for, so that none of them waits for us."""
         if self._client.status != "running" or not self._workers:
             return
-        needs = resources_of(self._client)
         while self._waiting and len(self._flying) <= len(self._workers):
             run = self._waiting.popleft()
             future = self._client.submit(
@@ -124,7 +125,7 @@ class _Loop:
                 self._limit(run),
                 key=f"{run.identity.network}-{run.identity.runtime}-{run.request.run_id}-{self._tries[run.request.run_id]}",
                 pure=False,
-                resources=needs,
+                resources=self._needs,
             )
             self._flying[future] = run
             future.add_done_callback(self._landed.put)
