@@ -138,11 +138,11 @@ def _named(name: str, estimate: tuple[float, ...]) -> dict[str, float]:
 def grids(rows: pd.DataFrame) -> list[Grid]:
     """The runs of `sweep_rows` by what they change, each `in_scale`."""
     found = []
-    keys = [(base, tuple(levels)) for base, levels in zip(rows["base"], rows["levels"], strict=True)]
-    for base, factors in dict.fromkeys(keys):
-        some = rows[[key == (base, factors) for key in keys]].reset_index(drop=True)
-        values = pd.DataFrame([[*map(_level, levels.values())] for levels in some["levels"]], columns=list(factors))
-        found.append(Grid(base, factors, pd.concat([in_scale(some), values], axis=1)))
+    keys = pd.Series([(base, *levels) for base, levels in zip(rows["base"], rows["levels"], strict=True)], dtype=object)
+    for (base, *factors), some in rows.groupby(keys, sort=False):
+        some = some.reset_index(drop=True)
+        values = pd.DataFrame([[*map(_level, levels.values())] for levels in some["levels"]], columns=factors)
+        found.append(Grid(base, tuple(factors), pd.concat([in_scale(some), values], axis=1)))
     return found
 
 
