@@ -70,7 +70,7 @@ def echoed(files: dict[str, bytes], weights: bytes) -> dict[str, bytes]:
 
 
 def makespan(durations_s: list[float], hosts: int, overhead_s: float) -> float:
-    """Seconds until the last run is stored, if a host is sent its next run only when it has none: a bound from above."""
+    """Seconds until the last run is stored, if a host is sent its next run only when it has none: at most so many."""
     asker_s, free = 0.0, [0.0] * hosts
     for duration_s in durations_s:
         asker_s = max(heapq.heappop(free), asker_s) + overhead_s  # who asks does one thing at a time

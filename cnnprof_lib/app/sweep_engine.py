@@ -123,12 +123,13 @@ def _cluster(where: Where, security: Any) -> Any:
     module = dask_jobqueue.local if spec.kind == "local" else dask_jobqueue
     kind = getattr(module, _CLASSES.get(spec.kind, f"{spec.kind.upper()}Cluster"))
     options = dict(spec.options)
-    if spec.kind == "local":
-        options.setdefault("host", LOOPBACK)
+    scheduler = {"dashboard_address": f"{LOOPBACK}:0"}
+    if host := options.pop("host", LOOPBACK if spec.kind == "local" else None):
+        scheduler["host"] = str(host)
     cluster = kind(
         processes=1,
         worker_extra_args=["--nthreads", "1", "--resources", f"{TIMING}=1"],
-        scheduler_options={"dashboard_address": f"{LOOPBACK}:0"},
+        scheduler_options=scheduler,
         security=security,
         **options,
     )
