@@ -54,7 +54,7 @@ def connected(where: Where) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
             address: Any = where.scheduler or stack.enter_context(_cluster(where, security))
-            client = stack.enter_context(distributed.Client(address, security=security, timeout="15s"))
+            client = stack.enter_context(distributed.Client(address, security=security, timeout="30s"))
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             named = where.scheduler or (where.cluster.name if where.cluster else "Dask")
             raise MeasureError(
@@ -82,7 +82,8 @@ def _distributed() -> Any:
         import distributed
     except ImportError:
         raise CnnprofError("A sweep needs Dask. Install it: pip install 'cnnprof[sweep]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
 
 

@@ -69,7 +69,7 @@ class _Loop:
     ) -> None:
         self.failed = 0
         self._project, self._client, self._on_end, self._say, self._limit_s = project, client, on_end, say, limit_s
-        self._where = where
+        self._where, self._address = where, where.scheduler or "Dask"
         self._waiting = deque(plan.missing)
         self._tries: Counter[str] = Counter()
         self._flying: dict[Any, PlannedRun] = {}
@@ -95,7 +95,7 @@ class _Loop:
         """Says which workers are lost; ends where the scheduler is gone for good."""
         if self._client.status not in ("running", "connecting"):
             raise MeasureError(
-                f"{self._client.scheduler.address}: the scheduler is gone. What is complete is stored. "
+                f"{self._address}: the scheduler is gone. What is complete is stored. "
                 "Start the same command again when it is back."
             )
         if self._client.status == "connecting":
