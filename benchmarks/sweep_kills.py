@@ -96,7 +96,10 @@ def counted(sweep: str, outputs: Path, expected: Any) -> tuple[int, int, int]:
     )
     folders = project.store.run_dirs("sweeps")
     doubled = sum(count - 1 for count in Counter(folder.parent for folder in folders).values())
-    half = len(project.store.unreadable()) + sum(form_of(folder) != expected for folder in folders)
+    unlike = [folder for folder in folders if form_of(folder) != expected]
+    for folder in unlike:
+        print(f"{folder}: {form_of(folder)} instead of {expected}")
+    half = len(project.store.unreadable()) + len(unlike)
     return lost, doubled, half
 
 
@@ -114,10 +117,12 @@ def form_of(folder: Path) -> Any:
 
 
 def keys_of(value: Any) -> Any:
-    """Keys of mappings all the way down, and of lists those of the first item; `change` is the network's own."""
+    """Keys of mappings all the way down, and in lists those of the first item; `change` is the network's own."""
+    if isinstance(value, list) and value:
+        value = value[0]
     if isinstance(value, dict):
         return {key: keys_of(inner) for key, inner in value.items() if key != "change"}
-    return [keys_of(value[0])] if isinstance(value, list) and value else None
+    return None
 
 
 def is_left(process: psutil.Process, folder: str) -> bool:

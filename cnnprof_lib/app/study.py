@@ -37,7 +37,7 @@ from ..records.training import TrainingRecord
 from .stored_run import Run
 
 _Kept = TypeVar("_Kept")
-MOST_OF_SWEEPS = 40
+MOST_OF_SWEEPS = 20
 """Runs of sweeps that are a study by themselves, each with a section of its own. Own choice."""
 
 
