@@ -12,7 +12,7 @@ import typer
 
 from ..base.errors import CnnprofError, VariantError
 from ..base.files import try_writing
-from ..base.locks import alone_on_host
+from ..base.locks import WAITING, alone_on_host
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
@@ -292,7 +292,7 @@ def _load(names: list[str], project: Project) -> list[VariantSpec]:
 
 
 def _say_waiting() -> None:
-    terminal.say("Waiting for another run on this host: one times at a time.")
+    terminal.say(f"{WAITING.capitalize()}.")
 
 
 def _end(failed: Sequence[CnnprofError]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.errors import StoreError
 from ..base.files import try_writing
-from ..base.locks import alone_on_host
+from ..base.locks import WAITING, alone_on_host
 from ..base.processes import undisturbed
 from ..base.stamps import new_run_id, utc_now
 from ..params.model import is_model
@@ -25,7 +25,7 @@ from ..records.run import FailureRecord, RunRecord
 from . import notebook
 
 OnStage = Callable[[float, str], None]
-WAITING, STARTING = "waiting for another run on this host", "starting"
+STARTING = "starting"
 
 
 def requests(
@@ -84,8 +84,8 @@ def run_notebook(
     Args:
         request: What to run.
         project: Where notebook, parameters and outputs are.
-        on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them; first `WAITING` if another
-            process times something, then `STARTING`.
+        on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them; first `locks.WAITING` if
+            another process times something, then `STARTING`.
         limit_s: When to end a cell that has taken so long; None for never.
 
     Returns:

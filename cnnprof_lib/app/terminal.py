@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..base import units
 from ..base.errors import StoreError
+from ..base.locks import WAITING
 from ..params.model import ModelSpec
 from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
@@ -305,7 +306,7 @@ def run_each(
             bar.show(done, f"{about}, starting", f"{about} ...{left}")
 
             def on_stage(share: float, stage: str, before: int = done, about: str = about) -> None:
-                bar.show(before + share, f"{about}, {stage}")
+                bar.show(before + share, f"{about}, {stage}", f"{about}, {stage}" if stage == WAITING else "")
 
             result = execute(request, on_stage)
             console.print(f"{about}{end_of(result)}", highlight=False, soft_wrap=True)

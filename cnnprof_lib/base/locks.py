@@ -16,6 +16,9 @@ from .files import writing
 TIMING_LOCK = Path("/tmp/cnnprof-timing.lock")
 """Not where TMPDIR says, which differs between users and jobs of one host."""
 
+WAITING = "waiting for another run on this host, for one times at a time"
+"""What to say of who has to wait."""
+
 
 @contextlib.contextmanager
 def only_process(folder: Path, doing: str, error: type[CnnprofError] = CnnprofError) -> Iterator[None]:

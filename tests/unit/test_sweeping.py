@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnprof_lib.app import sweeping
-from cnnprof_lib.app.sweep_engine import Where
+from cnnprof_lib.app import cli, sweeping
+from cnnprof_lib.app.sweep_engine import Where, connected
 from cnnprof_lib.app.sweep_job import Made, unpack_below
 from cnnprof_lib.app.sweep_plan import Plan, files_for, plan
 from cnnprof_lib.base import locks
@@ -24,7 +25,7 @@ from cnnprof_lib.params.reading import load_preset
 from cnnprof_lib.params.sweep import load_sweep
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import FailureRecord, RunRecord
-from tests.builders import make_machine, make_record, make_training
+from tests.builders import make_record, make_training
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "tcp://127.0.0.1:1"
@@ -323,5 +324,52 @@ def test_one_process_of_a_host_times_at_a_time(own_timing_lock: Path) -> None:
         pass
 
 
-def test_hosts_are_named_in_records() -> None:
-    assert make_machine().host == ""
+def test_without_dask_it_says_in_a_line_what_to_install(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(CnnprofError) as caught, connected(Where()):
+        pass
+    assert str(caught.value) == "A sweep needs Dask. Install it: pip install 'cnnprof[sweep]'"
+
+
+# The command
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["cnnprof", "sweep", *words])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_it_costs_a_sweep_before_anything_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert asked(monkeypatch, "strides", "--dry-run", "--outputs", str(project.outputs)) == 0
+    assert (
+        capsys.readouterr().out == "strides: 20 runs: 0 stored, 20 to make; no stored run tells how long that takes.\n"
+    )
+    assert not project.outputs.exists()
+    assert asked(monkeypatch, "hills", "--dry-run") == 1
+    assert (
+        capsys.readouterr().err == "params/sweeps/hills.yaml: no such file. Known in params/sweeps: smoke, strides.\n"
+    )
+    assert asked(monkeypatch, "strides", "--scheduler", "tcp://a:1", "--cluster", "slurm.yaml") == 2
+
+
+def test_runs_that_failed_are_told_and_end_it_with_1(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sweeping, "connected", lambda where: contextlib.nullcontext(client))
+    bad = Made(b"", {}, "no luck", "far", None, 1.0)
+    client = Client(lambda request, _: bad if "filters8" in request["variant"] else made(request))
+    outputs = str(project.outputs)
+    assert asked(monkeypatch, "smoke", "--preset", "smoke", "--generated", "--outputs", outputs) == 1
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == (
+        f"2 of 4 runs failed; the notebooks are in {outputs}/sweeps. The same command tries them again."
+    )
+    assert told.out.count(" failed: no luck") == 2
