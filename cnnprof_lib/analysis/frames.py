@@ -74,6 +74,12 @@ class StepRow(NamedTuple):
     seconds: float
 
 
+def newest_series(records: Sequence[Record]) -> list[Record]:
+    """Of every variant and runtime those of the newest series, in their order; the records come oldest first."""
+    newest = {(variant_name(record), record.runtime): record.series for record in records}
+    return [record for record in records if newest[variant_name(record), record.runtime] == record.series]
+
+
 def pooled_by_place(records: Sequence[Record]) -> list[Record]:
     """One record per variant and runtime: its runs pooled, or its failure where none of its processes succeeded."""
     by_place: dict[tuple[str, str], list[Record]] = {}

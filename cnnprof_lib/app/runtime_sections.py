@@ -42,7 +42,7 @@ def runtime_parts(study: Study) -> Iterator[object]:
     fell_back = {name: set(table.loc[table["fell_back"] != "", "layer"]) for name, table in kernels.items()}
     figure, ax = plt.subplots(figsize=(12, 1.5 + 0.3 * len(times)))
     runtimes_shown.layers_figure(times, fell_back, ax=ax)
-    yield runtimes_shown.HEAT_CAPTION.put(figure)
+    yield runtimes_shown.LAYERS_CAPTION.put(figure)
     yield runtimes_shown.losers_text(table, name, runtimes.why(records, executed))
     yield HTML(folded_table(f"Kernels of {name} in each runtime", runtimes_shown.kernels_table(kernels)))
     yield from _waterfalls(study, name, [runtime for runtime in times.columns if runtime != REFERENCE_RUNTIME])

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..base import units
 from ..base.errors import StoreError
+from ..base.locks import WAITING
 from ..params.model import ModelSpec
 from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
@@ -307,15 +308,16 @@ def run_each(
             bar.show(done, f"{about}, starting", f"{about} ...{left}")
 
             def on_stage(share: float, stage: str, before: int = done, about: str = about) -> None:
-                bar.show(before + share, f"{about}, {stage}")
+                bar.show(before + share, f"{about}, {stage}", f"{about}, {stage}" if stage == WAITING else "")
 
             result = execute(request, on_stage)
-            console.print(f"{about}{_end_of(result)}", highlight=False, soft_wrap=True)
+            console.print(f"{about}{end_of(result)}", highlight=False, soft_wrap=True)
             failures += isinstance(result, FailureRecord)
     return failures
 
 
-def _end_of(result: RunRecord | FailureRecord) -> str:
+def end_of(result: RunRecord | FailureRecord) -> str:
+    """How a run ended, to stand behind what it is."""
     from ..analysis.estimates import latency
 
     if isinstance(result, FailureRecord):

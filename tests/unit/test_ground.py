@@ -23,8 +23,8 @@ PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.11", "3.12", "3.13")
 TARGETS = (
-    "setup", "report", "render", "html", "pdf", "scaling", "train", "lab", "test", "test-browser", "lint", "clean",
-    "lock",
+    "setup", "report", "render", "html", "pdf", "scaling", "sweep", "train", "lab", "test", "test-browser", "lint",
+    "clean", "lock",
 )  # fmt: skip
 
 
@@ -229,10 +229,10 @@ def test_what_shows_says_what_it_makes():
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
-    assert len(TOPICS) == 9
+    assert len(TOPICS) == 10
 
 
-COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_stored"}
+COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_stored", "cnnprof_lib.app.cli_sweep"}
 """Modules whose functions are commands, called as users type them."""
 
 STILL_TWICE = {
