@@ -160,7 +160,7 @@ def _reference_s(run: RunRecord) -> float:
     return float(np.median([np.median(block) for block in run.latency.reference_s]))
 
 
-def explained(
+def contributions(
     before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame
 ) -> tuple[float, list[Contribution]]:
     """Where the time goes from one runtime to another: the change of a step, and what contributes most, both ways.
@@ -194,14 +194,14 @@ def explained(
 
 
 def why(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame]) -> dict[str, tuple[float, list[Contribution]]]:
-    """`explained` of one network from the reference runtime to each other that tells, by runtime."""
+    """`contributions` of one network from the reference runtime to each other that tells, by runtime."""
     base = next((run for run in runs if run.runtime == REFERENCE_RUNTIME and run.is_traced), None)
     found = {}
     for run in runs if base else ():
         if run is base or not run.is_traced:
             continue
         try:
-            found[run.runtime] = explained(base, executed[REFERENCE_RUNTIME], run, executed[run.runtime])  # type: ignore[arg-type]
+            found[run.runtime] = contributions(base, executed[REFERENCE_RUNTIME], run, executed[run.runtime])  # type: ignore[arg-type]
         except MeasureError:  # not run alike
             continue
     return found
