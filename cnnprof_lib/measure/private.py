@@ -1,4 +1,4 @@
-"""The private names of TensorFlow, Keras and OpenVINO that cnnprof cannot do without: here alone, behind one error."""
+"""The private names of its libraries that cnnprof cannot do without: here alone, behind one error."""
 
 from __future__ import annotations
 
@@ -70,3 +70,8 @@ def simplify_openvino(model: Any) -> None:
     """
     module = "openvino._offline_transformations"
     private(module, "apply_moc_transformations", "openvino==2026.*")(model, cf=False, smart_reshape=False)
+
+
+def jax_has_started() -> bool:
+    """Whether JAX has made its devices in this process, with as many threads as they are to have."""
+    return bool(private("jax._src.xla_bridge", "backends_are_initialized", "jax==0.10.*")())
