@@ -96,5 +96,6 @@ distclean: clean ## The same, and remove .venv
 
 lock: ## Make requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf --extra runtimes --extra sweep --extra predict \
+	  pyproject.toml --no-emit-index-url --no-annotate \
 	  --quiet --no-config $(if $(UPGRADE),--upgrade) -o requirements.lock

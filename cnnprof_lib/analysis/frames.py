@@ -277,6 +277,11 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
     return rows[[*RunKey._fields, *keys, *_PROFILE_MEANS]]
 
 
+def computations(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
+    """Which of a run's node executions compute, rather than only change a layout or a number format."""
+    return ~executed["node"].isin(record.conversions)
+
+
 def require_traced(record: RunRecord) -> None:
     """Refuses a run of which it is not known what its steps are spent on.
 

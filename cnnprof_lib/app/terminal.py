@@ -131,6 +131,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             "times": ("occurrences", "{:g}".format),
         },
     )
+    fell_back = any(layer["fell_back"] for layer in shown["layers"])
     yield _rows_table(
         [*_tree(shown), {"layer": "unattributed", **rest}],
         {
@@ -140,6 +141,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             "MACs": ("macs", units.count),
             **({"GMAC/s": ("gmacs_per_s", "{:.1f}".format)} if shown["blocks"] else {}),
             "output": ("output_bytes", units.num_bytes),
+            **({"kernel": ("kernel", str), "instead of the runtime's own": ("fell_back", str)} if fell_back else {}),
         },
     )
     for warning in shown["warnings"]:

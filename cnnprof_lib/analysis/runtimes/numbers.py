@@ -14,11 +14,10 @@ from ...params.runtimes import REFERENCE_RUNTIME
 from ...records.run import RunRecord
 from ...records.store import Store
 from ..accuracy.numbers import outcomes_of, paired_loss
-from ..differences.levels import computations
 from ..differences.numbers import CONVERSIONS, KERNELS, LATENCY, waterfall
 from ..estimates import Estimate, is_below, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED, frame_of, layer_order
-from ..profile.numbers import by_layer
+from ..profile.numbers import by_layer, kernels
 from ..resolution import Resolution, ratio_to_reference
 
 MOST_TOLD = 3
@@ -140,8 +139,8 @@ def layer_times(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame])
         executed: The node executions of each, by runtime.
 
     Returns:
-        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime, the reference runtime
-        first.
+        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime, first the reference
+        runtime.
     """
     columns = {}
     traced = [run for run in runs if run.is_traced and run.reference]
@@ -159,16 +158,6 @@ def layer_times(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame])
 
 def _reference_s(run: RunRecord) -> float:
     return float(np.median([np.median(block) for block in run.latency.reference_s]))
-
-
-def kernels(run: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
-    """Which kernel ran for each layer, the one that took most time: ``layer``, ``kernel``, ``fell_back``."""
-    own = executed[(executed["layer"] != "") & computations(run, executed)]
-    sums = own.groupby(["layer", "node", "kernel"])["self_ns"].sum().reset_index()
-    longest = sums.loc[sums.groupby("layer")["self_ns"].idxmax()]
-    longest = longest.assign(fell_back=longest["node"].map(run.fell_back).fillna("")).set_index("layer")
-    names = [name for name in layer_order([layer.name for layer in run.network.layers]) if name in longest.index]
-    return longest.loc[names, ["kernel", "fell_back"]].reset_index()
 
 
 def explained(

@@ -134,6 +134,7 @@ class Runtime(ABC):
     """Modules that it runs on, beside TensorFlow."""
     extra: ClassVar[str] = ""
     """The extra of this package that installs them."""
+    _held_to: int | None = None
 
     @classmethod
     def missing(cls) -> str:
@@ -154,9 +155,16 @@ class Runtime(ABC):
         """
         environment.set_up(f"Runtime {self.name}", self.environment, self.loads)
 
-    @abstractmethod
     def limit_threads(self, threads: int) -> None:
-        """Holds the runtime to so many threads. Called before anything is computed."""
+        """Holds the sessions to be opened to so many threads. Called before anything is computed."""
+        self._held_to = threads
+
+    @property
+    def threads(self) -> int:
+        """Threads that a session is to compute with: one for each logical core of the process, unless held to fewer."""
+        from ..machine import usable_cores
+
+        return self._held_to or usable_cores()
 
     @abstractmethod
     def open(self, network: LoadedNetwork, images: Images) -> Session:
