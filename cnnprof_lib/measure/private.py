@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -73,5 +74,8 @@ def simplify_openvino(model: Any) -> None:
 
 
 def jax_has_started() -> bool:
-    """Whether JAX has made its devices in this process, with as many threads as they are to have."""
-    return bool(private("jax._src.xla_bridge", "backends_are_initialized", "jax==0.10.*")())
+    """Whether JAX has made its devices in this process, with as many threads as they are to have.
+
+    Its import alone does not make them: TensorFlow imports JAX where it is installed.
+    """
+    return "jax" in sys.modules and bool(private("jax._src.xla_bridge", "backends_are_initialized", "jax==0.10.*")())

@@ -29,7 +29,7 @@ pytest.importorskip("jax")
 
 import jax
 
-from cnnprof_lib.measure.runtimes.jax_session import JaxSession, lowered
+from cnnprof_lib.measure.runtimes.jax_session import JaxSession, exported
 
 ROOT = Path(__file__).parents[2]
 BATCH = 4
@@ -86,13 +86,21 @@ def test_images_are_fed_in_turn_and_lie_on_the_device_before_a_step() -> None:
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_it_multiplies_in_float32_on_every_device(platform: str) -> None:
-    """Lowering for a GPU needs none; compiling would."""
-    batch = (np.zeros((BATCH, 24, 24, 3), np.float32),)
+    """Exporting for a GPU needs none."""
     tf.config.experimental.enable_tensor_float_32_execution(True)
-    ops = lowered(freeze(variant("smoke"), BATCH), batch, (platform,)).as_text().splitlines()
+    ops = exported(freeze(variant("smoke"), BATCH), [platform]).mlir_module().splitlines()
     precisions = {op: [re.findall("HIGHEST", line) for line in ops if f"stablehlo.{op}" in line] for op in PRODUCTS}
     assert precisions == {op: [["HIGHEST", "HIGHEST"]] for op in PRODUCTS}
     assert tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_the_size_is_that_of_the_exported_network() -> None:
+    frozen = freeze(variant("smoke"), BATCH)
+    session = JaxSession(frozen, (np.zeros((BATCH, 24, 24, 3), np.float32),))
+    parameters = sum(value.nbytes for value in frozen.weights.values())
+    assert session.model_bytes is not None
+    assert parameters < session.model_bytes < parameters + 20_000
+    session.close()
 
 
 def test_a_network_of_an_unknown_op_is_refused_in_a_line() -> None:

@@ -9,13 +9,11 @@ has one backend, and weights and reference need TensorFlow's.
 from __future__ import annotations
 
 import os
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ...base.errors import MeasureError, received
 from ..private import jax_has_started
-from . import environment
 from .contract import Runtime
 from .environment import ONEDNN
 
@@ -40,9 +38,10 @@ class Jax(Runtime):
     extra = "jax"
 
     def set_up(self) -> None:
-        """See `Runtime`. What shares a GPU's memory is read when JAX starts."""
+        """See `Runtime`. What shares a GPU's memory is read when JAX starts, not at its import, which is TensorFlow's."""
         super().set_up()
-        environment.set_up(f"Runtime {self.name}", _SHARING, "jax")
+        if not jax_has_started():
+            os.environ.update(_SHARING)
 
     def limit_threads(self, threads: int) -> None:
         """Holds JAX to ``threads`` threads on the CPU.
@@ -50,9 +49,10 @@ class Jax(Runtime):
         Raises:
             MeasureError: it has started with another number.
         """
+        super().limit_threads(threads)
         if os.environ.get(_THREADS) == str(threads):
             return
-        if "jax" in sys.modules and jax_has_started():
+        if jax_has_started():
             raise MeasureError(
                 "Runtime jax: threads must be set before JAX computes anything in the process. "
                 f"{received(threads)} Use a new process, as `cnnprof run` does."

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.export
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -37,7 +38,9 @@ class JaxSession(Session):
     def __init__(self, frozen: FrozenGraph, values: Sequence[npt.NDArray[Any]]) -> None:
         self._feed, self._batch_size = RowFeed(values), frozen.batch_size
         self.prepare()
-        self._run = lowered(frozen, self._batch).compile()
+        network = exported(frozen)
+        self.model_bytes = len(network.serialize())
+        self._run = jax.jit(network.call).lower(*self._batch).compile()
 
     def prepare(self) -> None:
         """Lays out the batch on the device."""
@@ -56,21 +59,22 @@ class JaxSession(Session):
         del self._run, self._batch
 
 
-def lowered(frozen: FrozenGraph, batch: Sequence[Any], platforms: tuple[str, ...] | None = None) -> Any:
-    """A frozen graph as XLA's ops, still to be compiled: a ``jax.stages.Lowered``.
+def exported(frozen: FrozenGraph, platforms: Sequence[str] = ()) -> Any:
+    """A frozen graph as XLA's ops, still to be compiled: a ``jax.export.Exported``, which JAX alone can run anywhere.
 
     Args:
         frozen: The network.
-        batch: Of each input, in order, an array of its shape.
-        platforms: For which kinds of devices, such as ``cuda``; None for the default device. None need be there.
+        platforms: For which kinds of devices, such as ``cpu`` and ``cuda``, none of which need be there; empty for the
+            default device's.
 
     Raises:
         MeasureError: XLA has no such op, in one line.
     """
-    function = tf.function(function_of(frozen), autograph=False)
+    function = call_tf(tf.function(function_of(frozen), autograph=False), has_side_effects=False)
+    inputs = [jax.ShapeDtypeStruct(feed.shape, feed.dtype.as_numpy_dtype) for feed in frozen.feeds]
     try:
         with _float32():
-            return jax.jit(call_tf(function)).trace(*batch).lower(lowering_platforms=platforms)
+            return jax.export.export(jax.jit(function), platforms=platforms or None)(*inputs)
     except ValueError as error:
         unknown = sorted(set(_UNKNOWN_OP.findall(str(error))))
         reason = f"XLA has no {' and no '.join(unknown)}" if unknown else str(error).strip().splitlines()[-1]
