@@ -38,7 +38,7 @@ class Jax(Runtime):
     extra = "jax"
 
     def set_up(self) -> None:
-        """See `Runtime`. What shares a GPU's memory is read when JAX starts, not at its import, which is TensorFlow's."""
+        """See `Runtime`. What shares a GPU's memory is read when JAX starts; TensorFlow may have imported it."""
         super().set_up()
         if not jax_has_started():
             os.environ.update(_SHARING)
