@@ -1,8 +1,9 @@
-"""The private names of TensorFlow, Keras and OpenVINO that cnnprof cannot do without: here alone, behind one error."""
+"""The private names of its libraries that cnnprof cannot do without: here alone, behind one error."""
 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -70,3 +71,11 @@ def simplify_openvino(model: Any) -> None:
     """
     module = "openvino._offline_transformations"
     private(module, "apply_moc_transformations", "openvino==2026.*")(model, cf=False, smart_reshape=False)
+
+
+def jax_has_started() -> bool:
+    """Whether JAX has made its devices in this process, with as many threads as they are to have.
+
+    Its import alone does not make them: TensorFlow imports JAX where it is installed.
+    """
+    return "jax" in sys.modules and bool(private("jax._src.xla_bridge", "backends_are_initialized", "jax==0.10.*")())

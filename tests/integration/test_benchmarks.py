@@ -36,3 +36,17 @@ def test_second_opinions_are_those_of_the_runtimes_own_benchmarks() -> None:
     row = rf"^  (\w+) +{time}  (\w+) +{time}  (\w+) +[\d.]+  \([\d.]+ to [\d.]+\)  (?:.*within 5%|undecided: .*)$"
     told = [("openvino", "benchmark_app", "median"), ("onnxruntime", "onnxruntime_test", "fmean")]
     assert re.findall(row, printed, re.MULTILINE) == told
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
+def test_a_network_packed_for_a_gpu_answers_as_stock_where_there_is_no_tensorflow(tmp_path: Path) -> None:
+    output_of("benchmarks/on_gpu.py", "pack", str(tmp_path), "--variants", "smoke", "--batch-sizes", "16", "4")
+    without = (
+        "import sys, runpy; sys.modules['tensorflow'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    )
+    printed = output_of("-c", without, "benchmarks/on_gpu.py", "step", str(tmp_path), "--rounds", "6", "--steps", "1")
+    time = r"[\d.]+(?:us|ms|sec)"
+    told = (
+        rf"^  (\S+) +{time}  \({time} to {time}\) +[\d,]+ images/s +{time} with copies  ([\d.]+%) of classes as stock's"
+    )
+    assert re.findall(told, printed, re.MULTILINE) == [("smoke-4", "100.00%"), ("smoke-16", "100.00%")]
