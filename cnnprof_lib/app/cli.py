@@ -20,7 +20,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_stored, terminal
+from . import cli_predict, cli_stored, terminal
 from .cli_options import (
     BaselineOption,
     InputShapeOption,
@@ -41,6 +41,7 @@ app = typer.Typer(
     help="Measure what each operation of a convolutional network costs, and what a change saves.",
 )
 app.add_typer(cli_stored.app)
+app.add_typer(cli_predict.app)
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="CIFAR-10 or other images of one size: a folder, .zip or .tar.gz."),
