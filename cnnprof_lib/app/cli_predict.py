@@ -15,7 +15,7 @@ from ..params.reading import load_spec
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_stored, terminal
+from . import cli_stored, terminal, terminal_predict
 from .cli_options import (
     InputShapeOption,
     JsonOption,
@@ -49,14 +49,14 @@ def calibrate(
     project = find_project(outputs=outputs)
     find_runtime(runtime).set_up()
     load_tensorflow()
-    from ..measure.calibration.calibrate import calibrate as measure_probes
+    from ..measure.calibration.calibrate import measure_probes
 
     with terminal.LiveBar(console, 60 * minutes) as bar:
-        on_probe = partial(terminal.show_probe, bar, runtime)
+        on_probe = partial(terminal_predict.show_probe, bar, runtime)
         record = measure_probes(
             runtime, minutes, project, batch_sizes=batch_sizes or (), again=again, on_probe=on_probe
         )
-    console.print(terminal.calibration_text(record), highlight=False, soft_wrap=True)
+    console.print(terminal_predict.calibration_text(record), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -80,7 +80,7 @@ def predict(
     if as_json:
         print(json.dumps(found.for_scripts(), indent=1))
         return
-    for part in terminal.prediction_parts(found, network, runtime, batch_size):
+    for part in terminal_predict.prediction_parts(found, network, runtime, batch_size):
         console.print(part, highlight=False, soft_wrap=True)
 
 

@@ -16,24 +16,18 @@ from rich.text import Text
 from ..base import units
 from ..base.errors import StoreError
 from ..params.model import ModelSpec
-from ..params.network import Network
 from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
-from ..records.calibration import ProbeRecord, ProbesRecord
 from ..records.machine import ComparisonRecord, RooflineRecord
-from ..records.run import BUSY_PERCENT, AccuracyRecord, FailureRecord, RunRecord
+from ..records.run import AccuracyRecord, FailureRecord, RunRecord
 from ..records.store import Store
 from ..records.training import HistoryRow, TrainingRecord
 
 if TYPE_CHECKING:
-    from ..analysis.prediction.numbers import Prediction
     from ..analysis.resolution import Resolution
     from ..measure.images.sources import DataSet, Source
 
-_MUCH_DISTURBED = 0.1
-"""Share of the networks of a calibration from which on it is better made again."""
-_MOST_OUTSIDE = 8
-_Column = tuple[str, Callable[[Any], str]]
+ColumnForm = tuple[str, Callable[[Any], str]]
 
 
 def say(line: str) -> None:
@@ -125,9 +119,9 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"{memory['rss_bytes']} resident in the process"
     )
     rest = {"time_s": shown["unattributed_s"], "time_share": shown["unattributed_share"]}
-    times: dict[str, _Column] = {"time": ("time_s", units.seconds), "share": ("time_share", units.percent)}
+    times: dict[str, ColumnForm] = {"time": ("time_s", units.seconds), "share": ("time_share", units.percent)}
     ops = [{**row, "renamed": ", ".join(name for name in row["kernels"] if name != row["op"])} for row in shown["ops"]]
-    yield _rows_table(
+    yield rows_table(
         [*ops, {"op": "unattributed", **rest}],
         {
             "op": ("op", str),
@@ -137,7 +131,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             "times": ("occurrences", "{:g}".format),
         },
     )
-    yield _rows_table(
+    yield rows_table(
         [*_tree(shown), {"layer": "unattributed", **rest}],
         {
             "layer": ("layer", str),
@@ -191,7 +185,7 @@ def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     )
 
 
-def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column]) -> Table:
+def rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, ColumnForm]) -> Table:
     """Texts to the left and numbers to the right, nothing where a row has no value; empty columns are left out.
 
     Args:
@@ -235,7 +229,7 @@ def roofline_text(record: RooflineRecord) -> str:
 def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     """The ops' shares by cnnprof and by XProf, side by side."""
     rows = [{"op": op.op, "ours": op.our_share, "xprof": op.xprof_share, "pp": op.difference_pp} for op in found.ops]
-    yield _rows_table(
+    yield rows_table(
         rows,
         {
             "op": ("op", str),
@@ -289,47 +283,6 @@ def show_check(bar: LiveBar, runtime: str, rounds: int, done: int) -> None:
     """Which round of a check is done; the first and the middle one where there is no bar."""
     text = f"check {runtime}: round {done} of {rounds}"
     bar.show(done, text, text if done in (1, rounds // 2) else "")
-
-
-def show_probe(bar: LiveBar, runtime: str, spent_s: float, probe: ProbeRecord) -> None:
-    """What a calibration measured last."""
-    batch = f"batches of {probe.batch_size}"
-    bar.show(spent_s, f"calibrate {runtime}: {probe.network.name}, {batch}, {units.seconds(probe.step_s)}")
-
-
-def calibration_text(record: ProbesRecord) -> str:
-    """How far a calibration came, in a line."""
-    networks, minutes = units.counted(len(record.probes), "network"), record.spent_s / 60
-    busy = sum(probe.waited_share > BUSY_PERCENT / 100 for probe in record.probes) / max(len(record.probes), 1)
-    warning = (
-        f" Other programs disturbed {units.percent(busy, 0)} of them: "
-        f"calibrate again on a quiet machine, cnnprof calibrate --runtime {record.runtime} --again"
-        if busy > _MUCH_DISTURBED
-        else ""
-    )
-    return f"{record.runtime}: {networks} in {minutes:.1f} minutes on {record.machine.cpu}.{warning}"
-
-
-def prediction_parts(found: Prediction, network: Network, runtime: str, batch_size: int) -> Iterator[RenderableType]:
-    """A latency that is predicted, with its interval, then its layers."""
-    how = "measured by the calibration" if found.measured else "predicted"
-    latency_s, *interval_s = (units.seconds(time_s) for time_s in (found.latency_s, found.low_s, found.high_s))
-    batch = units.counted(batch_size, "image")
-    yield f"{network.name} in {runtime}: {latency_s} for {batch}, {how} (95% interval {' to '.join(interval_s)})"
-    rows = [
-        {"layer": layer.name, "type": layer.type, "time_s": found.layers_s[layer.name], "macs": layer.macs or None}
-        for layer in network.layers
-    ]
-    columns: dict[str, _Column] = {
-        "layer": ("layer", str),
-        "type": ("type", str),
-        "time": ("time_s", units.seconds),
-        "MACs": ("macs", units.count),
-    }
-    yield _rows_table([*rows, {"layer": "(the call)", "type": "", "time_s": found.call_s}], columns)
-    if found.outside:
-        named = ", ".join(found.outside[:_MOST_OUTSIDE]) + (", ..." if len(found.outside) > _MOST_OUTSIDE else "")
-        yield f"Unlike anything calibrated, so the interval does not hold: {named}"
 
 
 def run_each(

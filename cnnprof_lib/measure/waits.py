@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from .clock import TimedStep
 
 _TASKS = Path("/proc/self/task")
-_CHOSEN = 3
-"""One step of so many is taken, and as many at least."""
+QUIET_SHARE = 0.01
+"""Of its time; a step whose threads waited no longer is undisturbed."""
+_FEWEST = 5
+"""Steps that are taken in any case."""
 
 
 class ThreadWaits:
@@ -87,14 +89,15 @@ class WatchedStep:
         self.step.keep(result)
 
     def undisturbed(self, seconds: Sequence[float]) -> Undisturbed:
-        """Of the steps kept, a third: those that waited least.
+        """Of the steps kept those that waited for nothing, or else the few that waited least.
 
         Args:
             seconds: Their times, in order.
         """
         shares = [waited_s / time_s for waited_s, time_s in zip(self._waited_s, seconds, strict=True)]
-        least = sorted(range(len(shares)), key=shares.__getitem__)[: max(len(shares) // _CHOSEN, _CHOSEN)]
-        chosen = tuple(sorted(least))
+        least = sorted(range(len(shares)), key=shares.__getitem__)
+        quiet = sum(share <= QUIET_SHARE for share in shares)
+        chosen = tuple(sorted(least[: max(quiet, _FEWEST)]))
         return Undisturbed(
             statistics.median(seconds[step] for step in chosen),
             statistics.median(shares[step] for step in chosen),

@@ -7,8 +7,8 @@ Far from all that was measured g is 0 and its deviation large.
 
 Both are fitted to the logarithms of whole steps, and of single units where they were traced. A sum of exponentials is
 made linear around the last estimate, a few times over (Gauss and Newton's method; Laplace's approximation of the
-posterior). Intervals are the posterior's deviation, widened by what it was off by in networks left out (Lei et al.,
-"Distribution-free predictive inference for regression", JASA 113, 2018, section 5.2).
+posterior). Intervals are the posterior's deviation, widened by what networks left out are missed by: the jackknife of
+Lei et al., "Distribution-free predictive inference for regression", JASA 113, 2018, with deviations that differ.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_array
 
 from ...base.errors import MeasureError
-from .units import Unit
+from .units import PARTS_OF_WORK, Unit
 
 _Array = npt.NDArray[np.float64]
-_LANDMARKS = 400
-"""Units by whose likeness a unit is described, at most."""
-_REACH = 0.02
-"""Likeness of two units is exp(-0.02 d**2); d counts doublings of a size, and `_OTHER_KIND` between two kinds."""
+_SCALES = ((0.005, 300), (0.05, 500))
+"""Likeness of two units is the mean of exp(-r d**2), far and near; d counts doublings of a size, and `_OTHER_KIND` for
+another kind. A unit is described by its likeness to so many units at most (Nystroem's method)."""
 _OTHER_KIND = 4.0
 _WHOLE_WEIGHT = 3.0
 """How much surer the time of a step is than that of one of its units: it is longer, and no clock is read inside."""
@@ -42,8 +41,9 @@ _LONGEST = 1.0
 """No correction changes by more in one round."""
 _LARGEST = 4.0
 """No correction is by more than e**4 either way."""
+_LEAST_NOISE = 0.015
+"""Deviation of the logarithm of a unit's time: no clock tells better."""
 _LEAST_BASE = 1e-6
-_WORK = 5
 _DOUBTFUL = 0.05
 """A step that waited this share of its time for a processor counts half."""
 
@@ -68,7 +68,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class UnitTimes:
     """What a model says of a network.
 
     Attributes:
@@ -94,52 +94,93 @@ class UnitModel:
         members, times, weights = _rows(examples)
         self._coefficients = _fit_base(members @ self._work(units), times, weights)
         sizes = self._sizes(units)
-        self._likeness = Nystroem(gamma=_REACH, n_components=min(_LANDMARKS, len(units)), random_state=0).fit(sizes)
-        features, base = self._likeness.transform(sizes), self._base(units)
-        self._ridge = BayesianRidge(fit_intercept=False)
+        self._likeness = [
+            Nystroem(gamma=reach, n_components=min(count, len(units)), random_state=0).fit(sizes)
+            for reach, count in _SCALES
+        ]
+        features, base = self._features(sizes), self._base(units)
+        evidence = BayesianRidge(fit_intercept=False)
         theta = np.zeros(features.shape[1])
-        for ridge in (*[Ridge(_FIRM, fit_intercept=False)] * _ROUNDS, self._ridge):
+        for ridge in (*[Ridge(_FIRM, fit_intercept=False)] * _ROUNDS, evidence):
             values = base * _exp(features @ theta)
             sums = members @ values
-            slopes = (members.multiply(values).multiply(1 / sums[:, None]).tocsr()) @ features
-            ridge.fit(slopes, np.log(times / sums) + slopes @ theta, sample_weight=weights**2)
+            shares = members.multiply(values).multiply(1 / sums[:, None]).tocsr()
+            slopes, targets = shares @ features, np.log(times / sums)
+            targets += slopes @ theta
+            ridge.fit(slopes, targets, sample_weight=weights**2)
             move = ridge.coef_ - theta
             theta = theta + move / max(1.0, float(np.abs(features @ move).max()) / _LONGEST)
         self._theta = theta
+        self._noise = max(1 / evidence.alpha_, _LEAST_NOISE**2)
+        self._prior = 1 / evidence.lambda_
+        weighted = slopes * weights[:, None]
+        self._spread = np.linalg.inv(weighted.T @ weighted / self._noise + np.eye(len(theta)) / self._prior)
+        unseen = self._prior * (shares.power(2) @ _unlike(features))
+        counts = [1 + len(example.times) for example in examples]
+        self.misses = self._left_out(weighted, targets * weights, unseen * weights**2, counts)
+        """By how many deviations each example's step would be missed by the model of all others."""
 
-    def estimate(self, units: Sequence[Unit], batch_size: int) -> Estimate:
+    def estimate(self, units: Sequence[Unit], batch_size: int) -> UnitTimes:
         """The time of a network of these units."""
         known = [place for place, unit in enumerate(units) if unit.kind in self._kinds]
         mine = [(units[place], batch_size) for place in known]
-        features = self._likeness.transform(self._sizes(mine))
+        features = self._features(self._sizes(mine))
         times = self._base(mine) * _exp(features @ self._theta)
         total = float(times.sum())
         shares = times / total
         slope = shares @ features
-        unlike = np.clip(1 - (features**2).sum(axis=1), 0, 1)  # what of a unit no landmark is like
-        variance = slope @ self._ridge.sigma_ @ slope + (shares**2 * unlike).sum() / self._ridge.lambda_
-        noise = 1 / self._ridge.alpha_ / _WHOLE_WEIGHT**2
+        variance = slope @ self._spread @ slope + self._prior * shares**2 @ _unlike(features)
         every = np.zeros(len(units))
         every[known] = times
-        return Estimate(total, math.sqrt(variance + noise), every)
+        return UnitTimes(total, math.sqrt(variance + self.noise**2), every)
+
+    def _left_out(self, slopes: _Array, targets: _Array, unseen: _Array, counts: Sequence[int]) -> _Array:
+        """Misses of examples left out, without fitting again: by the block of the hat matrix that is the example's.
+
+        Source: Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd edition, section 7.10, for
+        one row; for several, the same with the inverse of a matrix.
+
+        Args:
+            slopes: (rows, features), weighted.
+            targets: (rows,), weighted.
+            unseen: (rows,), the variance that no feature tells of, weighted.
+            counts: Rows of each example, in order; the whole step is the first of them.
+        """
+        residuals = targets - slopes @ (self._spread @ (slopes.T @ targets) / self._noise)
+        misses, start = [], 0
+        for count in counts:
+            mine = slice(start, start + count)
+            kept = np.linalg.inv(np.eye(count) - slopes[mine] @ self._spread @ slopes[mine].T / self._noise)
+            misses.append(abs(kept[0] @ residuals[mine]) / math.sqrt(kept[0, 0] * self._noise + unseen[start]))
+            start += count
+        return np.array(misses)
 
     @property
     def noise(self) -> float:
         """Deviation of the logarithm of a step that was measured."""
-        return 1 / math.sqrt(self._ridge.alpha_) / _WHOLE_WEIGHT
+        return math.sqrt(self._noise) / _WHOLE_WEIGHT
 
     def _sizes(self, units: Sequence[tuple[Unit, int]]) -> _Array:
         kinds = np.array([[_OTHER_KIND * (unit.kind == kind) for kind in self._kinds] for unit, _ in units])
         return np.hstack([np.array([unit.sizes(batch_size) for unit, batch_size in units]), kinds])
 
+    def _features(self, sizes: _Array) -> _Array:
+        """Whose scalar products are likenesses."""
+        return np.hstack([scale.transform(sizes) for scale in self._likeness]) / math.sqrt(len(_SCALES))
+
     def _work(self, units: Sequence[tuple[Unit, int]]) -> _Array:
-        work = np.zeros((len(units), len(self._kinds), _WORK))
+        work = np.zeros((len(units), len(self._kinds), PARTS_OF_WORK))
         for row, (unit, batch_size) in enumerate(units):
             work[row, self._kinds.index(unit.kind)] = unit.work(batch_size)
         return work.reshape(len(units), -1)
 
     def _base(self, units: Sequence[tuple[Unit, int]]) -> _Array:
         return np.maximum(self._work(units) @ self._coefficients, _LEAST_BASE)
+
+
+def _unlike(features: _Array) -> _Array:
+    """What of each unit no landmark is like."""
+    return np.clip(1 - (features**2).sum(axis=1), 0, 1)  # type: ignore[no-any-return]
 
 
 def require_sklearn() -> None:

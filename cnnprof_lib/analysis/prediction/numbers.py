@@ -16,7 +16,6 @@ from .model import Example, UnitModel, require_sklearn
 from .units import Unit, units_of
 
 FEWEST_PROBES = 40
-_FOLDS = 5
 _LEVEL = 0.95
 _SLACK = 0.25
 """Doublings by which a size may lie beyond those measured: a fifth more or less."""
@@ -89,10 +88,11 @@ class Predictor:
             )
         examples = [example_of(probe) for probe in record.probes]
         ranges, beside = _measured(examples)
+        model = UnitModel(examples)
         return cls(
             record.reference_s,
-            UnitModel(examples),
-            _widening(examples),
+            model,
+            _widening(model.misses),
             ranges,
             beside,
             {_made_of(example.units, example.batch_size): example.time for example in examples},
@@ -151,17 +151,8 @@ def _measured(examples: Sequence[Example]) -> tuple[dict[str, tuple[Any, Any]], 
     return {kind: (np.min(rows, axis=0), np.max(rows, axis=0)) for kind, rows in sizes.items()}, beside
 
 
-def _widening(examples: Sequence[Example]) -> float:
-    """How many of its deviations the model was off by at most in 95% of the networks that it did not know."""
-    order = np.random.default_rng(0).permutation(len(examples))
-    misses = []
-    for fold in range(_FOLDS):
-        left_out = set(order[fold::_FOLDS].tolist())
-        model = UnitModel([example for place, example in enumerate(examples) if place not in left_out])
-        for place in left_out:
-            example = examples[place]
-            found = model.estimate(example.units, example.batch_size)
-            misses.append(abs(math.log(found.time / example.time)) / found.deviation)
+def _widening(misses: Any) -> float:
+    """How many deviations 95% of the networks are missed by at most, by a model that does not know them."""
     rank = math.ceil(_LEVEL * (len(misses) + 1))
     return float(np.sort(misses)[min(rank, len(misses)) - 1])
 

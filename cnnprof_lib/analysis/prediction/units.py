@@ -78,28 +78,48 @@ class Unit:
 
     def sizes(self, batch_size: int) -> npt.NDArray[np.float64]:
         """Binary logarithms of its sizes, by which two units are alike or not."""
-        pad_in, pad_out = (-channels % _BLOCK for channels in (self.channels_in, self.channels_out))
+        read, written = self._moved(batch_size)
         return np.log2(
             [
                 batch_size,
                 self.pixels_out,
+                batch_size * self.pixels_out,
                 self.pixels_in / self.pixels_out,
                 self.channels_in,
                 self.channels_out,
                 max(self.per_value, 1e-3),
-                1 + pad_in / self.channels_in,
-                1 + pad_out / self.channels_out,
+                _padded(self.channels_in),
+                _padded(self.channels_out),
                 1 + self.joins,
                 1 + batch_size * self.macs,
+                read + written + self.weights,
             ]
         )
 
     def work(self, batch_size: int) -> npt.NDArray[np.float64]:
-        """What its time is proportional to, each part by itself: once, multiply-adds, values read, written, weights."""
-        read = batch_size * self.pixels_in * self.channels_in
-        written = batch_size * self.pixels_out * self.channels_out
-        padded = math.ceil(self.channels_out / _BLOCK) * _BLOCK / self.channels_out
-        return np.array([1, batch_size * self.macs * padded, read, written * (1 + self.joins), self.weights], float)
+        """What its time may be proportional to, each part by itself.
+
+        They are: once; values read, values written, weights; multiply-adds as they are, with the channels filled up to
+        whole vectors, and those that a kernel loses on few channels.
+        """
+        read, written = self._moved(batch_size)
+        macs = batch_size * self.macs
+        filled = (1, _padded(self.channels_in), _padded(self.channels_out), 1 / self.channels_in, 1 / self.channels_out)
+        return np.array([1, read, written, self.weights, *(macs * share for share in filled)], float)
+
+    def _moved(self, batch_size: int) -> tuple[int, int]:
+        """Values read and written."""
+        read = self.pixels_in * self.channels_in
+        return batch_size * read, batch_size * self.pixels_out * self.channels_out * (1 + self.joins)
+
+
+PARTS_OF_WORK = 9
+"""Of the work of a unit."""
+
+
+def _padded(channels: int) -> float:
+    """How many times as many channels there are with those that fill up the last vector."""
+    return math.ceil(channels / _BLOCK) * _BLOCK / channels
 
 
 def units_of(network: Network) -> tuple[Unit, ...]:
@@ -126,8 +146,7 @@ def units_of(network: Network) -> tuple[Unit, ...]:
 def kind_of(layer: NetworkLayer, reads: Sequence[Shape]) -> str:
     """What a layer is: by its multiply-adds and shapes if it has any, else by its type."""
     plain = re.sub(r"[^a-z0-9]", "", layer.type.lower())
-    size_in, size_out = sum(map(math.prod, reads)), math.prod(layer.output_shape)
-    if layer.macs is None or not reads or not size_out:
+    if layer.macs is None or not reads or not math.prod(layer.output_shape):
         return f"uncounted {layer.type}"
     if layer.macs:
         if "separable" in plain:
@@ -140,7 +159,7 @@ def kind_of(layer: NetworkLayer, reads: Sequence[Shape]) -> str:
     if plain in _BESIDE:
         return _BESIDE[plain]
     if "pool" in plain or plain in ("mean", "reducemean"):
-        return "mean" if size_in > size_out and (len(layer.output_shape) == 1 or "global" in plain) else "pool"
+        return "pool"
     return f"other {layer.type}"
 
 
@@ -159,8 +178,10 @@ def _begun(layer: NetworkLayer, kind: str, reads: Sequence[Shape], channels_firs
     pixels_out, channels_out = _pixels(layer.output_shape, channels_first)
     macs = layer.macs or 0
     per_value = macs / (pixels_out * channels_out) if macs else pixels_in / pixels_out
-    if kind == "conv" and per_value < channels_in:
-        kind = "grouped"
+    if kind == "pool" and pixels_out == 1:
+        kind = "mean"  # over the whole image
+    if kind == "conv" and per_value <= channels_in:
+        kind = "grouped" if per_value < channels_in else "pointwise"
     return Unit(
         layer.name,
         (layer.name,),

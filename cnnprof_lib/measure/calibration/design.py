@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ...params.costs import least_bytes
 from ...params.variant import VariantSpec
 
-BASELINE = "baseline"
+BASELINE_FAMILY = "baseline"
 """The family of the baseline itself."""
 _MOST_MACS = 6e9
 """Of a step: 2.5 times the tutorial's network with 128 images."""
@@ -206,7 +206,7 @@ def designed(index: int, seed: int, baseline: VariantSpec, batch_sizes: Sequence
     """
     first = batch_sizes or _BATCH_SIZES
     if index < len(first):
-        return Designed(BASELINE, baseline, first[index])
+        return Designed(BASELINE_FAMILY, baseline, first[index])
     rng = np.random.default_rng([seed, index])
     family = list(FAMILIES)[index % len(FAMILIES)]
     odds = None if batch_sizes else np.array(_BATCH_ODDS) / sum(_BATCH_ODDS)
