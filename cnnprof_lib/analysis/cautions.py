@@ -8,7 +8,7 @@ import numpy as np
 
 from ..base.units import percent, seconds
 from ..records.run import BUSY_PERCENT, RunRecord
-from .estimates import median_of_blocks, process_spread, spread
+from .estimates import block_medians, median_of_blocks, process_spread, ratio_of_medians, spread
 
 LARGE_SPREAD = 0.10
 """Interquartile range over median, and range of the processes' medians over their median. As pyperf warns of 10%."""
@@ -23,6 +23,10 @@ MANY_FAULTS = 1000
 there and the thousands of one that does not."""
 
 FAULTING_SHARE = 0.05
+DISTURBED = 0.05
+"""Own choice: what a reference may differ by between steps of a runtime and alone, beyond its interval."""
+ALIKE = 0.999
+"""Own choice: rounding moves one image in a thousand to another class at most, see the table of runtimes."""
 
 
 def cautions(record: RunRecord) -> list[str]:
@@ -47,7 +51,26 @@ def cautions(record: RunRecord) -> list[str]:
         f"{percent(unowned, 0)} of the kernels' time belongs to the network, but to no known layer; "
         "the times of the layers do not contain it": unowned > UNOWNED_SHARE,
     }
-    return [*record.warnings, *(text for text, holds in found.items() if holds), *_page_faults(record)]
+    told = (text for text, holds in found.items() if holds)
+    return [*record.warnings, *told, *_page_faults(record), *_reference(record)]
+
+
+def _reference(record: RunRecord) -> list[str]:
+    """Whether the reference and the runtime disturbed one another, and whether they answer alike."""
+    found = []
+    alone_s = record.reference.alone_s if record.reference else ()
+    if alone_s:
+        beside, alone = block_medians(record.latency.reference_s), block_medians(alone_s)
+        ratio = ratio_of_medians(beside, alone)
+        if ratio.low > 1 + DISTURBED or ratio.high < 1 - DISTURBED:
+            found.append(
+                f"The reference took {ratio.value:.2f} times as long between steps of {record.runtime} as alone "
+                f"(95%: {ratio.low:.2f} to {ratio.high:.2f}): one disturbed the other, or the machine changed meanwhile"
+            )
+    share = record.agreement.argmax_share if record.agreement else None
+    if share is not None and share < ALIKE and record.precision == "float32":
+        found.append(f"{percent(1 - share, 2)} of the images get another class than in the reference runtime")
+    return found
 
 
 def _page_faults(record: RunRecord) -> list[str]:

@@ -32,11 +32,30 @@ def conditions(record: RunRecord) -> dict[str, str]:
 
 
 def unlike(before: RunRecord, after: RunRecord) -> list[str]:
-    """What two runs do not share, each with both values; empty where they can be compared."""
-    old, new = (
-        {"runtime": run.runtime, **conditions(run), "baseline": run.baseline or "none"} for run in (before, after)
-    )
-    return [f"{name} ({old[name]} / {new[name]})" for name in old if old[name] != new[name]]
+    """What two runs do not share, each with both values; empty where they can be compared.
+
+    Two runtimes can be compared by one network, and by one reference.
+    """
+    if not _are_one_network_in_two_runtimes(before, after):
+        old, new = (
+            {"runtime": run.runtime, **conditions(run), "baseline": run.baseline or "none"} for run in (before, after)
+        )
+    else:
+        old, new = (_shared(run) for run in (before, after))
+    return [f"{name} ({old[name]} / {new[name]})" for name in old if old[name] != new.get(name)]
+
+
+def _are_one_network_in_two_runtimes(before: RunRecord, after: RunRecord) -> bool:
+    """Whether what two runs differ in is the runtime; runs of before there was a reference have nothing in common."""
+    have_references = before.reference is not None and after.reference is not None
+    return before.runtime != after.runtime and before.network.layers == after.network.layers and have_references
+
+
+def _shared(run: RunRecord) -> dict[str, str]:
+    """What runs in two runtimes must share."""
+    found = conditions(run)
+    of_both = {name: found[name] for name in ("batch size", "threads", *of_machine(run.machine))}
+    return {**of_both, "reference": run.reference.network if run.reference else "none"}
 
 
 def differences(records: Sequence[Record]) -> list[str]:

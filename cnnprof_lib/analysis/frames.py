@@ -190,12 +190,22 @@ def ops(records: Sequence[Record]) -> pd.DataFrame:
                 "time_s": record.unattributed_s,
                 "cpu_s": 0.0,
                 "accelerator_s": 0.0,
-                "requested_bytes": 0,
+                "requested_bytes": told_bytes(record),
                 "occurrences": 1.0,
                 "fuses": (),
             }
         )
-    return pd.DataFrame(rows, columns=[*RunKey._fields, *OpRecord.model_fields])
+    return pd.DataFrame(rows, columns=[*RunKey._fields, *OpRecord.model_fields]).astype({"requested_bytes": float})
+
+
+def told_bytes(record: RunRecord) -> float:
+    """Bytes of what requests none: 0, or missing where the runtime tells of no bytes at all."""
+    return math.nan if record.memory.requested_bytes is None else 0.0
+
+
+def sum_of_told(values: pd.Series[float]) -> float:
+    """The sum of what is known; missing where nothing is."""
+    return float(values.sum(min_count=1))
 
 
 def executions(records: Sequence[Record], store: Store) -> pd.DataFrame:
@@ -245,7 +255,7 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
     keys = ["layer", "op", "kernel", *(["node"] if by_node else [])]
     sums = (
         executed.groupby(keys, as_index=False, sort=False)
-        .agg(time_s=("self_ns", "sum"), requested_bytes=("requested_bytes", "sum"), occurrences=("step", "size"))
+        .agg(time_s=("self_ns", "sum"), requested_bytes=("requested_bytes", sum_of_told), occurrences=("step", "size"))
         .replace({"layer": {"": NO_LAYER}})
     )
     sums["time_s"] *= 1e-9
@@ -257,7 +267,7 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
             "kernel": [""],
             "node": [""],
             "time_s": [record.unattributed_s],
-            "requested_bytes": [0.0],
+            "requested_bytes": [told_bytes(record)],
             "occurrences": [1.0],
         }
     )
@@ -278,6 +288,22 @@ def require_traced(record: RunRecord) -> None:
             f"{record.name} ({record.run_id}): runtime {record.runtime} cannot trace, so it is not known what its "
             "layers take. Name another --runtime."
         )
+
+
+def require_told(data: pd.DataFrame, value: str) -> None:
+    """Refuses rows of a runtime that does not tell what is to be drawn.
+
+    Args:
+        data: Rows of `profile` or `ops`.
+        value: The column to be drawn.
+
+    Raises:
+        MeasureError: it is missing in all rows of a runtime.
+    """
+    told = data.groupby("runtime")[value].count()
+    if not told.all():
+        silent = ", ".join(map(str, told.index[told == 0]))
+        raise MeasureError(f"{value}: not told by runtime {silent}. Choose time_s or occurrences, or another runtime.")
 
 
 def profiles(records: Sequence[Record], store: Store) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
     weights = [count / sum(steps) for count in steps]
     blocks = {
         kind: tuple(block for run in runs for block in getattr(run.latency, kind))
-        for kind in ("plain_s", "profiled_s", "baseline_s")
+        for kind in ("plain_s", "profiled_s", "baseline_s", "reference_s")
     }
     memory = {
         key: max((size for run in runs if (size := getattr(run.memory, key)) is not None), default=None)
@@ -84,9 +84,10 @@ def _mean_ops(runs: Sequence[RunRecord], weights: Sequence[float]) -> tuple[OpRe
         found = [(w, ops[name, kernel]) for w, ops in zip(weights, by_run, strict=True) if (name, kernel) in ops]
         means = {
             key: math.fsum(w * getattr(op, key) for w, op in found)
-            for key in ("time_s", "cpu_s", "accelerator_s", "requested_bytes", "occurrences")
+            for key in ("time_s", "cpu_s", "accelerator_s", "occurrences")
         }
-        size = round(means.pop("requested_bytes"))
+        sizes = [w * op.requested_bytes for w, op in found if op.requested_bytes is not None]
+        size = round(math.fsum(sizes)) if sizes else None
         fuses = tuple(dict.fromkeys(fused for _, op in found for fused in op.fuses))
         result.append(OpRecord(op=name, kernel=kernel, requested_bytes=size, fuses=fuses, **means))
     return tuple(sorted(result, key=lambda op: -op.time_s))

@@ -15,7 +15,7 @@ from ..records.machine import CheckRecord, PairRecord, PartRecord
 from ..records.run import MAC_OPS, RunRecord
 from ..records.store import Store
 from .conditions import of_machine
-from .estimates import CONFIDENCE, Estimate, are_units, ratio_of_blocks
+from .estimates import CONFIDENCE, BlocksOfSteps, Estimate, are_units, ratio_of_blocks
 
 NOTABLE_SHARE = 0.01
 """Own choice: from this share of the step on a part shows how far parts of its kind differ between sessions."""
@@ -136,6 +136,20 @@ def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estim
         resolution: What the machine can tell apart. Where the interval is over blocks it is widened by that, for blocks
             do not know how far two sessions of one network differ; None where it was not checked.
     """
+    return _ratio_to(record.latency.baseline_s, record, resolution)
+
+
+def ratio_to_reference(record: RunRecord, resolution: Resolution | None) -> Estimate:
+    """Unprofiled step over that of the reference, see `ReferenceRecord`; NaN in runs of before there was one.
+
+    Args:
+        record: The run.
+        resolution: As of `ratio_to_baseline`.
+    """
+    return _ratio_to(record.latency.reference_s, record, resolution)
+
+
+def _ratio_to(base_s: BlocksOfSteps, record: RunRecord, resolution: Resolution | None) -> Estimate:
     timed = record.latency
-    ratio = ratio_of_blocks(timed.plain_s, timed.baseline_s, timed.processes)
+    ratio = ratio_of_blocks(timed.plain_s, base_s, timed.processes)
     return ratio if resolution is None or are_units(timed.processes) else ratio.widened(resolution.unseen_ratio)

@@ -189,7 +189,7 @@ def run(
     images = _source(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,
-        [runtime] if runtime else preset.runtimes,
+        [runtime] if runtime else _installed(preset.runtimes),
         preset,
         rounds=rounds or preset.processes,
         source=images,
@@ -211,6 +211,21 @@ def run(
         raise CnnprofError(
             f"{failures} of {counted(len(requests), 'run')} failed; the notebooks are in {project.outputs}/runs."
         )
+
+
+def _installed(runtimes: Sequence[str]) -> list[str]:
+    """The runtimes of a preset that can be had here; a line on standard error for each of the others."""
+    from ..measure.runtimes.contract import find_runtime
+
+    found = []
+    for name in runtimes:
+        try:
+            find_runtime(name)
+        except CnnprofError as error:
+            terminal.say(f"{error} It is passed over.")
+        else:
+            found.append(name)
+    return found
 
 
 def _tell_apart(called: Mapping[str, str]) -> None:

@@ -69,6 +69,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A")],
     after: Annotated[str, typer.Argument(metavar="B")],
     runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
+    to: Annotated[str, typer.Option("--to", help="The runtime of B, where A and B are one network in two.")] = "",
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -80,7 +81,8 @@ def diff(
     from .study import Study
 
     study = Study(open_project(outputs).store)
-    old, new = (study.run_under(name, runtime, batch_size, threads) for name in (before, after))
+    sides = ((before, runtime), (after, to or runtime))
+    old, new = (study.run_under(name, in_runtime, batch_size, threads) for name, in_runtime in sides)
     shown = difference_for_scripts(study.between(old, new))
     if as_json:
         print(json.dumps(shown, indent=1))

@@ -43,6 +43,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
 from .provenance import lock_sha256
+from .runtime_sections import runtime_parts
 from .stored_run import Run
 from .study import Study, has_thesis
 
@@ -77,14 +78,15 @@ class Report:
 
     def __init__(self, study: Study) -> None:
         style.use_style()
-        self._study = study
-        self._thesis = thesis_sections(study)
+        self._every = study
+        self._study = study.detailed()
+        self._thesis = thesis_sections(self._study)
 
     @section
     def introduction(self) -> Parts:
         """What was measured."""
         cited = self._thesis.citation() if self._thesis else ""
-        yield f"{report_text.introduction_text(self._study.records)} {cited}"
+        yield f"{report_text.introduction_text(self._every.records)} {cited}"
 
     @section
     def choice(self) -> Parts:
@@ -113,7 +115,12 @@ class Report:
         accuracy_shown.accuracy_figure(frontier.frontier(overview), ax=left)
         variants_shown.ratio_figure(overview, ax=right)
         yield accuracy_shown.ACCURACY_CAPTION.put(figure)
-        yield accuracy_shown.frontier_text(frontier.standings(overview, self._study.outcomes()))
+        yield accuracy_shown.frontier_text(self._study.standings())
+
+    @section
+    def runtimes(self) -> Parts:
+        """Every network in each runtime."""
+        yield from runtime_parts(self._every)
 
     @section
     def ops(self) -> Parts:
@@ -144,7 +151,7 @@ class Report:
     @section
     def resolution(self) -> Parts:
         """What the baseline against itself shows."""
-        yield trust_shown.checked_text(self._study.resolutions, self._runtimes)
+        yield trust_shown.checked_text(self._every.resolutions, self._every.runtimes())
 
     @section
     def overhead(self) -> Parts:
@@ -258,9 +265,9 @@ class Report:
     @section
     def environment(self) -> Parts:
         """Machine, software and data."""
-        yield report_text.data_text(self._study.records)
-        if self._study.runs:
-            yield report_text.environment_table(self._study.records)
+        yield report_text.data_text(self._every.records)
+        if self._every.runs:
+            yield report_text.environment_table(self._every.records)
 
     @section
     def architecture(self) -> Parts:
@@ -320,8 +327,8 @@ class Report:
         """What the numbers rest on."""
         project = find_project()
         yield report_text.rendered_text(project.commit(), lock_sha256(project))
-        if self._study.runs:
-            yield report_text.provenance_table(self._study.records)
+        if self._every.runs:
+            yield report_text.provenance_table(self._every.records)
 
     @property
     def _runtimes(self) -> list[str]:

@@ -10,7 +10,7 @@ study.diff("baseline", "stride2")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ..analysis import frames
+from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.prediction.numbers import Predictor
 from ..analysis.resolution import Resolution, resolutions
+from ..analysis.runtimes.numbers import by_runtime
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
 from ..base.errors import ReportError, StoreError
@@ -39,6 +41,10 @@ from .stored_run import Run
 _Kept = TypeVar("_Kept")
 
 
+MOST_DETAILED = 2
+"""Runtimes that a reader can follow op by op. Own choice: TensorFlow's two, in the study of the thesis."""
+
+
 class Study:
     """All that is stored in one folder. Frames are copies: they may be changed.
 
@@ -46,14 +52,23 @@ class Study:
     and an empty id is the newest run: the processes of one command together.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, runtimes: Collection[str] | None = None) -> None:
+        self.store, self._only = store, runtimes
         self._kept: dict[Any, Any] = {}
 
     @classmethod
     def open(cls, outputs: str | Path = "") -> Study:
         """Opens a folder of results, by default that of the project around the working directory."""
         return cls(Store(Path(outputs)) if outputs else find_project().store)
+
+    def detailed(self) -> Study:
+        """The same, of no more runtimes than are shown in full: the reference runtime, and the first of the others.
+
+        All of them stand in one table, see `runtimes_table`.
+        """
+        found = list(dict.fromkeys(record.runtime for record in self.records))
+        first = sorted(found, key=lambda runtime: runtime != REFERENCE_RUNTIME)[:MOST_DETAILED]
+        return Study(self.store, first)
 
     @cached_property
     def _stored(self) -> list[Record]:
@@ -63,7 +78,7 @@ class Study:
         """
         scaled = [] if (stored := self.store.runs()) else self.store.scaling_runs()
         kept = [run for run in scaled if (run.batch_size, run.threads) == (scaled[-1].batch_size, scaled[-1].threads)]
-        return [*stored, *kept]
+        return [run for run in [*stored, *kept] if self._only is None or run.runtime in self._only]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -138,13 +153,25 @@ class Study:
         """A row per variant and runtime, see `variants.numbers.overview`."""
         return self._once("overview", lambda: variants.overview(self.records, self.resolutions))
 
-    def outcomes(self) -> pd.DataFrame:
+    @cached_property
+    def _outcomes(self) -> dict[str, pd.DataFrame]:
+        return accuracy.outcomes(self.store, self.runs)
+
+    def runtimes_table(self) -> pd.DataFrame:
+        """A row per network and runtime against the reference, see `analysis.runtimes.numbers.by_runtime`."""
+        return self._once("runtimes", lambda: by_runtime(self.runs, self.store, self.resolutions))
+
+    def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
-        return self._once("outcomes", lambda: accuracy.outcomes(self.store, self.runs))
+        return self._outcomes.get(runtime, pd.DataFrame()).copy()
+
+    def standings(self) -> pd.DataFrame:
+        """Which variants no other one of their runtime beats, see `accuracy.frontier.standings`."""
+        return self._once("standings", lambda: frontier.standings(self.overview(), self._outcomes))
 
     def losses(self) -> pd.DataFrame:
         """What each variant loses against the baseline, image by image, see `accuracy.numbers.losses`."""
-        return self._once("losses", lambda: accuracy.losses(self.outcomes(), self.baseline))
+        return self._once("losses", lambda: accuracy.losses(self._outcomes, self.baseline))
 
     def verdicts(self) -> pd.DataFrame:
         """What of the thesis holds here, see `thesis.verdicts.judge`.
@@ -156,7 +183,7 @@ class Study:
             raise ReportError("cnnprof_lib/thesis: is missing. It holds the claims. Install the whole of cnnprof.")
         from ..thesis.verdicts import judge_stored
 
-        return self._once("verdicts", lambda: judge_stored(self.records, self.store))
+        return self._once("verdicts", lambda: judge_stored(self.detailed().records, self.store))
 
     # One run
 

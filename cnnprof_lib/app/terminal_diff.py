@@ -20,7 +20,10 @@ NOTABLE_DRIFT = 0.05
 def diff_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Where the time went, from the object that ``diff --json`` prints."""
     before, after, difference = shown["before"], shown["after"], shown["difference_s"]
-    yield Text(f"{before['variant']} to {after['variant']}, runtime {shown['runtime']}", style="bold")
+    if before["runtime"] == after["runtime"]:
+        yield Text(f"{before['variant']} to {after['variant']}, runtime {shown['runtime']}", style="bold")
+    else:
+        yield Text(f"{before['variant']}, runtime {before['runtime']} to {after['runtime']}", style="bold")
     yield (
         f"{signed_seconds(difference['value'])} (95%: {_interval(difference, signed_seconds)}) "
         f"per step of {counted(shown['batch_size'], 'image')}"
@@ -43,7 +46,8 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
     table = Table("layer", "cause", box=None)
     for heading in ("change", "95% interval", "step"):
         table.add_column(heading, justify="right")
-    table.add_row(*_latency(shown["before"]))
+    named = "variant" if shown["before"]["runtime"] == shown["after"]["runtime"] else "runtime"
+    table.add_row(*_latency(shown["before"], named))
     reached_s, layer = shown["before"]["latency_s"]["median"], ""
     for step in shown["steps"]:
         reached_s += step["change_s"]
@@ -54,13 +58,13 @@ def _steps_table(shown: Mapping[str, Any]) -> Table:
         cause = "" if step["cause"] == layer else step["cause"]
         numbers = signed_seconds(step["change_s"]), _interval(step, signed_seconds), _seconds(reached_s)
         table.add_row(name, cause, *numbers, style=None if _is_told(*step["ci95"]) else "dim")
-    table.add_row(*_latency(shown["after"]))
+    table.add_row(*_latency(shown["after"], named))
     return table
 
 
-def _latency(run: Mapping[str, Any]) -> tuple[str, ...]:
+def _latency(run: Mapping[str, Any], named: str) -> tuple[str, ...]:
     latency = run["latency_s"]
-    return run["variant"], "", "", _interval(latency, _seconds), _seconds(latency["median"])
+    return run[named], "", "", _interval(latency, _seconds), _seconds(latency["median"])
 
 
 def _is_told(low: float | None, high: float | None) -> bool:

@@ -18,7 +18,7 @@ from . import machine
 from .clock import TimedStep, time_blocks
 from .models.load import LoadedNetwork, load_network
 from .prepare import Images, load_dataset, prepare_images
-from .runtimes.contract import Runtime, Session, find_runtime
+from .runtimes.contract import Runtime, Session, find_runtime, plain_step, traced_step
 
 PRESET = "check"
 _SIDES = ("first", "second")
@@ -76,9 +76,9 @@ def _round(
     traced: dict[str, list[Any]] = {side: [] for side in _SIDES}
     kinds: dict[str, TimedStep] = {}
     for side, session in sessions.items():
-        kinds[side] = TimedStep(session.step, session.prepare)
+        kinds[side] = plain_step(session)
         if session.can_trace:
-            kinds[f"{side}, traced"] = TimedStep(session.traced_step, session.prepare, traced[side].append)
+            kinds[f"{side}, traced"] = traced_step(session, traced[side].append)
     times = time_blocks(
         kinds,
         blocks=preset.blocks,

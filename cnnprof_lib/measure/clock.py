@@ -23,11 +23,16 @@ class TimedStep:
         run: One step; what it returns is handed to ``keep`` after the clock has stopped.
         prepare: Called before each step, outside its time.
         keep: Called after each timed step with its result, outside its time.
+        timed_itself: The seconds that a result says the step took, where the call does more than the step, or makes it
+            elsewhere; None where the call is the step.
+        per_block: Timed steps in a block; None for as many as the others have.
     """
 
     run: Callable[[], Any]
     prepare: Callable[[], None] = lambda: None
     keep: Callable[[Any], None] = lambda result: None
+    timed_itself: Callable[[Any], float | None] = lambda result: None
+    per_block: int | None = None
 
 
 def time_blocks(
@@ -48,7 +53,7 @@ def time_blocks(
     Args:
         kinds: What to time, by name.
         blocks: Blocks of each kind.
-        steps_per_block: Timed steps in a block.
+        steps_per_block: Timed steps in a block, unless a kind has its own number.
         warmup_steps: Steps of each kind before the first round, not timed.
         rng: Draws the order of kinds in each round.
         clock: Seconds, monotonic.
@@ -70,7 +75,7 @@ def time_blocks(
     for done in range(1, blocks + 1):
         for index in rng.permutation(len(names)):
             name = names[index]
-            times[name].append(_time_block(name, kinds[name], steps_per_block, clock))
+            times[name].append(_time_block(name, kinds[name], kinds[name].per_block or steps_per_block, clock))
         on_round(done)
     return {name: tuple(blocks_of_kind) for name, blocks_of_kind in times.items()}
 
@@ -87,6 +92,7 @@ def _time_block(name: str, kind: TimedStep, steps: int, clock: Clock) -> tuple[f
             start = clock()
             result = kind.run()
             elapsed = clock() - start
+            elapsed = elapsed if (own_s := kind.timed_itself(result)) is None else own_s
             if elapsed <= 0:
                 raise MeasureError(f"The clock did not advance during a {name} step. Received: {elapsed} s.")
             kind.keep(result)

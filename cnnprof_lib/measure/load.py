@@ -53,5 +53,5 @@ class FaultCount:
 
     def by_block(self, steps_per_block: int) -> tuple[tuple[int, ...], ...]:
         """Page faults of each timed step, by block; empty where the system does not count them."""
-        steps = self._by_step
+        steps, steps_per_block = self._by_step, self._step.per_block or steps_per_block
         return tuple(tuple(steps[i : i + steps_per_block]) for i in range(0, len(steps), steps_per_block))

@@ -123,7 +123,8 @@ def prepare_images(
     fit = pixels.fitted if preprocessing else pixels.central_crop
 
     def as_fed(images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        return as_input(prepare(fit(images, height, width)), inputs[0].shape)
+        fed = as_input(prepare(fit(images, height, width)), inputs[0].shape)
+        return fed.astype(np.dtype(inputs[0].dtype), copy=False)
 
     return Images((as_fed(raw),), dataset.test_labels[:count].astype(np.int32), dataset, as_fed)
 

@@ -1,4 +1,4 @@
-"""The private names of TensorFlow and Keras that cnnprof cannot do without: here alone, behind one error."""
+"""The private names of TensorFlow, Keras and OpenVINO that cnnprof cannot do without: here alone, behind one error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ KNOWN_TO_WORK = "tensorflow==2.21.* keras==3.15.*"
 """What the names were last found in, as pip takes it."""
 
 
-def private(owner: Any, name: str) -> Any:
+def private(owner: Any, name: str, known_to_work: str = KNOWN_TO_WORK) -> Any:
     """A name that its owner promises nobody.
 
     Args:
         owner: An object, or the path of a module.
         name: The attribute.
+        known_to_work: What it was last found in, as pip takes it.
 
     Raises:
         MeasureError: it is gone.
@@ -28,7 +29,7 @@ def private(owner: Any, name: str) -> Any:
         where = owner if isinstance(owner, str) else type(owner).__module__
         raise MeasureError(
             f"{where}: has no `{name}`, which cnnprof needs and these versions do not promise. "
-            f"Install versions known to work: pip install {KNOWN_TO_WORK}"
+            f"Install versions known to work: pip install {known_to_work}"
         ) from None
 
 
@@ -59,3 +60,13 @@ def function_graph(graph: Any, operation: Any) -> Any:
     definition = next(f for f in graph.as_graph_def().library.function if f.signature.name == name)
     to_graph = private("tensorflow.python.framework.function_def_to_graph", "function_def_to_graph")
     return to_graph(definition, input_shapes=[tensor.shape for tensor in operation.inputs])
+
+
+def simplify_openvino(model: Any) -> None:
+    """Folds and fuses what can be in an ``openvino.Model``, as ``openvino.convert_model`` does; `read_model` does not.
+
+    Without it the weights of a depthwise convolution stand behind a reshape, and NNCF cannot quantise them. The public
+    function takes files alone, and tells its makers over the network that it was called.
+    """
+    module = "openvino._offline_transformations"
+    private(module, "apply_moc_transformations", "openvino==2026.*")(model, cf=False, smart_reshape=False)

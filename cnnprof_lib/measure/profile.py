@@ -16,7 +16,7 @@ from . import machine, timeline
 from .clock import TimedStep, time_blocks
 from .load import FaultCount
 from .runtimes import executions
-from .runtimes.contract import Session
+from .runtimes.contract import Session, plain_step, traced_step
 
 OnStage = Callable[[float, str], None]
 """Told the share of the run that is done, 0 to 1, and what comes next."""
@@ -43,21 +43,19 @@ class TimedSteps(NamedTuple):
     load: LoadRecord
 
 
-def time_steps(session: Session, baseline: Session | None, preset: PresetSpec, on_stage: OnStage) -> TimedSteps:
+def time_steps(session: Session, beside: Mapping[str, TimedStep], preset: PresetSpec, on_stage: OnStage) -> TimedSteps:
     """Times every kind of step there is, in alternating blocks.
 
     Args:
         session: The network, ready.
-        baseline: Its baseline, to be timed beside it; None where there is none.
+        beside: What is timed beside it, by kind: ``baseline`` and ``reference``, as far as there are any.
         preset: How many steps.
         on_stage: Progress.
     """
     steps: list[Any] = []
-    kinds = {"plain": TimedStep(session.step, session.prepare)}
+    kinds = {"plain": plain_step(session), **beside}
     if session.can_trace:
-        kinds["profiled"] = TimedStep(session.traced_step, session.prepare, steps.append)
-    if baseline:
-        kinds["baseline"] = TimedStep(baseline.step, baseline.prepare)
+        kinds["profiled"] = traced_step(session, steps.append)
     watch = machine.LoadWatch()
     counts = {kind: FaultCount(step) for kind, step in kinds.items()}
 
@@ -74,7 +72,8 @@ def time_steps(session: Session, baseline: Session | None, preset: PresetSpec, o
         on_round=on_round,
     )
     latency = LatencyRecord.model_validate({f"{kind}_s": blocks for kind, blocks in times.items()})
-    load = watch.record({kind: count.by_block(preset.steps_per_block) for kind, count in counts.items()})
+    faults = {kind: count.by_block(preset.steps_per_block) for kind, count in counts.items() if kind != "reference"}
+    load = watch.record(faults)
     return TimedSteps(latency, steps, load)
 
 
@@ -110,12 +109,14 @@ def read_profile(timed: TimedSteps, session: Session) -> StepProfile:
             "ops": executions.totals(rows, told.fused_ops),
             "unattributed": _unattributed(rest.mean()),
             "unowned_s": rows.loc[rows["node"].isin(told.unowned), "self_ns"].sum() / count / 1e9,
+            "conversions": tuple(sorted(told.conversions)),
+            "fell_back": dict(told.fell_back),
             "fused_into": dict(told.fused_into),
             "add_step_s": statistics.median(told.add_step_s) if told.add_step_s else None,
         },
         memory={
-            "requested_bytes": round(rows["requested_bytes"].sum() / count),
-            "persistent_bytes": round(rows["persistent_bytes"].sum() / count),
+            "requested_bytes": executions.mean_bytes(rows["requested_bytes"], count),
+            "persistent_bytes": executions.mean_bytes(rows["persistent_bytes"], count),
             "live_peak_bytes": live_peak_bytes,
             "live_peak_layer": live_peak_layer,
         },

@@ -88,10 +88,8 @@ def _short(device: str) -> str:
 
 
 def _kernel(lane: int, row: dict[str, Any]) -> dict[str, Any]:
-    arguments = {
-        **{key: str(row[key]) for key in ("op", "kernel", "layer", "node")},
-        "requested_bytes": int(row["requested_bytes"]),
-    }
+    told = {} if pd.isna(row["requested_bytes"]) else {"requested_bytes": int(row["requested_bytes"])}
+    arguments = {**{key: str(row[key]) for key in ("op", "kernel", "layer", "node")}, **told}
     return _complete(lane, str(row["op"]), "kernel", row["start_ns"] / 1e3, row["duration_ns"] / 1e3, arguments)
 
 

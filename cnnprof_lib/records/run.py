@@ -32,14 +32,14 @@ SCHEMA_VERSION: Final = 2
 EXECUTIONS: Final = {
     **{"step": "int32", "device": "str", "thread": "int64", "node": "str", "op": "str", "kernel": "str"},
     **{"layer": "str", "accelerator": "bool", "start_ns": "int64", "duration_ns": "int64", "self_ns": "float64"},
-    **{"profiler_us": "int64", "requested_bytes": "int64", "persistent_bytes": "int64"},
+    **{"profiler_us": "int64", "requested_bytes": "float64", "persistent_bytes": "float64"},
 }
 """Columns of ops.parquet with their types: one row per node execution of the profiled steps.
 
 ``op`` is the op in the thesis's terms of what ran as ``kernel``; ``layer`` is the one it works for, empty for a node
 around the network. ``start_ns`` counts from the call of the step. ``self_ns`` is the part of the step that is this
 row's: moments when n kernels run count 1/n for each. ``profiler_us`` is the duration as the runtime's own profiler
-counts it."""
+counts it. Bytes are missing in all rows where the runtime does not tell them."""
 
 BALANCE_TOLERANCE_S = 1e-6
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
@@ -109,7 +109,7 @@ class CalibrationRecord(Spec):
 
 
 class LatencyRecord(Spec):
-    """Every timed step, in seconds, by block. The three kinds of block alternate in random order."""
+    """Every timed step, in seconds, by block. The kinds of block alternate in random order."""
 
     plain_s: Annotated[Blocks, Field(min_length=1)]
     """Steps without any tracing: the latency."""
@@ -118,14 +118,16 @@ class LatencyRecord(Spec):
     baseline_s: Blocks = ()
     """Unprofiled steps of the baseline in the same process, so that drift of the machine cancels in the ratio; empty
     where the study has no baseline."""
+    reference_s: Blocks = ()
+    """Unprofiled steps of the reference, see `ReferenceRecord`; empty in runs of before there was one."""
     processes: tuple[Annotated[int, Field(gt=0)], ...] = ()
     """Blocks of each process, in order, where `analysis.pool` put several together; empty for one process."""
 
     @model_validator(mode="after")
     def _check(self) -> LatencyRecord:
-        for blocks in (self.plain_s, self.profiled_s or self.plain_s, self.baseline_s or self.plain_s):
-            if len(blocks) != len(self.plain_s) or not all(blocks):
-                raise ValueError("plain, profiled and baseline need the same number of blocks, none empty")
+        for blocks in (self.plain_s, self.profiled_s, self.baseline_s, self.reference_s):
+            if blocks and (len(blocks) != len(self.plain_s) or not all(blocks)):
+                raise ValueError("plain, profiled, baseline and reference need the same number of blocks, none empty")
         if self.processes and sum(self.processes) != len(self.plain_s):
             raise ValueError(
                 f"the processes have {units.counted(sum(self.processes), 'block')}, not {len(self.plain_s)}"
@@ -136,6 +138,28 @@ class LatencyRecord(Spec):
     def profiled_mean_s(self) -> float | None:
         """Mean of the profiled steps, the total that the ops' times are shares of."""
         return statistics.fmean(step for block in self.profiled_s for step in block) if self.profiled_s else None
+
+
+class ReferenceRecord(Spec):
+    """What any two runtimes compare by: a network in the reference runtime, stepped beside every run."""
+
+    network: str
+    """Its name: the study's baseline, or where there is none the network that is measured."""
+    own_process: bool
+    """Whether it was stepped in a process of its own, because the runtime and it cannot share one, or because it was
+    slower there beside the runtime than alone."""
+    alone_s: Blocks = ()
+    """Its steps before the runtime was opened; empty where the run is in the reference runtime itself."""
+
+
+class AgreementRecord(Spec):
+    """How far the network's outputs are from those in the reference runtime, on the same images."""
+
+    images: Annotated[int, Field(gt=0)]
+    max_abs: NonNegative
+    """Largest difference of any output value."""
+    argmax_share: Share | None
+    """Share of the images that are given the same class; None where the network does not give classes."""
 
 
 class UnattributedRecord(Spec):
@@ -184,7 +208,8 @@ class OpRecord(Spec):
     """Start to end on the CPU, as ``tf.compat.v1.profiler`` counts it."""
     accelerator_s: NonNegative
     """Start to end on an accelerator."""
-    requested_bytes: Bytes
+    requested_bytes: Bytes | None
+    """None where the runtime does not tell."""
     occurrences: Annotated[float, Field(gt=0)]
     fuses: tuple[str, ...] = ()
     """What else the kernel computes, say a bias and a ReLU; empty for a kernel that was not fused."""
@@ -267,12 +292,26 @@ class RunRecord(Spec):
     unowned_s: NonNegative = 0.0
     """Part of the ops' time, a mean per step, of nodes of the network of which it is not known for which layer they
     work."""
+    conversions: tuple[str, ...] = ()
+    """Nodes that only change a layout or a number format, such as a reorder or a quantisation."""
+    fell_back: dict[str, str] = Field(default_factory=dict)
+    """Nodes whose kernel is not what the runtime is for, each with what it is instead."""
     fused_into: dict[str, str] = Field(default_factory=dict)
     """Layers without a kernel of their own, each with the layer whose kernel computes it."""
     add_step_s: Positive | None
     """Median time in which the runtime's own profiler, ``tf.compat.v1.profiler``, adds a profiled step to its books;
     not part of the step. None where it has none."""
     memory: MemoryRecord
+    reference: ReferenceRecord | None = None
+    """None in runs of before there was one."""
+    precision: str = "float32"
+    """Of the runtime's multiplications, as far as it has kernels for that."""
+    model_bytes: Bytes | None = None
+    """Size of the network as a file of the runtime's own format; None where it has none."""
+    calibration: CalibrationRecord | None = None
+    """What number formats were chosen by; None where nothing was to be chosen."""
+    agreement: AgreementRecord | None = None
+    """None in the reference runtime itself."""
     accuracy: AccuracyRecord | None
     warnings: tuple[str, ...]
     pooled: tuple[str, ...] = ()
@@ -311,6 +350,8 @@ class RunRecord(Spec):
                 )
         if (self.baseline is None) != (not self.latency.baseline_s):
             raise ValueError("the baseline has a name and steps, or neither")
+        if (self.reference is None) != (not self.latency.reference_s):
+            raise ValueError("the reference has a name and steps, or neither")
         return self
 
 

@@ -1,7 +1,7 @@
 """Stores what is under ``outputs/``: atomic writes, reads, lists. With its two halves it alone knows the paths.
 
-    runs/<variant>/<runtime>/<run_id>/   record.json, ops.parquet, profiler.txt, trace.json.gz, notebook.ipynb,
-                                         or failure.json and notebook.ipynb
+    runs/<variant>/<runtime>/<run_id>/   record.json, outcomes.npz, ops.parquet, profiler.txt, trace.json.gz,
+                                         notebook.ipynb, or failure.json and notebook.ipynb
     scaling/...                          the same, of runs under another batch size or number of threads
     check/                               <runtime>.json, the baseline against itself; roofline.json;
                                          xprof/<variant>-<runtime>.json, the second opinions;
@@ -30,7 +30,7 @@ from ..params.model import network_name
 from ..params.settings import RunRequest
 from .machine_store import MachineStore
 from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
-from .trained_store import TrainedStore
+from .trained_store import OUTCOMES, TrainedStore, outcomes_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +86,13 @@ class Store(TrainedStore, MachineStore):
         name = run.variant if isinstance(run, FailureRecord) else run.name
         return self.outputs / root / name / run.runtime / run.run_id
 
-    def write_run(self, record: RunRecord, traced: TracedFiles | None) -> Path:
-        """Stores a run, with what was traced if anything was, and returns its folder.
+    def write_run(self, record: RunRecord, traced: TracedFiles | None, outcomes: bytes | None = None) -> Path:
+        """Stores a run and returns its folder.
+
+        Args:
+            record: The run.
+            traced: What was traced, if anything was.
+            outcomes: What became of every test image, see `trained_store.packed_outcomes`; None where it is not known.
 
         Raises:
             StoreError: it cannot be written; the message says where it is kept.
@@ -96,6 +101,8 @@ class Store(TrainedStore, MachineStore):
         def write(final: Path) -> None:
             with new_folder(final) as folder:
                 (folder / _RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+                if outcomes:
+                    (folder / OUTCOMES).write_bytes(outcomes)
                 if traced:
                     traced.executions.to_parquet(folder / OPS, index=False)
                     (folder / "profiler.txt").write_text(traced.profiler_text, encoding="utf-8")
@@ -214,6 +221,15 @@ class Store(TrainedStore, MachineStore):
             frames.append(frame.assign(step=frame["step"] + first_step))
             first_step += frame["step"].nunique()
         return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+    def read_run_outcomes(self, record: RunRecord) -> pd.DataFrame | None:
+        """What a run made of every test image, see `read_outcomes`; None where that is not known.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        folder = self.run_dir(record).with_name((record.pooled or (record.run_id,))[0])
+        return outcomes_in(folder, _RUN_AGAIN) if (folder / OUTCOMES).exists() else None
 
     def read_profiler_text(self, record: RunRecord) -> str:
         """What the runtime's own profiler printed of the run; empty where it has none, or the file is gone."""

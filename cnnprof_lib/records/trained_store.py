@@ -61,7 +61,7 @@ class TrainedStore(Place):
         final = self._trained_dir(record.variant.name, key)
         with new_folder(final, _TRAINED) as folder:
             (folder / WEIGHTS).write_bytes(weights)
-            (folder / OUTCOMES).write_bytes(_packed(predicted, labels))
+            (folder / OUTCOMES).write_bytes(packed_outcomes(predicted, labels))
             (folder / TRAINING).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     def read_training(self, variant: str, key: str | None = None) -> TrainingRecord | None:
@@ -109,16 +109,7 @@ class TrainedStore(Place):
         Raises:
             StoreError: the file is missing or damaged.
         """
-        import numpy as np
-        import pandas as pd
-
-        path = self._trained_dir(variant, key) / OUTCOMES
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                return pd.DataFrame({name: saved[name].astype(np.int32) for name in ("predicted", "label")})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            what = "cannot be read" if path.exists() else "is missing"
-            raise StoreError(f"{path}: {what}. {self.restore(variant, key)}") from error
+        return outcomes_in(self._trained_dir(variant, key), self.restore(variant, key))
 
     def outcomes_of(self, record: TrainingRecord) -> pd.DataFrame:
         """The outcomes that `read_outcomes` finds of one of the `trainings`."""
@@ -139,7 +130,25 @@ class TrainedStore(Place):
         yield from ((self._trained_dir(*place), partial(self.read_training, *place)) for place in self._trained())
 
 
-def _packed(predicted: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> bytes:
+def outcomes_in(folder: Path, remedy: str) -> pd.DataFrame:
+    """The outcomes stored in a folder, see `TrainedStore.read_outcomes`.
+
+    Raises:
+        StoreError: the file is missing or damaged; ``remedy`` says what to do.
+    """
+    import numpy as np
+    import pandas as pd
+
+    path = folder / OUTCOMES
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return pd.DataFrame({name: saved[name].astype(np.int32) for name in ("predicted", "label")})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        what = "cannot be read" if path.exists() else "is missing"
+        raise StoreError(f"{path}: {what}. {remedy}") from error
+
+
+def packed_outcomes(predicted: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> bytes:
     """Outcomes as a compressed ``.npz`` file; the same ones give the same bytes."""
     import numpy as np
 

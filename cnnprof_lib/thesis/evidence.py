@@ -169,8 +169,9 @@ class Evidence:
     def loss(self, variant: str) -> Estimate:
         """Accuracy that a variant loses against the baseline, from the same images where their outcomes are known."""
         apart = difference_of_proportions(self.top1(BASELINE), self.top1(variant))
+        runtimes = {run.runtime for run in self.runs}
         for row in self.lost.to_dict("records"):
-            if row["variant"] == variant:
+            if row["variant"] == variant and row["runtime"] in runtimes:
                 return Estimate(row["loss"], row["loss_low"], row["loss_high"])
         return apart
 

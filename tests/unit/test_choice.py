@@ -15,13 +15,14 @@ from scipy import stats
 from cnnprof_lib.analysis.accuracy import numbers as accuracy
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
 from cnnprof_lib.analysis.variants import numbers as variants
-from cnnprof_lib.records.store import Store
-from tests.builders import RUNTIMES, make_failure, make_record, make_training
+from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.trained_store import packed_outcomes
+from tests.builders import RUNTIMES, make_failure, make_ops, make_record, make_training
 
 IMAGES = 10_000
 
 
-def outcomes_of(images: int = IMAGES, **only: tuple[int, int]) -> pd.DataFrame:
+def outcomes_of(images: int = IMAGES, **only: tuple[int, int]) -> dict[str, pd.DataFrame]:
     """The baseline right on the first 80% of the images; a variant is wrong on some of these and right on some others.
 
     Args:
@@ -36,7 +37,7 @@ def outcomes_of(images: int = IMAGES, **only: tuple[int, int]) -> pd.DataFrame:
         variant[:only_base] = False
         variant[right : right + only_variant] = True
         frame[name] = variant
-    return pd.DataFrame(frame)
+    return {"unfused": pd.DataFrame(frame)}
 
 
 def overview_of(**ratios: float) -> pd.DataFrame:
@@ -56,8 +57,9 @@ def test_a_loss_counts_the_images_that_only_one_got_right() -> None:
 
 
 def test_the_interval_agrees_with_the_bootstrap_over_images() -> None:
-    outcomes = outcomes_of(2000, stride2=(140, 60))
-    row = accuracy.losses(outcomes, "baseline").iloc[0]
+    both = outcomes_of(2000, stride2=(140, 60))
+    row = accuracy.losses(both, "baseline").iloc[0]
+    outcomes = both["unfused"]
     differences = outcomes["baseline"].astype(int) - outcomes["stride2"].astype(int)
     interval = stats.bootstrap((differences,), np.mean, n_resamples=2000, method="percentile", rng=1)
     assert row["loss_low"] == pytest.approx(interval.confidence_interval.low, abs=0.001)
@@ -78,7 +80,7 @@ def test_mcnemar_s_exact_test(only_first: int, only_second: int, p_value: float)
 
 
 def test_without_a_baseline_nothing_is_lost_or_chosen() -> None:
-    lost = accuracy.losses(pd.DataFrame({"stride2": [True, False]}), "baseline")
+    lost = accuracy.losses({"unfused": pd.DataFrame({"stride2": [True, False]})}, "baseline")
     assert lost.empty
     choices = accuracy.choices(lost, overview_of(stride2=0.2))
     assert choices.empty
@@ -161,12 +163,12 @@ def test_the_figure_draws_losses_in_points_with_intervals() -> None:
 
 
 def test_the_figure_says_when_there_is_nothing_to_draw() -> None:
-    ax = accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame(), "baseline"), overview_of(), ax=Figure().subplots())
+    ax = accuracy_shown.loss_figure(accuracy.losses({}, "baseline"), overview_of(), ax=Figure().subplots())
     assert [text.get_text() for text in ax.texts] == ["no variant has both a latency and outcomes"]
 
 
 def test_the_figure_takes_the_current_axes() -> None:
-    assert accuracy_shown.loss_figure(accuracy.losses(pd.DataFrame(), "baseline"), overview_of()) is plt.gca()
+    assert accuracy_shown.loss_figure(accuracy.losses({}, "baseline"), overview_of()) is plt.gca()
     plt.close()
 
 
@@ -181,7 +183,7 @@ def test_outcomes_are_of_the_profiled_weights_and_of_the_same_images(tmp_path: P
     store = Store(tmp_path)
     names = ("baseline", "stride2", "stride3", "stride5", "filters32", "pool-large")
     runs = [make_record(name, runtime) for name in names for runtime in RUNTIMES]
-    assert accuracy.outcomes(store, runs).empty
+    assert all(right.empty for right in accuracy.outcomes(store, runs).values())
     keep(store, "baseline", "++-")
     keep(store, "stride2", "+--")
     keep(store, "stride3", "+--", weights="1")  # trained anew since the run
@@ -189,4 +191,19 @@ def test_outcomes_are_of_the_profiled_weights_and_of_the_same_images(tmp_path: P
     keep(store, "filters32", "+-+")
     (store.reference_dir("filters32") / "outcomes.npz").unlink()
     found = accuracy.outcomes(store, runs)
-    assert found.to_dict("list") == {"baseline": [True, True, False], "stride2": [True, False, False]}
+    assert list(found) == list(RUNTIMES)
+    for right in found.values():
+        assert right.to_dict("list") == {"baseline": [True, True, False], "stride2": [True, False, False]}
+
+
+def test_what_a_run_made_of_the_images_goes_before_what_its_weights_did_in_floats(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, "baseline", "++-")
+    runs = [make_record("baseline", "stock"), make_record("baseline", "unfused", precision="int8")]
+    assert [right.get("baseline", pd.Series()).tolist() for right in accuracy.outcomes(store, runs).values()] == [
+        [True, True, False],
+        [],
+    ]
+    outcomes = packed_outcomes(np.array([9, 0, 0], np.int32), np.zeros(3, np.int32))
+    store.write_run(runs[1], TracedFiles(make_ops(runs[1]), "", b""), outcomes)
+    assert accuracy.outcomes(store, runs)["unfused"]["baseline"].tolist() == [False, True, True]

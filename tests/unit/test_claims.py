@@ -415,7 +415,9 @@ def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
     assert judged(11, records, trainings)["reason"].endswith("accuracy: no loss can be told")
     outcomes = pd.DataFrame({"baseline": [True] * 8600 + [False] * 1400})
     outcomes["pool-large"] = [False] * 60 + [True] * 8540 + [False] * 1400
-    row = judge(Evidence(records, trainings, lost=losses(outcomes, "baseline"))).set_index("number").loc[11]
+    row = (
+        judge(Evidence(records, trainings, lost=losses({"unfused": outcomes}, "baseline"))).set_index("number").loc[11]
+    )
     assert row["reason"].endswith("accuracy: accuracy is lost")
     assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 

@@ -126,6 +126,43 @@ def test_each_layer_is_split_by_cause() -> None:
     assert micros(waterfall(wide(), narrow())) == WIDE_TO_NARROW
 
 
+QUANTISED_NODES = (
+    Node("Quantize", "conv1", 0.0004),
+    Node("Conv2D", "conv1", 0.003, kernel="brgconv_avx512_I8"),
+    Node("MaxPool", "pool1", 0.0035),
+    Node("MatMul", "logits", 0.001),
+)
+
+
+def test_one_network_in_two_runtimes_is_split_into_kernels_and_conversions() -> None:
+    """The reference took 20 ms beside the first and 10 ms beside the second: the first's times count half."""
+    before = run_of(network("wide", 8), WIDE_NODES, 0.014, reference_s=steady(0.02, 6), unattributed_s=0.0005)
+    runtime = {"runtime": "stock", "conversions": ("conv1/Quantize_0",)}
+    other = run_of(network("wide", 8), QUANTISED_NODES, 0.009, reference_s=steady(0.01, 6), **runtime)
+    table = waterfall(before, other)
+    assert micros(table) == [
+        ("unfused", "latency", 7000),
+        ("conv1", "kernels", -1500),
+        ("conv1", "conversions", 400),
+        ("pool1", "kernels", 2500),
+        ("logits", "kernels", -500),
+        ("(no layer)", "kernels", -250),
+        ("unattributed", "unattributed", 750),
+        ("tracing", "tracing", 600),
+        ("stock", "latency", 9000),
+        ("difference", "difference", 2000),
+    ]
+    assert set(table["drift"]) == {0.5}
+
+
+def test_two_networks_in_two_runtimes_have_nothing_in_common() -> None:
+    with pytest.raises(MeasureError, match=r"not run alike: runtime \(unfused / stock\)"):
+        waterfall(
+            wide(run_id="a", reference_s=steady(0.02, 6)),
+            narrow(run_id="b", runtime="stock", reference_s=steady(0.02, 6), machine=make_machine()),
+        )
+
+
 def test_the_steps_add_up_to_the_difference_of_the_latencies() -> None:
     table = waterfall(wide(), narrow())
     assert diff.waterfall_steps(table)["change_s"].sum() == pytest.approx(0.0092 - 0.014, abs=1e-15)
@@ -142,7 +179,7 @@ def test_the_old_rate_is_that_of_the_run_before() -> None:
 def test_rows_say_which_runs_they_are_of() -> None:
     before, after = wide(run_id="a"), narrow(run_id="b")
     row = waterfall(before, after).iloc[3]
-    named = ["before", "before_run_id", "after", "after_run_id", "runtime", "batch_size", "drift"]
+    named = ["before", "before_run_id", "after", "after_run_id", "after_runtime", "batch_size", "drift"]
     assert row[named].tolist() == ["wide", "a", "narrow", "b", "unfused", 128, 1.0]
 
 
@@ -497,8 +534,18 @@ def test_show_is_plain_and_complete() -> None:
         for layer, cause, us in WIDE_TO_NARROW[1:-2]
     ]
     assert shown == {
-        "before": {"variant": "wide", "run_id": "a", "latency_s": {"median": 0.014, "ci95": [0.014, 0.014]}},
-        "after": {"variant": "narrow", "run_id": "b", "latency_s": {"median": 0.0092, "ci95": [0.0092, 0.0092]}},
+        "before": {
+            "variant": "wide",
+            "runtime": "unfused",
+            "run_id": "a",
+            "latency_s": {"median": 0.014, "ci95": [0.014, 0.014]},
+        },
+        "after": {
+            "variant": "narrow",
+            "runtime": "unfused",
+            "run_id": "b",
+            "latency_s": {"median": 0.0092, "ci95": [0.0092, 0.0092]},
+        },
         "runtime": "unfused",
         "batch_size": 128,
         "drift": 1.0,

@@ -11,7 +11,7 @@ from cnnprof_lib.analysis.accuracy.shown import frontier_text
 from cnnprof_lib.analysis.variants import numbers as variants
 from tests.builders import make_accuracy, make_record
 
-NOTHING = pd.DataFrame()
+NOTHING: dict[str, pd.DataFrame] = {}
 
 
 def overview_of(runtime: str = "unfused", **runs: tuple[float, int]) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def overview_of(runtime: str = "unfused", **runs: tuple[float, int]) -> pd.DataF
     )
 
 
-def sentences(overview: pd.DataFrame, outcomes: pd.DataFrame) -> str:
+def sentences(overview: pd.DataFrame, outcomes: dict[str, pd.DataFrame]) -> str:
     return frontier_text(frontier.standings(overview, outcomes))
 
 
@@ -98,7 +98,7 @@ def test_runtimes_that_agree_share_a_sentence() -> None:
 
 def test_outcomes_of_the_same_images_tell_more_apart() -> None:
     base = np.arange(10_000) < 8600
-    outcomes = pd.DataFrame({"baseline": base, "stride2": np.arange(10_000) < 8650})
+    outcomes = {"unfused": pd.DataFrame({"baseline": base, "stride2": np.arange(10_000) < 8650})}
     overview = overview_of(baseline=(1, 8600), stride2=(0.2, 8650))
     assert "cannot be told apart" in sentences(overview, NOTHING)
     assert "`baseline` is dominated by `stride2`" in sentences(overview, outcomes)

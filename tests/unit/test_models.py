@@ -15,12 +15,13 @@ import pytest
 import tensorflow as tf
 
 from cnnprof_lib.base.errors import CnnprofError
+from cnnprof_lib.measure.answers import answers
 from cnnprof_lib.measure.images.cache import DataSet
 from cnnprof_lib.measure.images.pixels import fitted, preprocessor
 from cnnprof_lib.measure.models.describe import network_of
-from cnnprof_lib.measure.models.evaluate import top1_of_graph
 from cnnprof_lib.measure.models.open import OpenModel, freeze_keras, open_model
 from cnnprof_lib.measure.prepare import prepare_images
+from cnnprof_lib.measure.runtimes.session import ArrayFedSession
 from cnnprof_lib.params.model import ModelSpec, model_of, network_name
 from cnnprof_lib.params.network import Network
 from tests.builders import open_session
@@ -345,8 +346,14 @@ def test_a_graph_is_scored_on_all_images_resized_and_by_batches() -> None:
     frozen, _ = freeze_keras(model, [(6, 6, 3)], 4)
     dataset = DataSet("drawn", "0" * 64, ("a", "b"), RANDOM_IMAGES, LABELS, RANDOM_IMAGES, LABELS)
     by_hand = np.argmax(model(preprocessor("scale")(fitted(RANDOM_IMAGES, 6, 6))), axis=1)
-    found = top1_of_graph(frozen, network(model), dataset, "1" * 64, "scale")
-    assert found is not None
-    assert (found.correct, found.images, found.measured) == (int((by_hand == LABELS).sum()), len(LABELS), True)
-    others = replace(dataset, classes=("a", "b", "c"))
-    assert top1_of_graph(frozen, network(model), others, "1" * 64, "scale") is None
+    whole = network(model)
+    images = prepare_images(dataset, whole.inputs, 4, seed=1, preprocessing="scale")
+    session, shift = ArrayFedSession(frozen, images.values, images.labels), [0.0, 0.25]
+    found = answers(session, images, 4, lambda values: np.add(session.outputs([values]), shift))
+    np.testing.assert_array_equal(found.predicted, by_hand)
+    assert found.agreement is not None
+    assert (found.agreement.images, found.agreement.max_abs) == (9, 0.25)
+    shifted = np.argmax(np.add(model(preprocessor("scale")(fitted(RANDOM_IMAGES, 6, 6))), shift), axis=1)
+    assert found.agreement.argmax_share == (shifted == by_hand).mean()
+    others = replace(images, dataset=replace(dataset, classes=("a", "b", "c")))
+    assert answers(session, others, 4, None) == (None, None)

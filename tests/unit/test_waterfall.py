@@ -42,10 +42,10 @@ def table(changes: tuple[tuple[str, str, float, float, float], ...] = CHANGES) -
     """A waterfall from wide to narrow, of milliseconds."""
     columns = ["layer", "cause", "change_s", "change_s_low", "change_s_high"]
     data = pd.DataFrame(changes, columns=columns).assign(
-        before="wide", after="narrow", runtime="stock", smallest_ratio=np.nan, presence="both"
+        before="wide", after="narrow", smallest_ratio=np.nan, presence="both"
     )
     data[columns[2:]] /= 1e3
-    return data
+    return data.assign(before_runtime="stock", after_runtime="stock")
 
 
 def bars(ax: Axes) -> list[tuple[float, float, float]]:
@@ -106,7 +106,7 @@ def test_colours_tell_the_causes_apart(ax: Axes) -> None:
     by_height = sorted(ax.patches, key=lambda bar: bar.get_y())
     drawn = [to_hex(bar.get_facecolor()) for bar in by_height]
     runtime = colours.source_style("stock")["color"]
-    causes = [CAUSE_LOOKS[cause]["facecolor"] for cause in diff.CAUSES]
+    causes = [CAUSE_LOOKS[cause]["facecolor"] for cause in (*diff.OF_NETWORKS, diff.UNATTRIBUTED, diff.TRACING)]
     assert drawn == [runtime, *causes, runtime]
     assert len(set(drawn)) == 6
     assert set(causes) <= set(colours.OP_COLOURS.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def frontier(overview: pd.DataFrame) -> pd.DataFrame:
     return known.assign(dominated=dominated(known))
 
 
-def standings(overview: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+def standings(overview: pd.DataFrame, outcomes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A `StandingRow` per variant of the runtimes with two or more variants.
 
     A variant is faster where the intervals of the ratios to the baseline are apart, by more than the machine can tell
@@ -87,7 +88,8 @@ def standings(overview: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     for runtime, alike in frontier(overview).groupby("runtime", sort=False):
         by_name = alike.set_index("variant")
         if len(alike) > 1:
-            rows += [StandingRow(str(runtime), name, *_standing(name, by_name, outcomes)) for name in by_name.index]
+            right = outcomes.get(str(runtime), pd.DataFrame())
+            rows += [StandingRow(str(runtime), name, *_standing(name, by_name, right)) for name in by_name.index]
     return frame_of(StandingRow, rows)
 
 

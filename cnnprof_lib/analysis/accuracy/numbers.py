@@ -26,8 +26,9 @@ LIMITS_POINTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class LossRow(NamedTuple):
-    """How much accuracy a variant loses against the baseline, image by image."""
+    """How much accuracy a variant loses against the baseline in the same runtime, image by image."""
 
+    runtime: str
     variant: str
     images: int
     top1: float
@@ -60,21 +61,36 @@ class ChoiceRow(NamedTuple):
     images: int
 
 
-def outcomes(store: Store, runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """What the profiled weights made of every test image: a row per image, a column per variant, true where right.
+def outcomes(store: Store, runs: Sequence[RunRecord]) -> dict[str, pd.DataFrame]:
+    """What each runtime made of every test image: a row per image, a column per variant, true where right.
 
-    Variants whose outcomes are not those of the weights that were profiled, or of other images than the first's, are
-    left out. Empty where there are none.
+    Variants of which it is not known what the weights that were profiled make of the images, or of other images than
+    the first's, are left out. A runtime's frame is empty where there are none.
     """
-    scored = {}
-    for name, run in {run.name: run for run in runs}.items():
+    scored: dict[str, dict[str, pd.DataFrame]] = {run.runtime: {} for run in runs}
+    for run in runs:
         try:
-            training = store.read_training(name)
-            if training is not None and training.weights_sha256 == run.weights.sha256:
-                scored[name] = store.read_outcomes(name)
+            found = outcomes_of(store, run)
         except StoreError:  # damaged, or of weights trained before outcomes were kept
             continue
-    return right_on_the_same_images(scored)
+        if found is not None:
+            scored[run.runtime][run.name] = found
+    return {runtime: right_on_the_same_images(by_name) for runtime, by_name in scored.items()}
+
+
+def outcomes_of(store: Store, run: RunRecord) -> pd.DataFrame | None:
+    """What a run made of every test image, see `Store.read_outcomes`; None where that is not known.
+
+    Where it met no images, in floats: what was found when its weights were trained.
+
+    Raises:
+        StoreError: they are damaged.
+    """
+    if (found := store.read_run_outcomes(run)) is not None or run.precision != "float32":
+        return found
+    training = store.read_training(run.name)
+    is_of_run = training is not None and training.weights_sha256 == run.weights.sha256
+    return store.read_outcomes(run.name) if is_of_run else None
 
 
 def right_on_the_same_images(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -90,26 +106,26 @@ def right_on_the_same_images(scored: Mapping[str, pd.DataFrame]) -> pd.DataFrame
     return pd.DataFrame({name: outcomes["predicted"] == outcomes["label"] for name, outcomes in alike.items()})
 
 
-def losses(outcomes: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+def losses(outcomes: Mapping[str, pd.DataFrame], baseline: str | None) -> pd.DataFrame:
     """How much accuracy each variant loses against the baseline, image by image.
 
     Args:
-        outcomes: A row per test image and a column per variant: whether it was classified correctly (bool).
+        outcomes: From `outcomes`.
         baseline: Its name.
 
     Returns:
-        A `LossRow` per variant but the baseline. Empty without a baseline.
+        A `LossRow` per runtime and variant but the baseline. Empty without a baseline.
     """
-    if baseline is None or baseline not in outcomes:
-        return frame_of(LossRow, [])
-    base = outcomes[baseline].to_numpy(dtype=bool)
     rows = []
-    for name in outcomes.columns.drop(baseline):
-        variant = outcomes[name].to_numpy(dtype=bool)
-        only_base, only_variant = _discordant(base, variant)
-        loss = paired_loss(base, variant)
-        p_value = mcnemar_exact(only_base, only_variant)
-        rows.append(LossRow(name, len(base), float(variant.mean()), only_base, only_variant, *loss, p_value))
+    for runtime, right in outcomes.items():
+        if baseline is None or baseline not in right:
+            continue
+        base = right[baseline].to_numpy(dtype=bool)
+        for name in right.columns.drop(baseline):
+            variant = right[name].to_numpy(dtype=bool)
+            only_base, only_variant = _discordant(base, variant)
+            numbers = len(base), float(variant.mean()), only_base, only_variant, *paired_loss(base, variant)
+            rows.append(LossRow(runtime, name, *numbers, mcnemar_exact(only_base, only_variant)))
     return frame_of(LossRow, rows)
 
 
@@ -153,9 +169,11 @@ def choices(lost: pd.DataFrame, overview: pd.DataFrame, limits_points: Sequence[
     for runtime, timed in overview.dropna(subset=["ratio"]).groupby("runtime", sort=False):
         base = timed[timed["is_baseline"]].assign(loss=0.0, loss_low=0.0, loss_high=0.0)
         base = base.assign(ratio=1.0, ratio_low=math.nan, ratio_high=math.nan)  # by definition: measured is its noise
-        both = pd.concat([base, timed.merge(lost[["variant", "loss", "loss_low", "loss_high"]], on="variant")])
-        if not (lost.empty or base.empty):
-            images = int(lost["images"].iloc[0])
+        of_runtime = lost[lost["runtime"] == runtime]
+        columns = ["variant", "loss", "loss_low", "loss_high"]
+        both = pd.concat([base, timed.merge(of_runtime[columns], on="variant")])
+        if not (of_runtime.empty or base.empty):
+            images = int(of_runtime["images"].iloc[0])
             rows += [_within(both, str(runtime), limit, images) for limit in limits_points]
     return frame_of(ChoiceRow, rows)
 

@@ -91,7 +91,7 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
         ax: Where to draw.
     """
     ax = ax or plt.gca()
-    rows = overview.dropna(subset=["ratio"]).merge(lost, on="variant")
+    rows = overview.dropna(subset=["ratio"]).merge(lost.drop(columns="images"), on=["runtime", "variant"])
     ax.set(xlabel="latency / latency of the baseline in the same process", ylabel="top-1 accuracy lost [points]")
     ax.set_title("What does a faster network lose?")
     for runtime in rows["runtime"].unique():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,16 +72,39 @@ class Timed:
         return weights
 
 
-def timed(record: RunRecord, executed: pd.DataFrame, layers: Sequence[str], baseline_s: BlocksOfSteps) -> Timed:
+def multiply_adds(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
+    """Which of a run's node executions do the multiply-adds of a layer."""
+    with_macs = [cost.name for cost in record.network.layers if cost.macs]
+    return executed["op"].isin(MAC_OPS) & executed["layer"].isin(with_macs)
+
+
+def computations(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
+    """Which of a run's node executions compute, rather than only change a layout or a number format."""
+    return ~executed["node"].isin(record.conversions)
+
+
+def timed(
+    record: RunRecord,
+    executed: pd.DataFrame,
+    layers: Sequence[str],
+    baseline_s: BlocksOfSteps,
+    is_kernel: Callable[[RunRecord, pd.DataFrame], pd.Series[bool]] = multiply_adds,
+) -> Timed:
     """Times of a run by step and layer, and of the baseline in its process; ones where there was none.
+
+    Args:
+        record: The run.
+        executed: Its node executions.
+        layers: What to tell apart.
+        baseline_s: Steps of what brings two runs to the same conditions, by block.
+        is_kernel: Which executions are a layer's own kernels, not what stands beside.
 
     Raises:
         MeasureError: the executions leave another time unattributed than the record has.
     """
     latency = record.latency
     step_s = np.concatenate(latency.profiled_s)
-    with_macs = [cost.name for cost in record.network.layers if cost.macs]
-    own = executed["op"].isin(MAC_OPS) & executed["layer"].isin(with_macs)
+    own = is_kernel(record, executed)
     kernel_s = _seconds_by_layer(executed[own], len(step_s), layers)
     side_s = _seconds_by_layer(executed[~own], len(step_s), layers)
     unattributed_s = float((step_s - kernel_s.sum(axis=1) - side_s.sum(axis=1)).mean())

@@ -8,6 +8,9 @@ median unprofiled one is what tracing adds, which has a step of its own.
 
 Processes differ by more than many changes are worth, so ``before`` is brought to the conditions of ``after``: all its
 times are multiplied by the drift, the median step of the baseline in the process of ``after`` over that in its own.
+
+The runs are of two networks in one runtime, or of one network in two. Then the drift is that of the reference, and a
+layer changes by its kernels and by conversions between layouts or number formats.
 """
 
 from __future__ import annotations
@@ -24,14 +27,18 @@ from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
 from ..frames import NO_LAYER, UNATTRIBUTED, require_traced
 from ..resolution import Resolution, is_beyond
-from .levels import Floats, Level, Timed, Units, timed
+from .levels import Floats, Level, Timed, Units, computations, multiply_adds, timed
 from .matching import BOTH, Pair, matched_layers
 
 MACS = "MACs"
 RATE = "rate"
 SIDE_OPS = "side operations"
+KERNELS = "kernels"
+CONVERSIONS = "conversions"
 TRACING = "tracing"
-CAUSES = (MACS, RATE, SIDE_OPS, UNATTRIBUTED, TRACING)
+OF_NETWORKS, OF_RUNTIMES = (MACS, RATE, SIDE_OPS), (MACS, KERNELS, CONVERSIONS)
+"""Why a layer changes: from one network to another, and from one runtime to another, in which no MACs change."""
+CAUSES = tuple(dict.fromkeys([*OF_NETWORKS, *OF_RUNTIMES, UNATTRIBUTED, TRACING]))
 """Why a step of the waterfall is there; the rows of these causes sum to the difference of the latencies."""
 LATENCY = "latency"
 """Cause of the two rows between which the waterfall falls."""
@@ -55,13 +62,14 @@ def waterfall(
     after_ops: pd.DataFrame,
     resolution: Resolution | None = None,
 ) -> pd.DataFrame:
-    """Steps from the latency of one run to that of another.
+    """Steps from the latency of one run to that of another: of two networks in a runtime, or of one network in two.
 
     A layer's own kernels (`MAC_OPS`) change by `MACS`, the products they compute more or less at the rate of before
     (see `MachineRecord.multiplies_padding`), and by `RATE`, the rest; everything else it runs is `SIDE`. Layers are
     paired by `matched_layers`; one without its like is all MACs, for there is no rate to compare with. `TRACING` takes
     out again what tracing adds to the one and not to the other: the traced step (see above) less the median unprofiled
-    one, after less before, negative.
+    one, after less before, negative. Between two runtimes a layer changes by `KERNELS`, whatever they compute, and by
+    `CONVERSIONS`.
 
     Args:
         before: The run to start from; its times are multiplied by ``drift``. For the baseline, whose own unprofiled
@@ -74,40 +82,47 @@ def waterfall(
     Returns:
         ``layer``, ``cause``, ``presence`` (whether both networks have the layer), ``change_s`` with
         ``change_s_low`` and ``change_s_high``, seconds per step of one batch.
-        The first row is the latency of ``before`` (``layer`` is the variant); then the steps: layers in the network's
-        order, `NO_LAYER`, `UNATTRIBUTED`, `TRACING`; then the latency of ``after``, and last the `DIFFERENCE`, which
-        the steps sum to. Each row carries ``before``, ``after`` and their ``run_id``, ``runtime``, ``batch_size``,
-        ``drift`` and ``smallest_ratio`` of the resolution. The intervals are 95%, bootstrapped over the rounds of each
-        run, whose blocks share the state of the machine, or over its processes if these `are_units`. Where rounds are
-        drawn, what two sessions of one network differ by, in each layer and as a whole, widens them. They are missing
-        where a run has too few of either.
+        The first row is the latency of ``before`` (``layer`` is the variant or the runtime); then the steps: layers in
+        the network's order, `NO_LAYER`, `UNATTRIBUTED`, `TRACING`; then the latency of ``after``, and last the
+        `DIFFERENCE`, which the steps sum to. Each row carries ``before``, ``after`` and their ``run_id`` and
+        ``runtime``, ``batch_size``, ``drift`` and ``smallest_ratio`` of the resolution. The intervals are 95%,
+        bootstrapped over the rounds of each run, whose blocks share the state of the machine, or over its processes if
+        these `are_units`. Where rounds are drawn, what two sessions of one network differ by, in each layer and as a
+        whole, widens them. They are missing where a run has too few of either.
 
     Raises:
         MeasureError: the runs were not made alike or not traced, or ops and record do not belong together.
     """
+    across = before.runtime != after.runtime
     _refuse_unlike(before, after)
     for run in (before, after):
         require_traced(run)
     layers = _layers(before, before_ops, after, after_ops)
     # Where one network has no such layer, it has no executions and products under the other's name either.
     names = [pair.before or str(pair.after) for pair in layers], [pair.after or str(pair.before) for pair in layers]
-    own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
-    old, new = timed(before, before_ops, names[0], own_s), timed(after, after_ops, names[1], after.latency.baseline_s)
-    macs = np.array([_macs(record, own) for record, own in zip((before, after), names, strict=True)])
+    if across:
+        bases_s, is_kernel, macs = (before.latency.reference_s, after.latency.reference_s), computations, None
+    else:
+        own_s = before.latency.plain_s if before.is_baseline else before.latency.baseline_s
+        bases_s, is_kernel = (own_s, after.latency.baseline_s), multiply_adds
+        macs = np.array([_macs(record, own) for record, own in zip((before, after), names, strict=True)])
+    old = timed(before, before_ops, names[0], bases_s[0], is_kernel)
+    new = timed(after, after_ops, names[1], bases_s[1], is_kernel)
     over_processes = all(are_units(record.latency.processes) for record in (before, after))
     change_s, low_s, high_s = _estimated(old, new, macs, None if over_processes else resolution)
-    labels = _labels(before, after, layers, macs, old.side_s.sum(axis=0) + new.side_s.sum(axis=0))
+    labels = _labels(before, after, layers, macs, (old, new))
     table = pd.DataFrame(labels, columns=["layer", "cause", "presence", "happens"]).assign(
         change_s=change_s,
         change_s_low=low_s,
         change_s_high=high_s,
         before=before.name,
         before_run_id=before.run_id,
+        before_runtime=before.runtime,
         after=after.name,
         after_run_id=after.run_id,
-        runtime=after.runtime,
+        after_runtime=after.runtime,
         batch_size=after.batch_size,
-        drift=np.median(new.baseline_s) / np.median(old.baseline_s) if after.baseline else np.nan,
+        drift=np.median(new.baseline_s) / np.median(old.baseline_s) if all(bases_s) else np.nan,
         smallest_ratio=resolution.smallest_ratio if resolution else np.nan,
     )
     return check_balance(table[table.pop("happens")].reset_index(drop=True))
@@ -120,7 +135,9 @@ def _macs(record: RunRecord, layers: Sequence[str]) -> list[float]:
     return [float(products.get(layer, 0)) for layer in layers]
 
 
-def _estimated(old: Timed, new: Timed, macs: Floats, resolution: Resolution | None) -> tuple[Floats, Floats, Floats]:
+def _estimated(
+    old: Timed, new: Timed, macs: Floats | None, resolution: Resolution | None
+) -> tuple[Floats, Floats, Floats]:
     """Each row's change with the ends of its interval, which what sessions differ by widens; (rows,) each."""
 
     def rows(old_units: Units, new_units: Units, axis: int = -1) -> Floats:
@@ -145,7 +162,7 @@ def largest_steps(table: pd.DataFrame) -> pd.DataFrame:
 
     Their intervals are missing, for those of single layers do not add up to one.
     """
-    of_layers = table["cause"].isin((MACS, RATE, SIDE_OPS)) & (table["layer"] != NO_LAYER)
+    of_layers = table["cause"].isin((*OF_NETWORKS, *OF_RUNTIMES)) & (table["layer"] != NO_LAYER)
     by_layer = table[of_layers].groupby("layer", sort=False)["change_s"].agg(lambda changes: changes.abs().sum())
     if len(by_layer) <= MOST_DRAWN:
         return table
@@ -198,9 +215,16 @@ def difference_for_scripts(table: pd.DataFrame) -> dict[str, Any]:
     rows: list[dict[Any, Any]] = table.astype(object).to_dict("records")
     first, *between, last, difference = rows
     return {
-        "before": {"variant": first["before"], "run_id": first["before_run_id"], "latency_s": _shown(first, "median")},
-        "after": {"variant": last["after"], "run_id": last["after_run_id"], "latency_s": _shown(last, "median")},
-        "runtime": first["runtime"],
+        **{
+            side: {
+                "variant": row[side],
+                "runtime": row[f"{side}_runtime"],
+                "run_id": row[f"{side}_run_id"],
+                "latency_s": _shown(row, "median"),
+            }
+            for side, row in (("before", first), ("after", last))
+        },
+        "runtime": last["after_runtime"],
         "batch_size": first["batch_size"],
         "drift": None if np.isnan(first["drift"]) else first["drift"],
         "difference_s": _shown(difference, "value"),
@@ -235,7 +259,7 @@ def _layers(before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after
     return [*matched_layers(*types), Pair(NO_LAYER, NO_LAYER)]
 
 
-def _changes(old: Level, new: Level, macs: Floats) -> Floats:
+def _changes(old: Level, new: Level, macs: Floats | None) -> Floats:
     """Rows in the order of `_labels`, (resamples, rows), with ``old`` brought to the conditions of ``new``."""
     old, by_macs = _brought(old, new, macs)
     change = Level(*(new_s - old_s for new_s, old_s in zip(new, old, strict=True)))
@@ -245,7 +269,7 @@ def _changes(old: Level, new: Level, macs: Floats) -> Floats:
     return np.hstack([old.latency_s, by_layer, unattributed, tracing, new.latency_s, change.latency_s])
 
 
-def _reach(old: Level, new: Level, macs: Floats, resolution: Resolution) -> Floats:
+def _reach(old: Level, new: Level, macs: Floats | None, resolution: Resolution) -> Floats:
     """How far two sessions of one network may differ in each row of `_changes`, going by what the machine showed.
 
     Tracing is taken out of steps of one session, whose state it shares; a latency is one session's.
@@ -260,9 +284,11 @@ def _reach(old: Level, new: Level, macs: Floats, resolution: Resolution) -> Floa
     return np.hstack([none, np.hypot(by_layer, LEAST_CHANGE_SHARE * step_s), unattributed, none, none, whole * step_s])
 
 
-def _brought(old: Level, new: Level, macs: Floats) -> tuple[Level, Floats]:
+def _brought(old: Level, new: Level, macs: Floats | None) -> tuple[Level, Floats]:
     """``old`` at the conditions of ``new``, and what each layer's kernels change by for their MACs alone."""
     old = Level(*(times_s * (new.baseline_s / old.baseline_s) for times_s in old))
+    if macs is None:  # one network, the same MACs
+        return old, np.zeros_like(new.kernel_s)
     comparable = macs.all(axis=0)
     more = np.divide(macs[1] - macs[0], macs[0], out=np.zeros_like(macs[0]), where=comparable)
     return old, np.where(comparable, old.kernel_s * more, new.kernel_s - old.kernel_s)
@@ -274,14 +300,20 @@ def _layer_rows(by_macs: Floats, by_rate: Floats, aside: Floats) -> Floats:
 
 
 def _labels(
-    before: RunRecord, after: RunRecord, layers: Sequence[Pair], macs: Floats, side_s: Floats
+    before: RunRecord, after: RunRecord, layers: Sequence[Pair], macs: Floats | None, both: Sequence[Timed]
 ) -> list[tuple[str, str, str, bool]]:
     """Layer and cause of each row, whose layer it is, and whether there is anything behind it."""
+    kernel_s, side_s = (
+        np.sum([getattr(run, part).sum(axis=0) for run in both], axis=0) for part in ("kernel_s", "side_s")
+    )
+    nothing = np.zeros(len(layers), bool)
+    changed, kept = (nothing, kernel_s > 0) if macs is None else (macs[0] != macs[1], macs.all(axis=0))
     by_layer = [
-        (layer.label, cause, layer.presence, happens)
-        for layer, *work, aside in zip(layers, *macs.tolist(), side_s.tolist(), strict=True)
-        for cause, happens in ((MACS, work[0] != work[1]), (RATE, all(work)), (SIDE_OPS, aside > 0))
+        (layer.label, cause, layer.presence, bool(happens))
+        for layer, found in zip(layers, np.stack([changed, kept, side_s > 0], axis=1), strict=True)
+        for cause, happens in zip(OF_RUNTIMES if macs is None else OF_NETWORKS, found, strict=True)
     ]
-    ends = [(after.name, LATENCY, BOTH, True), (DIFFERENCE, DIFFERENCE, BOTH, True)]
+    first, last = (before.runtime, after.runtime) if macs is None else (before.name, after.name)
+    ends = [(last, LATENCY, BOTH, True), (DIFFERENCE, DIFFERENCE, BOTH, True)]
     rest = [(UNATTRIBUTED, UNATTRIBUTED, BOTH, True), (TRACING, TRACING, BOTH, True)]
-    return [(before.name, LATENCY, BOTH, True), *by_layer, *rest, *ends]
+    return [(first, LATENCY, BOTH, True), *by_layer, *rest, *ends]

@@ -20,7 +20,18 @@ from ..colours import OP_COLOURS, OTHER, source_style
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT
 from .matching import ARROW, BOTH
-from .numbers import LATENCY, MACS, RATE, SIDE_OPS, TRACING, is_distinct, largest_steps, waterfall_steps
+from .numbers import (
+    CONVERSIONS,
+    KERNELS,
+    LATENCY,
+    MACS,
+    RATE,
+    SIDE_OPS,
+    TRACING,
+    is_distinct,
+    largest_steps,
+    waterfall_steps,
+)
 
 _MS = 1e3
 _GAP = 0.5
@@ -30,6 +41,8 @@ CAUSE_LOOKS: dict[str, dict[str, Any]] = {
     MACS: {"label": "fewer or more MACs, at the old rate", "facecolor": OP_COLOURS["Conv2D"]},
     RATE: {"label": "a changed rate", "facecolor": OP_COLOURS["QueueDequeueManyV2"]},
     SIDE_OPS: {"label": "side operations", "facecolor": OP_COLOURS["LRN"]},
+    KERNELS: {"label": "kernels, faster or slower", "facecolor": OP_COLOURS["Conv2D"]},
+    CONVERSIONS: {"label": "conversions", "facecolor": OP_COLOURS["LRN"]},
     UNATTRIBUTED: {"label": "unattributed", "facecolor": OP_COLOURS[UNATTRIBUTED], "hatch": "///"},
     TRACING: {"label": "what tracing adds, taken out", "facecolor": OP_COLOURS[OTHER], "hatch": "..."},
 }
@@ -50,7 +63,8 @@ def waterfall_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     end = np.append(change[:-1].cumsum(), change[-1])
     start = np.concatenate([[0.0], end[:-2], [0.0]])
     y, names, centres = _places(_names(rows))
-    looks = {LATENCY: {"facecolor": source_style(data["runtime"].iloc[0])["color"]}, **CAUSE_LOOKS}
+    of_runs = [source_style(data[f"{side}_runtime"].iloc[0])["color"] for side in ("before", "after")]
+    looks = {LATENCY: {"color": of_runs}, **CAUSE_LOOKS}
     for cause, look in looks.items():
         of_cause = (rows["cause"] == cause).to_numpy()
         ax.barh(y[of_cause], change[of_cause], 0.9, left=start[of_cause], **look, **BAR_EDGE)
@@ -101,7 +115,9 @@ def _places(layers: Sequence[str]) -> tuple[NDArray[np.float64], list[str], list
 def _title(data: pd.DataFrame) -> str:
     """What is gained or lost between the two runs, if that can be told."""
     first, last = data.iloc[0], data.iloc[-1]
-    before, after, runtime = first["before"], first["after"], first["runtime"]
+    before, after, runtime = first["before"], first["after"], first["after_runtime"]
+    if first["before_runtime"] != runtime:
+        before, after, runtime = first["before_runtime"], runtime, first["before"]
     if not (last["change_s_low"] > 0 or last["change_s_high"] < 0):  # nor where the interval is missing
         return f"No difference between {before} and {after} can be told, {runtime}"
     if is_distinct(data) is False:

@@ -11,7 +11,7 @@ from ...records.run import RunRecord
 from ..cautions import cautions
 from ..estimates import ends, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED
-from ..resolution import INDISTINCT, Resolution, ratio_to_baseline
+from ..resolution import INDISTINCT, Resolution, ratio_to_baseline, ratio_to_reference
 from .numbers import by_block, by_layer, by_op
 
 
@@ -29,8 +29,11 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
         network's order, then `frames.NO_LAYER`; ``blocks`` are neighbours among the layers, none where these are few.
     """
     step, ratio = latency(record), ratio_to_baseline(record, resolution)
+    reference = ratio_to_reference(record, resolution)
     ops = by_op(record)
-    ops = ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"})
+    ops = (
+        ops[ops["op"] != UNATTRIBUTED].rename(columns={"step_share": "time_share"}).astype({"requested_bytes": "Int64"})
+    )
     layers = by_layer(record, executed)
     parts = by_block(record, layers).astype({"macs": "Int64"})
     layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
@@ -57,6 +60,12 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
         "unattributed_s": _known(record.unattributed_s),
         "unattributed_share": _known(unattributed_share(record)),
         "ratio_to_baseline": {"median": _known(ratio.value), "ci95": ends(*ratio[1:])},
+        "ratio_to_reference": {"median": _known(reference.value), "ci95": ends(*reference[1:])},
+        "reference": record.reference.network if record.reference else None,
+        "precision": record.precision,
+        "model_bytes": record.model_bytes,
+        "calibration": record.calibration.model_dump() if record.calibration else None,
+        "output_agreement": record.agreement.model_dump() if record.agreement else None,
         "ops": _plain_rows(ops[["op", "kernels", "time_s", "time_share", "requested_bytes", "occurrences"]]),
         "layers": _plain_rows(layers),
         "blocks": _plain_rows(parts),

@@ -81,21 +81,21 @@ def by_op(record: RunRecord) -> pd.DataFrame:
             occurrences=("occurrences", "sum"),
             time_s=("time_s", "sum"),
             accelerator_s=("accelerator_s", "sum"),
-            requested_bytes=("requested_bytes", "sum"),
+            requested_bytes=("requested_bytes", frames.sum_of_told),
         )
         .sort_values("time_s", ascending=False, kind="stable")
     )
     table["own_share"] = _share(table["time_s"])
     table["accumulated_share"] = _accumulated(table["time_s"])
     table["bytes_share"] = _share(table["requested_bytes"])
-    table["bytes_accumulated_share"] = _accumulated(table["requested_bytes"]).where(table["requested_bytes"] > 0, 0.0)
+    table["bytes_accumulated_share"] = _accumulated(table["requested_bytes"]).mask(table["requested_bytes"] == 0, 0.0)
     unattributed = pd.DataFrame(
         {
             "op": [UNATTRIBUTED],
             "kernels": [[]],
             "time_s": [record.unattributed_s],
             "accelerator_s": [0.0],
-            "requested_bytes": [0],
+            "requested_bytes": [frames.told_bytes(record)],
         }
     )
     table = pd.concat([table, unattributed], ignore_index=True)
@@ -200,7 +200,12 @@ def totals_of_both(before: pd.DataFrame, after: pd.DataFrame, value: str, by: st
     Returns:
         ``before`` and ``after``, a row for each value of ``by``: the longest first, and those that in neither run reach
         `LEAST_BAR_SHARE` as one; but all layers, in their order, up to `MOST_BARS`.
+
+    Raises:
+        MeasureError: a runtime does not tell ``value``.
     """
+    for data in (before, after):
+        frames.require_told(data, value)
     sums = [data.groupby(by, sort=False)[value].sum() for data in (before, after)]
     totals = pd.concat(sums, axis="columns", keys=["before", "after"], sort=False).fillna(0.0)
     if by == "layer":

@@ -19,7 +19,7 @@ from ...base import units
 from ...page import hover
 from ...page.style import BAR_EDGE, grouped_bars, legend_below
 from ..colours import OP_COLOURS, OTHER, source_style
-from ..frames import UNATTRIBUTED, RunKey
+from ..frames import UNATTRIBUTED, RunKey, require_told
 from .numbers import largest_rows
 from .quantities import QUANTITIES, bar_colour
 
@@ -128,7 +128,11 @@ def profile_figure(
         by: ``op``, ``layer``, ``kernel``, or any other column of texts.
         share: Draw percentages of each run's own step.
         ax: Where to draw.
+
+    Raises:
+        MeasureError: a runtime does not tell ``value``.
     """
+    require_told(data, value)
     ax = ax or plt.gca()
     quantity = QUANTITIES[value]
     keys = [key for key in RunKey._fields if key != by and data[key].nunique() > 1]

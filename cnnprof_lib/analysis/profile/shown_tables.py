@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 from ...base import units
 from ...page.table import Column, beside, folded_table, styled, with_row
 from ...params.network import Network
+from ..frames import sum_of_told
 
 _TIME, _BYTES = "time per step", "requested bytes"
 
@@ -66,7 +67,7 @@ def ops_table(table: pd.DataFrame) -> Styler:
         "time_s": table["time_s"].sum(),
         "step_share": table["step_share"].sum(),
         "accelerator_s": table["accelerator_s"].sum(),
-        "requested_bytes": table["requested_bytes"].sum(),
+        "requested_bytes": sum_of_told(table["requested_bytes"]),
     }
     pairs = zip(table["op"], table["kernels"], strict=True)
     table = table.assign(kernels=["" if kernels == [op] else ", ".join(kernels) for op, kernels in pairs])

@@ -9,19 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from ...base.errors import MeasureError
-from ...params.network import Network
 from ...params.variant import VariantSpec
 from ...records.run import AccuracyRecord
 from ...records.store import Store
 from ..images.cache import DataSet
 from ..images.fit import in_order_of_weights
 from ..images.official import Images, Labels
-from ..images.pixels import evaluation_batches, fitted, preprocessor
-from ..prepare import as_input, image_shape
+from ..images.pixels import evaluation_batches
 from ..runtimes.memory import require_memory
 from . import build as models
 from . import weights
-from .graph import FrozenGraph, function_of
 
 EVALUATION_BATCH = 500
 
@@ -84,36 +81,5 @@ def evaluate(variant: VariantSpec, dataset: DataSet, store: Store, path: Path | 
         raise MeasureError(
             f"{store.weights_path(variant.name)}: no such weights. Train them: cnnprof train {variant.name}"
         )
-    return top1(built, dataset, loaded.sha256)
-
-
-def top1(model: keras.Model, dataset: DataSet, weights_sha256: str) -> AccuracyRecord:
-    """Top-1 accuracy of a variant on all test images, as a record."""
-    predicted = Classifier(model).predicted(dataset.test_images, dataset.test_labels)
-    return accuracy(predicted, dataset.test_labels, dataset.name, weights_sha256)
-
-
-def top1_of_graph(
-    frozen: FrozenGraph, network: Network, dataset: DataSet, weights_sha256: str, preprocessing: str
-) -> AccuracyRecord | None:
-    """Top-1 accuracy of a frozen graph on all test images, resized; None where it gives no value for each class.
-
-    Args:
-        frozen: The graph, of any batch size.
-        network: What it is.
-        dataset: The images.
-        weights_sha256: Of its weights.
-        preprocessing: See `pixels.preprocessor`.
-    """
-    count = len(dataset.test_labels)
-    if frozen.shapes.get(frozen.logits_name, ())[1:] != (len(dataset.classes),):
-        return None
-    height, width, _ = image_shape(network.inputs)
-    prepare, (feed,) = preprocessor(preprocessing), frozen.feeds
-    classify = function_of(frozen)
-    predicted = []
-    for start in range(0, count, frozen.batch_size):
-        part = np.arange(start, start + frozen.batch_size) % count  # the last batch is filled up
-        values = as_input(prepare(fitted(dataset.test_images[part], height, width)), feed.shape[1:])
-        predicted.append(np.argmax(classify(tf.constant(values, feed.dtype)), axis=1))
-    return accuracy(np.concatenate(predicted)[:count], dataset.test_labels, dataset.name, weights_sha256)
+    predicted = Classifier(built).predicted(dataset.test_images, dataset.test_labels)
+    return accuracy(predicted, dataset.test_labels, dataset.name, loaded.sha256)

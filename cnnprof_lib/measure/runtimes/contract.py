@@ -7,13 +7,14 @@ a runtime by name. Importing an adapter must not load what it runs on: its envir
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...base.errors import MeasureError
 from ...params.runtimes import runtime_entry
+from ..clock import TimedStep
 from . import environment
 
 if TYPE_CHECKING:
@@ -111,6 +112,16 @@ class Session(ABC):
         """Frees what it holds."""
 
 
+def plain_step(session: Session) -> TimedStep:
+    """A step of a session without tracing, to be timed."""
+    return TimedStep(session.step, session.prepare)
+
+
+def traced_step(session: Session, keep: Callable[[Any], None]) -> TimedStep:
+    """A step of a session with tracing, to be timed; ``keep`` is handed what it returns."""
+    return TimedStep(session.traced_step, session.prepare, keep, session.traced_s, session.traced_steps_per_block)
+
+
 class Runtime(ABC):
     """One way to run a network."""
 
@@ -161,7 +172,7 @@ def find_runtime(name: str) -> Runtime:
 
     Raises:
         VariantError: there is none.
-        MeasureError: it cannot be loaded, or is no runtime.
+        MeasureError: it cannot be loaded, what it runs on is not installed, or it is no runtime.
     """
     entry = runtime_entry(name)
     try:
@@ -170,4 +181,6 @@ def find_runtime(name: str) -> Runtime:
         raise MeasureError(f"Runtime {name}: cannot be loaded ({error}). Install what it needs.") from None
     if not isinstance(runtime, Runtime):
         raise MeasureError(f"Runtime {name}: {entry.value} must name a class of Runtime. Received: {runtime!r}.")
+    if missing := runtime.missing():
+        raise MeasureError(missing)
     return runtime

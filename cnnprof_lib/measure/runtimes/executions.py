@@ -78,12 +78,17 @@ def totals(rows: pd.DataFrame, fused_ops: Mapping[str, Sequence[str]] | None = N
                 time_s=group["self_ns"].sum() / steps / 1e9,
                 cpu_s=on_cpu["duration_ns"].sum() / steps / 1e9,
                 accelerator_s=on_accelerator["duration_ns"].sum() / steps / 1e9,
-                requested_bytes=round(group["requested_bytes"].sum() / steps),
+                requested_bytes=mean_bytes(group["requested_bytes"], steps),
                 occurrences=len(group) / steps,
                 fuses=_fused_into(group["node"], fused_ops or {}),
             )
         )
     return tuple(sorted(records, key=lambda record: -record.time_s))
+
+
+def mean_bytes(told: pd.Series[float], steps: int) -> int | None:
+    """Bytes per step of node executions; None where the runtime does not tell them."""
+    return None if told.isna().all() else round(told.sum() / steps)
 
 
 def _fused_into(nodes: pd.Series[str], fused_ops: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ THESIS_OPS = frozenset(
 
 _LABEL = re.compile(r"^(?:\[.*?\] )?(?P<node>\S+) = (?P<kernel>\w+)\(")
 _SINGLE_STREAM = re.compile(r"/stream:\d+$")
-_CHECKED = {"step": "int32", "thread": "int64", "self_ns": "float64", "accelerator": "bool"}
+_NUMBERS = {name: kind for name, kind in EXECUTIONS.items() if kind != "str"}
 
 
 def op_of(kernel: str) -> str:
@@ -85,7 +85,7 @@ def node_rows(
                 f"{row['node']}: TensorFlow's count of its bytes must not be negative; it has wrapped. "
                 f"Received: {counted:,}. Choose a smaller batch with --batch-size."
             )
-    return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(_CHECKED)
+    return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(_NUMBERS)
 
 
 def _row(step: int, device: str, node: Any, layer_of: Callable[[str], str]) -> dict[str, Any]:
