@@ -6,7 +6,7 @@ import contextlib
 import os
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ class WatchedStep:
     @property
     def timed(self) -> TimedStep:
         """The step for `clock.time_blocks`."""
-        return TimedStep(self.step.run, self._prepare, self._keep)
+        return replace(self.step, prepare=self._prepare, keep=self._keep)
 
     def _prepare(self) -> None:
         self.step.prepare()

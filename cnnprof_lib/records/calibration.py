@@ -45,7 +45,7 @@ class ProbesRecord(Spec):
     versions: Mapping[str, str]
     """Of the runtime's libraries."""
     reference: str
-    """The reference network, its batch size and its runtime, in words."""
+    """What was measured beside all, in the same runtime, in words."""
     seed: int
     """Of the design."""
     drawn: Annotated[int, Field(ge=0)]

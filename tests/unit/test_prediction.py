@@ -72,7 +72,7 @@ def make_calibration(count: int, *, traced: bool = True, noise: float = 0.01) ->
         runtime="stock",
         machine=make_machine(),
         versions={},
-        reference="baseline with batches of 8 in stock",
+        reference="baseline with batches of 8",
         seed=1,
         drawn=count,
         spent_s=60.0,

@@ -1,4 +1,4 @@
-"""Times one network after the other beside the reference, each as it is if nothing else runs."""
+"""Times one network after the other beside a reference in the same runtime, as it is if nothing else runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 
 from ...base.errors import VariantError
 from ...params.reading import load_preset, load_variant
-from ...params.runtimes import REFERENCE_RUNTIME
 from ...params.settings import PresetSpec
 from ...params.variant import VariantSpec
 from ...records.calibration import ProbeRecord
 from ...records.project import Project
-from ..clock import TimedStep, time_blocks
+from ..clock import time_blocks
 from ..models.load import load_network
 from ..prepare import prepare_images
-from ..runtimes.contract import Runtime, Session, find_runtime
+from ..runtimes.contract import Runtime, Session, plain_step, traced_step
 from ..waits import QUIET_SHARE, ThreadWaits, Undisturbed, WatchedStep
 from .design import Designed
 
@@ -44,10 +43,9 @@ class Bench:
         if self.preset.baseline is None:
             raise VariantError(f"{project.params}/presets/{_PRESET}.yaml: `baseline` is required: a file of params/.")
         self.baseline: VariantSpec = load_variant(self.preset.baseline, project.params)
-        beside = _reference_runtime(runtime)
-        self.reference = f"{self.baseline.name} with batches of {self.preset.batch_size} in {beside.name}"
+        self.reference = f"{self.baseline.name} with batches of {self.preset.batch_size}"
         """The reference in words."""
-        self._reference = self._open(beside, self.baseline, self.preset.batch_size)
+        self._reference = self._open(self.baseline, self.preset.batch_size)
 
     def measure(self, wanted: Designed) -> ProbeRecord:
         """Times one network and the reference in alternating blocks, longer where the machine is busy.
@@ -55,7 +53,7 @@ class Bench:
         Raises:
             CnnprofError: the runtime refuses the network.
         """
-        session = self._open(self.runtime, wanted.variant, wanted.batch_size)
+        session = self._open(wanted.variant, wanted.batch_size)
         try:
             step, reference, layers_s = self._timed(session)
         finally:
@@ -75,20 +73,17 @@ class Bench:
         """Closes the reference."""
         self._reference.close()
 
-    def _open(self, runtime: Runtime, variant: VariantSpec, batch_size: int) -> Session:
+    def _open(self, variant: VariantSpec, batch_size: int) -> Session:
         seed = self.preset.seed
         network = load_network(variant, self.project.store, batch_size=batch_size, seed=seed)
-        return runtime.open(network, prepare_images(None, network.network.inputs, batch_size, seed))
+        return self.runtime.open(network, prepare_images(None, network.network.inputs, batch_size, seed))
 
     def _timed(self, session: Session) -> tuple[Undisturbed, Undisturbed, dict[str, float]]:
         """The steps of a network and the reference, and the time of its layers if they can be traced."""
         traced: list[Any] = []
-        kinds = {
-            "plain": TimedStep(session.step, session.prepare),
-            "reference": TimedStep(self._reference.step, self._reference.prepare),
-        }
+        kinds = {"plain": plain_step(session), "reference": plain_step(self._reference)}
         if session.can_trace:
-            kinds["traced"] = TimedStep(session.traced_step, session.prepare, traced.append)
+            kinds["traced"] = traced_step(session, traced.append)
         for kind in kinds.values():  # makes the runtime's threads
             kind.prepare()
             kind.run()
@@ -111,21 +106,18 @@ class Bench:
                 break
         waits.close()
         kept = [traced[index] for index in found["traced"].steps] if traced else []
-        return found["plain"], found["reference"], _layers(session, kept)
+        return found["plain"], found["reference"], _layers(session, kept, found["plain"].time_s)
 
 
-def _reference_runtime(runtime: Runtime) -> Runtime:
-    """What the reference runs in: the reference runtime, unless this process is set up otherwise than that needs."""
-    wanted = find_runtime(REFERENCE_RUNTIME)
-    fits = all(runtime.environment.get(name, value) == value for name, value in wanted.environment.items())
-    return wanted if fits else runtime
+def _layers(session: Session, steps: Sequence[Any], step_s: float) -> dict[str, float]:
+    """Median time of each layer's kernels per step, in seconds; empty where nothing was traced.
 
-
-def _layers(session: Session, steps: Sequence[Any]) -> dict[str, float]:
-    """Median time of each layer's kernels per step, in seconds; empty where nothing was traced."""
+    Where tracing slows kernels down, they are made shorter alike, for together they take no longer than a step.
+    """
     if not steps:
         return {}
     rows = session.executions(steps)
     seconds = rows.groupby(["layer", "step"])["self_ns"].sum() / 1e9
     medians = seconds.groupby("layer").median()
-    return {str(layer): float(time_s) for layer, time_s in medians.items() if layer}
+    longer = max(medians.sum() / step_s, 1.0)
+    return {str(layer): float(time_s / longer) for layer, time_s in medians.items() if layer}
