@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import pytest
 
+pytest.importorskip("sklearn")
+
 from cnnprof_lib.analysis.prediction.numbers import FEWEST_PROBES
 from cnnprof_lib.app import cli
 from cnnprof_lib.measure.calibration import bench

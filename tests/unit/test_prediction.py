@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytest.importorskip("sklearn")
+
 from cnnprof_lib.analysis.prediction import model
 from cnnprof_lib.analysis.prediction.numbers import Predictor
 from cnnprof_lib.analysis.prediction.scores import ScoreRow, by_group, scores
