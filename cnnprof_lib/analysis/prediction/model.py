@@ -132,7 +132,7 @@ class UnitModel:
         variance = slope @ self._spread @ slope + self._prior * shares**2 @ _unlike(features)
         every = np.zeros(len(units))
         every[known] = times
-        return UnitTimes(total, math.sqrt(variance + self.noise**2), every)
+        return UnitTimes(total, math.sqrt(variance + self._noise / _WHOLE_WEIGHT**2), every)
 
     def _left_out(self, slopes: _Array, targets: _Array, unseen: _Array, counts: Sequence[int]) -> _Array:
         """Misses of examples left out, without fitting again: by the block of the hat matrix that is the example's.
@@ -154,11 +154,6 @@ class UnitModel:
             misses.append(abs(kept[0] @ residuals[mine]) / math.sqrt(kept[0, 0] * self._noise + unseen[start]))
             start += count
         return np.array(misses)
-
-    @property
-    def noise(self) -> float:
-        """Deviation of the logarithm of a step that was measured."""
-        return math.sqrt(self._noise) / _WHOLE_WEIGHT
 
     def _sizes(self, units: Sequence[tuple[Unit, int]]) -> _Array:
         kinds = np.array([[_OTHER_KIND * (unit.kind == kind) for kind in self._kinds] for unit, _ in units])

@@ -102,12 +102,10 @@ class Predictor:
         """The latency of a network in batches of one size."""
         units = units_of(network)
         found = self.model.estimate(units, batch_size)
-        ratio, deviation = found.time, found.deviation
         twin = self.twins.get(_made_of(units, batch_size))
-        if twin is not None:
-            ratio, deviation = twin, self.model.noise
+        ratio = found.time if twin is None else twin
         times_s = found.times / found.time * ratio * self.reference_s
-        factor = math.exp(self.widening * deviation)
+        factor = math.exp(self.widening * found.deviation)
         layers_s: dict[str, float | None] = {layer.name: None for layer in network.layers}
         layers_s |= {unit.layer: float(time_s) for unit, time_s in zip(units[1:], times_s[1:], strict=True)}
         latency_s = ratio * self.reference_s
