@@ -230,7 +230,7 @@ def test_what_shows_says_what_it_makes():
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
-    assert len(TOPICS) == 9
+    assert len(TOPICS) == 10
 
 
 COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_stored", "cnnprof_lib.app.cli_predict"}

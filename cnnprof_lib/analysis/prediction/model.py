@@ -35,14 +35,12 @@ _OTHER_KIND = 4.0
 _WHOLE_WEIGHT = 3.0
 """How much surer the time of a step is than that of one of its units: it is longer, and no clock is read inside."""
 _ROUNDS = 8
-_FIRM = 0.05
-"""Of the first estimates: the square of the noise by that of the corrections."""
+_FIRM, _FIRMNESS = 0.05, (0.01, 0.03, 0.1, 0.3, 1.0)
+"""The noise of a unit's time by the variance of the corrections: of the first estimates, and what is tried in the end."""
 _LONGEST = 1.0
 """No correction changes by more in one round."""
 _LARGEST = 4.0
 """No correction is by more than e**4 either way."""
-_LEAST_NOISE = 0.015
-"""Deviation of the logarithm of a unit's time: no clock tells better."""
 _LEAST_BASE = 1e-6
 _DOUBTFUL = 0.05
 """A step that waited this share of its time for a processor counts half."""
@@ -73,7 +71,7 @@ class UnitTimes:
 
     Attributes:
         time: Of a step.
-        deviation: Of its logarithm.
+        deviation: Of its logarithm, up to a factor that all estimates of a model share.
         times: Of each unit, the call first; 0 for a kind that was never measured.
     """
 
@@ -87,7 +85,7 @@ class UnitModel:
 
     def __init__(self, examples: Sequence[Example]) -> None:
         from sklearn.kernel_approximation import Nystroem
-        from sklearn.linear_model import BayesianRidge, Ridge
+        from sklearn.linear_model import Ridge, RidgeCV
 
         units = [(unit, example.batch_size) for example in examples for unit in example.units]
         self._kinds = sorted({unit.kind for unit, _ in units})
@@ -99,9 +97,9 @@ class UnitModel:
             for reach, count in _SCALES
         ]
         features, base = self._features(sizes), self._base(units)
-        evidence = BayesianRidge(fit_intercept=False)
+        chosen = RidgeCV(_FIRMNESS, fit_intercept=False)
         theta = np.zeros(features.shape[1])
-        for ridge in (*[Ridge(_FIRM, fit_intercept=False)] * _ROUNDS, evidence):
+        for ridge in (*[Ridge(_FIRM, fit_intercept=False)] * _ROUNDS, chosen):
             values = base * _exp(features @ theta)
             sums = members @ values
             shares = members.multiply(values).multiply(1 / sums[:, None]).tocsr()
@@ -110,12 +108,11 @@ class UnitModel:
             ridge.fit(slopes, targets, sample_weight=weights**2)
             move = ridge.coef_ - theta
             theta = theta + move / max(1.0, float(np.abs(features @ move).max()) / _LONGEST)
-        self._theta = theta
-        self._noise = max(1 / evidence.alpha_, _LEAST_NOISE**2)
-        self._prior = 1 / evidence.lambda_
+        self._noise = float(chosen.alpha_)
         weighted = slopes * weights[:, None]
-        self._spread = np.linalg.inv(weighted.T @ weighted / self._noise + np.eye(len(theta)) / self._prior)
-        unseen = self._prior * (shares.power(2) @ _unlike(features))
+        self._spread = np.linalg.inv(weighted.T @ weighted / self._noise + np.eye(len(theta)))
+        self._theta = self._spread @ (weighted.T @ (targets * weights)) / self._noise
+        unseen = shares.power(2) @ _unlike(features)
         counts = [1 + len(example.times) for example in examples]
         self.misses = self._left_out(weighted, targets * weights, unseen * weights**2, counts)
         """By how many deviations each example's step would be missed by the model of all others."""
@@ -129,7 +126,7 @@ class UnitModel:
         total = float(times.sum())
         shares = times / total
         slope = shares @ features
-        variance = slope @ self._spread @ slope + self._prior * shares**2 @ _unlike(features)
+        variance = slope @ self._spread @ slope + shares**2 @ _unlike(features)
         every = np.zeros(len(units))
         every[known] = times
         return UnitTimes(total, math.sqrt(variance + self._noise / _WHOLE_WEIGHT**2), every)
@@ -146,7 +143,7 @@ class UnitModel:
             unseen: (rows,), the variance that no feature tells of, weighted.
             counts: Rows of each example, in order; the whole step is the first of them.
         """
-        residuals = targets - slopes @ (self._spread @ (slopes.T @ targets) / self._noise)
+        residuals = targets - slopes @ self._theta
         misses, start = [], 0
         for count in counts:
             mine = slice(start, start + count)

@@ -60,6 +60,7 @@ class Unit:
         per_value: Multiply-adds of one output value; for a pool, input places to an output place.
         weights: Parameters.
         macs: Multiply-adds.
+        pixel_macs: Those on real pixels, which are all that some kernels compute.
         joins: Further tensors that are added or put beside.
     """
 
@@ -74,6 +75,7 @@ class Unit:
     per_value: float
     weights: int
     macs: int
+    pixel_macs: int
     joins: int
 
     def sizes(self, batch_size: int) -> npt.NDArray[np.float64]:
@@ -91,6 +93,8 @@ class Unit:
                 _padded(self.channels_in),
                 _padded(self.channels_out),
                 1 + self.joins,
+                max(self.per_value / self.channels_in, 1 / self.channels_in),
+                (1 + self.macs) / (1 + self.pixel_macs),
                 1 + batch_size * self.macs,
                 read + written + self.weights,
             ]
@@ -103,9 +107,10 @@ class Unit:
         whole vectors, and those that a kernel loses on few channels.
         """
         read, written = self._moved(batch_size)
-        macs = batch_size * self.macs
+        macs = batch_size * self.pixel_macs
         filled = (1, _padded(self.channels_in), _padded(self.channels_out), 1 / self.channels_in, 1 / self.channels_out)
-        return np.array([1, read, written, self.weights, *(macs * share for share in filled)], float)
+        products = (batch_size * self.macs, *(macs * share for share in filled))
+        return np.array([1, read, written, self.weights, *products], float)
 
     def _moved(self, batch_size: int) -> tuple[int, int]:
         """Values read and written."""
@@ -113,7 +118,7 @@ class Unit:
         return batch_size * read, batch_size * self.pixels_out * self.channels_out * (1 + self.joins)
 
 
-PARTS_OF_WORK = 9
+PARTS_OF_WORK = 10
 """Of the work of a unit."""
 
 
@@ -125,7 +130,7 @@ def _padded(channels: int) -> float:
 def units_of(network: Network) -> tuple[Unit, ...]:
     """The units of a network in order; the call itself comes first."""
     first = network.inputs[0].shape
-    channels_first = len(first) == 3 and first[0] <= 4 < first[-1]
+    channels_first = len(first) == 3 and first[0] <= 4 < min(first[1:])
     shapes: dict[str, Shape] = {tensor.name: tensor.shape for tensor in network.inputs}
     shapes |= {layer.name: layer.output_shape for layer in network.layers}
     owners: dict[str, int] = {}
@@ -159,7 +164,7 @@ def kind_of(layer: NetworkLayer, reads: Sequence[Shape]) -> str:
     if plain in _BESIDE:
         return _BESIDE[plain]
     if "pool" in plain or plain in ("mean", "reducemean"):
-        return "pool"
+        return "max pool" if "max" in plain else "avg pool"
     return f"other {layer.type}"
 
 
@@ -178,7 +183,7 @@ def _begun(layer: NetworkLayer, kind: str, reads: Sequence[Shape], channels_firs
     pixels_out, channels_out = _pixels(layer.output_shape, channels_first)
     macs = layer.macs or 0
     per_value = macs / (pixels_out * channels_out) if macs else pixels_in / pixels_out
-    if kind == "pool" and pixels_out == 1:
+    if kind.endswith("pool") and pixels_out == 1:
         kind = "mean"  # over the whole image
     if kind == "conv" and per_value <= channels_in:
         kind = "grouped" if per_value < channels_in else "pointwise"
@@ -194,6 +199,7 @@ def _begun(layer: NetworkLayer, kind: str, reads: Sequence[Shape], channels_firs
         per_value,
         layer.parameters,
         macs,
+        layer.pixel_macs or 0,
         max(len(reads) - 1, 0),
     )
 
@@ -210,4 +216,4 @@ def _with(unit: Unit, layer: NetworkLayer, kind: str) -> Unit:
 
 def _call(network: Network, units: int) -> Unit:
     values = sum(math.prod(tensor.shape) for tensor in network.inputs)
-    return Unit("", (), CALL, frozenset(), 1, 1, values, max(units, 1), 1, len(network.layers), 0, 0)
+    return Unit("", (), CALL, frozenset(), 1, 1, values, max(units, 1), 1, len(network.layers), 0, 0, 0)
