@@ -36,7 +36,7 @@ _WHOLE_WEIGHT = 3.0
 """How much surer the time of a step is than that of one of its units: it is longer, and no clock is read inside."""
 _ROUNDS = 8
 _FIRM, _FIRMNESS = 0.05, (0.01, 0.03, 0.1, 0.3, 1.0)
-"""The noise of a unit's time by the variance of the corrections: of the first estimates, and what is tried in the end."""
+"""A unit's noise by the variance of the corrections: of the first estimates, and what is tried in the end."""
 _LONGEST = 1.0
 """No correction changes by more in one round."""
 _LARGEST = 4.0

@@ -1,4 +1,4 @@
-"""The networks that a calibration measures: an endless sequence, any beginning of which holds all families alike.
+"""The networks that a calibration measures: an endless sequence, in which the families take turns.
 
 They resemble what people build for small images, because a layer's time depends on the layers around it: on what is
 fused into it, and on what lies in the caches. Sizes are drawn evenly on a logarithmic scale. Loads no TensorFlow.
@@ -192,7 +192,9 @@ FAMILIES: Mapping[str, Callable[[_Draw], None]] = {
     "plain": _plain,
     "separable": _separable,
 }
-"""In turn, each draws a network."""
+"""Each draws a network."""
+_TURNS = (*FAMILIES, "tutorial")
+"""The tutorial's come twice: their kernels, strides, pools and dense layers differ most."""
 
 
 def designed(index: int, seed: int, baseline: VariantSpec, batch_sizes: Sequence[int] = ()) -> Designed:
@@ -208,7 +210,7 @@ def designed(index: int, seed: int, baseline: VariantSpec, batch_sizes: Sequence
     if index < len(first):
         return Designed(BASELINE_FAMILY, baseline, first[index])
     rng = np.random.default_rng([seed, index])
-    family = list(FAMILIES)[index % len(FAMILIES)]
+    family = _TURNS[index % len(_TURNS)]
     odds = None if batch_sizes else np.array(_BATCH_ODDS) / sum(_BATCH_ODDS)
     while True:
         draw = _Draw(rng)
