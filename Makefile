@@ -1,6 +1,8 @@
 # `make help` lists what there is. Every target first sets up .venv if need be, so each works in a fresh clone.
 PYTHON ?= python3
 PRESET ?= quick
+SWEEP ?= strides
+WORKERS ?= 1
 DATA ?=
 UPGRADE ?=
 
@@ -10,14 +12,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 data_option = $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report render html pdf scaling train lab test test-browser lint clean distclean lock
+.PHONY: help setup report render html pdf scaling sweep train lab test test-browser lint clean distclean lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=python3.12  which Python makes .venv (3.11 to 3.13)"
 	@echo "  PRESET=quick       how much 'make report' measures: a file of params/presets"
-	@echo "  DATA=PATH          images for report, scaling and train: a folder, .zip or .tar.gz"
+	@echo "  SWEEP=strides      what 'make sweep' runs: a file of params/sweeps"
+	@echo "  WORKERS=1          with so many workers; one of them times at a time"
+	@echo "  DATA=PATH          images for report, scaling, sweep and train: a folder, .zip or .tar.gz"
 	@echo "  UPGRADE=1          'make lock' also takes newer versions"
 
 setup: $(STAMP) ## Make .venv from requirements.lock
@@ -49,8 +53,8 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Ready: .venv"
 
 # Kernels keep their files in .venv, not in the home folder.
-report render html pdf scaling test test-browser: export IPYTHONDIR = $(CURDIR)/.venv/ipython
-report render html pdf scaling test test-browser: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
+report render html pdf scaling sweep test test-browser: export IPYTHONDIR = $(CURDIR)/.venv/ipython
+report render html pdf scaling sweep test test-browser: export JUPYTER_RUNTIME_DIR = $(CURDIR)/.venv/jupyter
 
 report: setup ## Measure every variant of PRESET and write outputs/report
 	$(BIN)/cnnprof run --preset $(PRESET) --report $(data_option)
@@ -67,6 +71,10 @@ scaling: setup ## Time two variants with small and large batches, on one and on 
 	$(BIN)/cnnprof run baseline stride5 --batch-size 1 --batch-size 128 --threads 1 \
 	  --threads $$(getconf _NPROCESSORS_ONLN) $(data_option)
 	$(BIN)/cnnprof report
+
+sweep: setup ## Run what is missing of the sweep SWEEP by PRESET, and write the report
+	$(PIP) install --quiet --no-build-isolation --editable '.[sweep]'
+	$(BIN)/cnnprof sweep "$(SWEEP)" --preset $(PRESET) --workers $(WORKERS) --report $(data_option)
 
 train: setup ## Train every variant; a stopped training continues
 	$(BIN)/cnnprof train --all $(data_option)
@@ -88,7 +96,7 @@ lint: setup ## Check style, types and that the notebooks hold no outputs
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 clean: ## Remove runs, reports and caches; keep .venv, outputs/reference and unfinished trainings
-	rm -rf outputs/runs outputs/scaling outputs/check outputs/report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf outputs/runs outputs/scaling outputs/sweeps outputs/check outputs/report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 distclean: clean ## The same, and remove .venv
@@ -96,5 +104,5 @@ distclean: clean ## The same, and remove .venv
 
 lock: ## Make requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml --no-emit-index-url --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf --extra runtimes --extra sweep --extra predict pyproject.toml --no-emit-index-url --no-annotate \
 	  --quiet --no-config $(if $(UPGRADE),--upgrade) -o requirements.lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..base.units import counted
 from ..records.run import MachineRecord, RunRecord
 from . import frames
 from .frames import Record
@@ -18,6 +19,11 @@ def of_machine(machine: MachineRecord) -> dict[str, str]:
         "TensorFlow": machine.tensorflow,
         "Keras": machine.keras,
     }
+
+
+def machine_kind(machine: MachineRecord) -> str:
+    """What hosts of one kind share, as text: processor, cores it could use, accelerators."""
+    return ", ".join([machine.cpu, counted(machine.logical_cores, "core"), *machine.gpus])
 
 
 def conditions(record: RunRecord) -> dict[str, str]:
@@ -58,11 +64,17 @@ def _shared(run: RunRecord) -> dict[str, str]:
     return {**of_both, "reference": run.reference.network if run.reference else "none"}
 
 
+def _told(run: RunRecord) -> dict[str, str]:
+    """What does not keep runs from being compared, but is told where it differs."""
+    machine = run.machine
+    return {"Python": machine.python, "images": run.images.name, "host": machine.host or "unknown"}
+
+
 def differences(records: Sequence[Record]) -> list[str]:
     """What the runs of one report do not share within a runtime, with all values, one line each."""
     values: dict[str, dict[str, list[str]]] = {}
     for run in frames.completed(records):
-        for name, value in {**conditions(run), "Python": run.machine.python, "images": run.images.name}.items():
+        for name, value in {**conditions(run), **_told(run)}.items():
             values.setdefault(name, {}).setdefault(run.runtime, []).append(value)
     return [
         f"{name}: {' / '.join(sorted({value for found in by_runtime.values() for value in found}))}"

@@ -53,6 +53,8 @@ def ends(low: float, high: float) -> list[float | None]:
 
 def block_medians(blocks: BlocksOfSteps) -> NDArray[np.float64]:
     """Median of each block."""
+    if len(set(map(len, blocks))) == 1:  # as a run has them: at once, for reports of thousands
+        return np.asarray(np.median(np.asarray(blocks), axis=1))
     return np.array([np.median(block) for block in blocks])
 
 
@@ -168,6 +170,7 @@ def _median_over_median(values: NDArray[np.float64], base: NDArray[np.float64], 
     return np.median(values, axis=axis) / np.median(base, axis=axis)
 
 
+@functools.lru_cache(4096)
 def proportion(hits: int, of: int) -> Estimate:
     """A share with its Wilson interval."""
     interval = stats.binomtest(hits, of).proportion_ci(CONFIDENCE, method="wilson")

@@ -74,6 +74,12 @@ class StepRow(NamedTuple):
     seconds: float
 
 
+def newest_series(records: Sequence[Record]) -> list[Record]:
+    """Of every variant and runtime those of the newest series, in their order; the records come oldest first."""
+    newest = {(variant_name(record), record.runtime): record.series for record in records}
+    return [record for record in records if newest[variant_name(record), record.runtime] == record.series]
+
+
 def pooled_by_place(records: Sequence[Record]) -> list[Record]:
     """One record per variant and runtime: its runs pooled, or its failure where none of its processes succeeded."""
     by_place: dict[tuple[str, str], list[Record]] = {}
@@ -275,6 +281,11 @@ def profile(record: RunRecord, executed: pd.DataFrame, *, by_node: bool = False)
     names = layer_order([*(layer.name for layer in record.network.layers), *rows["layer"]])
     rows = rows.sort_values("layer", key=lambda layers: layers.map(names.index), kind="stable", ignore_index=True)
     return rows[[*RunKey._fields, *keys, *_PROFILE_MEANS]]
+
+
+def computations(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
+    """Which of a run's node executions compute, rather than only change a layout or a number format."""
+    return ~executed["node"].isin(record.conversions)
 
 
 def require_traced(record: RunRecord) -> None:

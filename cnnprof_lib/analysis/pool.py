@@ -29,8 +29,8 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
         return first
     if other := next((run for run in runs if run.machine != first.machine), None):
         raise StoreError(
-            f"{first.name} in runtime {first.runtime}: the runs {first.run_id} ({first.machine.cpu}) and "
-            f"{other.run_id} ({other.machine.cpu}) are of two machines and make no one measurement. "
+            f"{first.name} in runtime {first.runtime}: the runs {first.run_id} ({_called(first)}) and "
+            f"{other.run_id} ({_called(other)}) are of two machines and make no one measurement. "
             "Keep the runs of each machine in a folder of its own, by --outputs."
         )
     steps = [sum(map(len, run.latency.profiled_s or run.latency.plain_s)) for run in runs]
@@ -65,6 +65,10 @@ def pooled(runs: Sequence[RunRecord]) -> RunRecord:
             "warnings": tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
         }
     )
+
+
+def _called(run: RunRecord) -> str:
+    return f"{run.machine.host}, {run.machine.cpu}" if run.machine.host else run.machine.cpu
 
 
 def _mean_unattributed(runs: Sequence[RunRecord], weights: Sequence[float]) -> UnattributedRecord | None:

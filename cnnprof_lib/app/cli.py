@@ -12,25 +12,30 @@ import typer
 
 from ..base.errors import CnnprofError, VariantError
 from ..base.files import try_writing
+from ..base.locks import WAITING, alone_on_host
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
 from ..params.model import is_model, model_of, network_name
 from ..params.runtimes import REFERENCE_RUNTIME
-from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, GENERATED
+from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_predict, cli_stored, terminal
+from . import cli_predict, cli_stored, cli_sweep, terminal
 from .cli_options import (
     BaselineOption,
+    DataOption,
+    GeneratedOption,
     InputShapeOption,
     OneRuntimeOption,
     OutputsOption,
     PreprocessingOption,
+    PresetOption,
     RuntimeOption,
     SignatureOption,
     TrustOption,
     console,
+    images_of,
     sides_of,
 )
 
@@ -42,13 +47,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_stored.app)
 app.add_typer(cli_predict.app)
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="CIFAR-10 or other images of one size: a folder, .zip or .tar.gz."),
-]
-GeneratedOption = Annotated[bool, typer.Option("--generated", help="Use generated images, and look for no others.")]
+app.add_typer(cli_sweep.app)
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download CIFAR-10 if it is missing.")]
-PresetOption = Annotated[str, typer.Option("--preset", help="A file of params/presets/.")]
 
 
 def main() -> None:
@@ -186,7 +186,7 @@ def run(
     for name in named:  # a misspelt name is wrong usage and stops here; a broken file fails in its own run
         model_of(name) if name in models else params.file_of(name, project.params)
     _tell_apart({name: network_name(name) for name in named})
-    images = _source(source, generated or (bool(models) and source is None))
+    images = images_of(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,
         [runtime] if runtime else _installed(preset.runtimes),
@@ -222,7 +222,7 @@ def _installed(runtimes: Sequence[str]) -> list[str]:
         try:
             find_runtime(name)
         except CnnprofError as error:
-            terminal.say(f"{error} It is passed over.")
+            terminal.say(f"{error}. It is passed over.")
         else:
             found.append(name)
     return found
@@ -247,13 +247,13 @@ def check(
     outputs: OutputsOption = "",
 ) -> None:
     """Time the baseline against itself, to find the smallest ratio that this machine can show."""
-    project, images = find_project(outputs=outputs), _source(source, generated)
+    project, images = find_project(outputs=outputs), images_of(source, generated)
     _set_up(runtime)
 
     from ..analysis.resolution import resolution
     from ..measure.check import check as check_machine
 
-    with terminal.LiveBar(console, rounds) as bar:
+    with alone_on_host(_say_waiting), terminal.LiveBar(console, rounds) as bar:
         on_round = partial(terminal.show_check, bar, runtime, rounds)
         record = check_machine(runtime, rounds, project, images, on_round)
     found = resolution(record)
@@ -274,7 +274,8 @@ def roofline(outputs: OutputsOption = "") -> None:
 
     load_tensorflow()
     terminal.say("Measuring matrix products and copies, half a minute the first time.")
-    record = limits.cached_roofline(cache_dir(), limits.key_of(machine.describe(onednn=False)))
+    with alone_on_host(_say_waiting):
+        record = limits.cached_roofline(cache_dir(), limits.key_of(machine.describe(onednn=False)))
     store.write_roofline(record)
     console.print(terminal.roofline_text(record), highlight=False, soft_wrap=True)
 
@@ -289,12 +290,14 @@ def compare_xprof(
     outputs: OutputsOption = "",
 ) -> None:
     """Compare the ops' shares with those of XProf on the same graph. It needs cnnprof's extra xprof."""
-    project, images = find_project(outputs=outputs), _source(source, generated)
+    project, images = find_project(outputs=outputs), images_of(source, generated)
     _set_up(runtime)
 
     from ..measure.xprof import compare
 
-    for part in terminal.comparison_parts(compare(name, runtime, preset_name, project, source=images)):
+    with alone_on_host(_say_waiting):
+        compared = compare(name, runtime, preset_name, project, source=images)
+    for part in terminal.comparison_parts(compared):
         console.print(part, highlight=False)
 
 
@@ -302,6 +305,10 @@ def _load(names: list[str], project: Project) -> list[VariantSpec]:
     if not names:
         raise VariantError("No variant named. Name one of `cnnprof variants`, or say --all.")
     return [params.load_variant(name, project.params) for name in names]
+
+
+def _say_waiting() -> None:
+    terminal.say(f"{WAITING.capitalize()}.")
 
 
 def _end(failed: Sequence[CnnprofError]) -> None:
@@ -319,20 +326,3 @@ def _set_up(runtime: str) -> None:
 
     find_runtime(runtime).set_up()
     load_tensorflow()
-
-
-def _source(given: Path | None, generated: bool) -> str:
-    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had or are wanted."""
-    if generated:
-        return GENERATED
-
-    from ..measure.images import cache as images
-
-    try:
-        images.load(given, progress=terminal.say)
-    except CnnprofError as error:
-        if images.locate(given).origin != "download":
-            raise
-        terminal.say(f"{error} Going on with generated images: times are real, accuracy is the one recorded.")
-        return GENERATED
-    return str(images.locate(given).path.resolve())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ..base.errors import CnnprofError
 from ..params.runtimes import runtime_names
+from ..params.settings import GENERATED
+from .terminal import say
 
 console = Console(
     width=None if sys.stdout.isatty() else 120,  # what is piped is not wrapped at 80
@@ -76,3 +80,26 @@ PreprocessingOption = Annotated[
         help="Of images for a model: none (the default), standardize, scale, or a module of keras.applications.",
     ),
 ]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="CIFAR-10 or other images of one size: a folder, .zip or .tar.gz."),
+]
+GeneratedOption = Annotated[bool, typer.Option("--generated", help="Use generated images, and look for no others.")]
+PresetOption = Annotated[str, typer.Option("--preset", help="A file of params/presets/.")]
+
+
+def images_of(given: Path | None, generated: bool) -> str:
+    """The images to hand to the runs, decoded and cached by now, or `GENERATED` where none can be had or are wanted."""
+    if generated:
+        return GENERATED
+
+    from ..measure.images import cache as images
+
+    try:
+        images.load(given, progress=say)
+    except CnnprofError as error:
+        if images.locate(given).origin != "download":
+            raise
+        say(f"{error} Going on with generated images: times are real, accuracy is the one recorded.")
+        return GENERATED
+    return str(images.locate(given).path.resolve())

@@ -16,7 +16,9 @@ from ..base.stderr import stderr_aside
 from ..records.project import Project
 
 
-def execute(name: str, parameters: dict[str, Any], project: Project, stdout: io.TextIOBase) -> tuple[str, str | None]:
+def execute(
+    name: str, parameters: dict[str, Any], project: Project, stdout: io.TextIOBase, limit_s: int | None = None
+) -> tuple[str, str | None]:
     """Executes a notebook where the command was called, if that is in the project, so that both name files alike.
 
     Args:
@@ -24,6 +26,7 @@ def execute(name: str, parameters: dict[str, Any], project: Project, stdout: io.
         parameters: What takes the place of its parameters, but for ``outputs``.
         project: Where it is.
         stdout: Is written what it prints, when it prints it.
+        limit_s: When to end a cell that has taken so long; None for never.
 
     Returns:
         The notebook as far as it was executed, and its error as one line, or None.
@@ -50,11 +53,14 @@ def execute(name: str, parameters: dict[str, Any], project: Project, stdout: io.
                 cwd=None if inside else str(project.root),
                 progress_bar=False,
                 stdout_file=stdout,
+                execution_timeout=limit_s,
                 extra_arguments=["--log-level=ERROR"],  # ipykernel warns of its own loopback transport
             )
         except PapermillExecutionError as failure:
             message = re.sub(r"\s+", " ", str(failure.evalue)).strip()
             error = message if _is_ours(failure.ename) else f"{failure.ename}: {message}"
+        except TimeoutError:
+            error = f"A cell took longer than {limit_s} s and was ended."
         except RuntimeError:  # nbclient's for a kernel that died, at its start or later
             error = _obituary(started[0].process.wait(), said, executed[-1])
         finally:

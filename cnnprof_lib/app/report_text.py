@@ -69,6 +69,7 @@ def _facts(run: RunRecord) -> dict[str, str]:
         **conditions(run),
         "memory": units.num_bytes(run.machine.memory_bytes),
         "system": run.machine.system,
+        "host": run.machine.host or "unknown",
         "Python": run.machine.python,
         "unprofiled steps": f"{sum(map(len, blocks))} in {units.counted(len(blocks), 'block')}",
         "images while timed": run.images.name,

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..base.errors import StoreError
 from ..base.files import try_writing
+from ..base.locks import WAITING, alone_on_host
 from ..base.processes import undisturbed
 from ..base.stamps import new_run_id, utc_now
 from ..params.model import is_model
@@ -24,6 +25,7 @@ from ..records.run import FailureRecord, RunRecord
 from . import notebook
 
 OnStage = Callable[[float, str], None]
+STARTING = "starting"
 
 
 def requests(
@@ -74,13 +76,17 @@ def requests(
     return result
 
 
-def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> RunRecord | FailureRecord:
-    """Executes ``run_variant.ipynb`` in a process of its own and keeps the executed notebook.
+def run_notebook(
+    request: RunRequest, project: Project, on_stage: OnStage, limit_s: int | None = None
+) -> RunRecord | FailureRecord:
+    """Executes ``run_variant.ipynb`` in a process of its own, alone on the host, and keeps the executed notebook.
 
     Args:
         request: What to run.
         project: Where notebook, parameters and outputs are.
-        on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them.
+        on_stage: Told the share done, 0 to 1, and the stage, as the notebook prints them; first `locks.WAITING` if
+            another process times something, then `STARTING`.
+        limit_s: When to end a cell that has taken so long; None for never.
 
     Returns:
         The stored run, or its failure; where the disk took it, it is stored too, with the notebook beside.
@@ -90,9 +96,10 @@ def run_notebook(request: RunRequest, project: Project, on_stage: OnStage) -> Ru
     """
     store = project.store
     try_writing(store.run_dir(request).parent)
-    executed, error = notebook.execute(
-        "run_variant.ipynb", request.model_dump(mode="json"), project, _StageReader(on_stage)
-    )
+    with alone_on_host(lambda: on_stage(0.0, WAITING)):
+        on_stage(0.0, STARTING)
+        parameters = request.model_dump(mode="json")
+        executed, error = notebook.execute("run_variant.ipynb", parameters, project, _StageReader(on_stage), limit_s)
     if error is None:
         try:
             result: RunRecord | FailureRecord = store.read_run(store.run_dir(request))

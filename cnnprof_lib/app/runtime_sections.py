@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 
 from ..analysis.differences.shown import waterfall_figure
+from ..analysis.profile import numbers as profile
 from ..analysis.runtimes import numbers as runtimes
 from ..analysis.runtimes import shown as runtimes_shown
 from ..base.errors import MeasureError
@@ -37,11 +38,11 @@ def runtime_parts(study: Study) -> Iterator[object]:
     times = runtimes.layer_times(records, executed)
     if len(times.columns) < 2:
         return
-    kernels = {r.runtime: runtimes.kernels(r, executed[r.runtime]) for r in records if r.runtime in times.columns}
+    kernels = {r.runtime: profile.kernels(r, executed[r.runtime]) for r in records if r.runtime in times.columns}
     fell_back = {name: set(table.loc[table["fell_back"] != "", "layer"]) for name, table in kernels.items()}
     figure, ax = plt.subplots(figsize=(12, 1.5 + 0.3 * len(times)))
     runtimes_shown.layers_figure(times, fell_back, ax=ax)
-    yield runtimes_shown.HEAT_CAPTION.put(figure)
+    yield runtimes_shown.LAYERS_CAPTION.put(figure)
     yield runtimes_shown.losers_text(table, name, runtimes.why(records, executed))
     yield HTML(folded_table(f"Kernels of {name} in each runtime", runtimes_shown.kernels_table(kernels)))
     yield from _waterfalls(study, name, [runtime for runtime in times.columns if runtime != REFERENCE_RUNTIME])

@@ -46,6 +46,7 @@ from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
 from .stored_run import Run
 from .study import Study, has_thesis
+from .sweep_sections import sweep_parts
 
 Parts = Iterator[object]
 """What a section shows, in order: figures, tables, and text in Markdown."""
@@ -201,6 +202,11 @@ class Report:
                 machine_shown.roofline_figure(table, roof, ax=ax)
                 yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime)
                 yield _folded_if_long("All layers under the roofline", machine_shown.roofline_table(table))
+
+    @section
+    def sweeps(self) -> Parts:
+        """What sweeps show: nothing where none is stored."""
+        yield from sweep_parts(self._study)
 
     @section
     def scaling(self) -> Parts:

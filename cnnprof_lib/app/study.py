@@ -26,6 +26,7 @@ from ..analysis.pool import pooled
 from ..analysis.prediction.numbers import Predictor
 from ..analysis.resolution import Resolution, resolutions
 from ..analysis.runtimes.numbers import by_runtime
+from ..analysis.sweeps.numbers import sweep_rows
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
 from ..base.errors import ReportError, StoreError
@@ -39,6 +40,8 @@ from ..records.training import TrainingRecord
 from .stored_run import Run
 
 _Kept = TypeVar("_Kept")
+MOST_OF_SWEEPS = 20
+"""Runs of sweeps that are a study by themselves, each with a section of its own. Own choice."""
 
 
 MOST_DETAILED = 2
@@ -71,14 +74,24 @@ class Study:
         return Study(self.store, first)
 
     @cached_property
-    def _stored(self) -> list[Record]:
-        """All runs and failures, oldest first: those under the presets' own conditions.
+    def _others(self) -> list[RunRecord]:
+        """What is the study where there are no runs under the presets' own conditions.
 
-        Where there are none, all runs of as many images per step and as many threads as the newest.
+        All runs of as many images per step and as many threads as the newest; else the newest of those of sweeps.
         """
-        scaled = [] if (stored := self.store.runs()) else self.store.scaling_runs()
-        kept = [run for run in scaled if (run.batch_size, run.threads) == (scaled[-1].batch_size, scaled[-1].threads)]
-        return [run for run in [*stored, *kept] if self._only is None or run.runtime in self._only]
+        if self.store.run_dirs():
+            return []
+        newest = self.store.run_dirs("sweeps")[-MOST_OF_SWEEPS:]
+        found = self.store.scaling_runs() or list(self.store.sweep_runs(newest))
+        return [run for run in found if (run.batch_size, run.threads) == (found[-1].batch_size, found[-1].threads)]
+
+    @cached_property
+    def _stored(self) -> list[Record]:
+        """All runs and failures, oldest first: those under the presets' own conditions, or `_others`."""
+        return self._wanted([*self.store.runs(), *self._others])
+
+    def _wanted(self, records: Iterable[Record]) -> list[Record]:
+        return [run for run in records if self._only is None or run.runtime in self._only]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -87,7 +100,8 @@ class Study:
         Raises:
             StoreError: nothing that can be read has been measured yet.
         """
-        records = frames.pooled_by_place(self.store.latest(self._stored))
+        newest = self.store.latest() or frames.newest_series(self._others)
+        records = frames.pooled_by_place(self._wanted(newest))
         if not records:
             raise StoreError(f"{self.store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
         return frames.in_order(records)
@@ -118,9 +132,20 @@ class Study:
             )
         return frames.completed(frames.in_order([*single, *_pooled(single)]))
 
-    @cached_property
-    def _by_key(self) -> dict[RunKey, RunRecord]:
-        return {run_key_of(record): record for record in self.every}
+    def _of_place(self, variant: str, runtime: str) -> list[RunRecord]:
+        """The runs of one variant in one runtime, the newest command's first, and of each what is pooled first."""
+
+        def read() -> list[RunRecord]:
+            single = frames.completed(
+                run for run in self._others if (run.name, run.runtime) == (variant, runtime)
+            ) or frames.completed(self.store.runs("runs", variant, runtime))
+            return sorted(
+                [*single, *_pooled(single)],
+                key=lambda record: (record.series, bool(record.pooled), record.run_id),
+                reverse=True,
+            )
+
+        return self._keep(("place", variant, runtime), read)
 
     @property
     def baseline(self) -> str | None:
@@ -161,6 +186,10 @@ class Study:
         """A row per network and runtime against the reference, see `analysis.runtimes.numbers.by_runtime`."""
         return self._once("runtimes", lambda: by_runtime(self.runs, self.store, self.resolutions))
 
+    def sweeps(self) -> pd.DataFrame:
+        """A row per network of the sweeps and set of conditions, see `analysis.sweeps.numbers.sweep_rows`."""
+        return self._once("sweeps", lambda: sweep_rows(self.store.sweep_runs()))
+
     def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
         return self._outcomes.get(runtime, pd.DataFrame()).copy()
@@ -190,17 +219,22 @@ class Study:
     @property
     def variants(self) -> list[str]:
         """All variants that were run."""
-        return list(dict.fromkeys(record.name for record in self.every))
+        return list(dict.fromkeys(variant for variant, _ in self._places))
 
     def runtimes(self, variant: str = "") -> list[str]:
         """All runtimes in which a variant, or any, was run."""
-        return list(dict.fromkeys(record.runtime for record in self.every if variant in ("", record.name)))
+        return list(dict.fromkeys(runtime for name, runtime in self._places if variant in ("", name)))
+
+    @cached_property
+    def _places(self) -> list[tuple[str, str]]:
+        """The variants and runtimes that have runs, in the order of the `records`."""
+        named = [(frames.variant_name(record), record.runtime) for record in self.records]
+        newest = {run_key_of(run)[:2] for run in self.runs}
+        return [place for place in named if place in newest or self._of_place(*place)]
 
     def run_ids(self, variant: str, runtime: str) -> list[str]:
         """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first."""
-        found = [record for record in self.every if (record.name, record.runtime) == (variant, runtime)]
-        found.sort(key=lambda record: (record.series, bool(record.pooled), record.run_id), reverse=True)
-        return [record.run_id for record in found]
+        return [record.run_id for record in self._of_place(variant, runtime)]
 
     def run(self, variant: str, runtime: str = "", run_id: str = "") -> Run:
         """One run.
@@ -209,10 +243,11 @@ class Study:
             StoreError: there is none of that name.
         """
         runtime = runtime or self._usual_runtime(variant)
-        ids = self.run_ids(variant, runtime)
+        by_id = {record.run_id: record for record in self._of_place(variant, runtime)}
+        ids = list(by_id)
         key = RunKey(variant, runtime, run_id or next(iter(ids), ""))
-        if key in self._by_key:
-            return self._keep(key, lambda: self.of_record(self._by_key[key]))
+        if key.run_id in by_id:
+            return self._keep(key, lambda: self.of_record(by_id[key.run_id]))
         which = f"run {run_id}" if run_id else "run"
         others = ids if ids else self.variants
         raise StoreError(

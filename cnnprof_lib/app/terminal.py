@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..base import units
 from ..base.errors import StoreError
+from ..base.locks import WAITING
 from ..params.model import ModelSpec
 from ..params.settings import RecipeSpec, RunRequest
 from ..params.variant import VariantSpec
@@ -131,6 +132,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             "times": ("occurrences", "{:g}".format),
         },
     )
+    fell_back = any(layer["fell_back"] for layer in shown["layers"])
     yield rows_table(
         [*_tree(shown), {"layer": "unattributed", **rest}],
         {
@@ -140,6 +142,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
             "MACs": ("macs", units.count),
             **({"GMAC/s": ("gmacs_per_s", "{:.1f}".format)} if shown["blocks"] else {}),
             "output": ("output_bytes", units.num_bytes),
+            **({"kernel": ("kernel", str), "instead of the runtime's own": ("fell_back", str)} if fell_back else {}),
         },
     )
     for warning in shown["warnings"]:
@@ -305,15 +308,16 @@ def run_each(
             bar.show(done, f"{about}, starting", f"{about} ...{left}")
 
             def on_stage(share: float, stage: str, before: int = done, about: str = about) -> None:
-                bar.show(before + share, f"{about}, {stage}")
+                bar.show(before + share, f"{about}, {stage}", f"{about}, {stage}" if stage == WAITING else "")
 
             result = execute(request, on_stage)
-            console.print(f"{about}{_end_of(result)}", highlight=False, soft_wrap=True)
+            console.print(f"{about}{end_of(result)}", highlight=False, soft_wrap=True)
             failures += isinstance(result, FailureRecord)
     return failures
 
 
-def _end_of(result: RunRecord | FailureRecord) -> str:
+def end_of(result: RunRecord | FailureRecord) -> str:
+    """How a run ended, to stand behind what it is."""
     from ..analysis.estimates import latency
 
     if isinstance(result, FailureRecord):

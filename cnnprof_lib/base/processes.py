@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import MeasureError
 
-STOPPED = "Stopped. Complete results are stored; a training continues where it stopped."
+STOPPED = "Stopped. Complete results are stored; a training or a sweep continues where it stopped."
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 

@@ -40,6 +40,7 @@ def describe(onednn: bool) -> MachineRecord:
             tf.config.experimental.get_device_details(device).get("device_name", device.name)
             for device in tf.config.list_physical_devices("GPU")
         ),
+        host=platform.node(),
     )
 
 

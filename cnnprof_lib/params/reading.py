@@ -195,6 +195,32 @@ def _merge(parent: VariantSpec, content: dict[str, Any], path: Path) -> dict[str
     return {**merged, "layers": layers}
 
 
+def changed(parent: VariantSpec, name: str, title: str, change: dict[str, dict[str, Any]], path: Path) -> VariantSpec:
+    """A variant that no file of its own holds: ``parent`` with keys of single layers replaced.
+
+    Args:
+        parent: What it extends.
+        name: Its name.
+        title: What it is, in words.
+        change: Keys to replace, by layer.
+        path: The file that asks for it, for messages.
+
+    Raises:
+        VariantError: as `load_variant`.
+    """
+    content = {"name": name, "title": title, "extends": parent.name, "change": change}
+    return validate(VariantSpec, _merge(parent, content, path), path)
+
+
+def files_of(name: str, params_dir: Path) -> list[Path]:
+    """The files that `load_spec` reads of a name: its own, and those that it extends.
+
+    Raises:
+        VariantError: as `load_spec`.
+    """
+    return [path for path, _ in _chain(name, params_dir)]
+
+
 def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[ModelSpec], list[VariantError]]:
     """Loads every network of ``params_dir``.
 
@@ -222,14 +248,15 @@ def load_variants(params_dir: Path) -> tuple[list[VariantSpec], list[ModelSpec],
 
 def load_recipe(name: str, params_dir: Path) -> RecipeSpec:
     """Loads ``params_dir/recipes/<name>.yaml``; raises `VariantError` as `validate` does."""
-    return _load_settings(RecipeSpec, name, params_dir / "recipes")
+    return load_settings(RecipeSpec, name, params_dir / "recipes")
 
 
 def load_preset(name: str, params_dir: Path) -> PresetSpec:
     """Loads ``params_dir/presets/<name>.yaml``; raises `VariantError` as `validate` does."""
-    return _load_settings(PresetSpec, name, params_dir / "presets")
+    return load_settings(PresetSpec, name, params_dir / "presets")
 
 
-def _load_settings(spec: type[_Spec], name: str, folder: Path) -> _Spec:
+def load_settings(spec: type[_Spec], name: str, folder: Path) -> _Spec:
+    """Loads ``folder/<name>.yaml``; raises `VariantError` as `validate` does."""
     path, content = _read(name, folder)
     return validate(spec, content, path)

@@ -12,7 +12,7 @@ from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt,
 from .model import Preprocessing, network_name
 from .runtimes import runtime_names
 
-Purpose = Literal["study", "scaling"]
+Purpose = Literal["study", "scaling", "sweep"]
 GENERATED = "generated"
 """The source of images that are made up."""
 NO_BASELINE = ""

@@ -71,13 +71,19 @@ def find_project(outputs: str | Path = "") -> Project:
         if _is_whole(folder):
             root = Path(os.path.relpath(folder))  # short in messages: params/wide.yaml
             return Project(root, Path(outputs) if outputs else root / "outputs")
-    for brought in (Path(__file__).resolve().parents[2], Path(sysconfig.get_path("data")) / "share" / "cnnprof"):
-        if _is_whole(brought):
-            return Project(Path(), Path(outputs or "outputs"), brought)
-    raise CnnprofError(
-        f"{start}: neither it nor a folder above it has params/ and notebooks/, and cnnprof was installed without its "
-        "own. Go to a cnnprof project, or install cnnprof again."
-    )
+    brought = brought_along()
+    if brought is None:
+        raise CnnprofError(
+            f"{start}: neither it nor a folder above it has params/ and notebooks/, and cnnprof was installed without "
+            "its own. Go to a cnnprof project, or install cnnprof again."
+        )
+    return Project(Path(), Path(outputs or "outputs"), brought)
+
+
+def brought_along() -> Path | None:
+    """The folder of the ``params/`` and ``notebooks/`` that cnnprof was installed with; None where it has none."""
+    places = (Path(__file__).resolve().parents[2], Path(sysconfig.get_path("data")) / "share" / "cnnprof")
+    return next(filter(_is_whole, places), None)
 
 
 def _is_whole(folder: Path) -> bool:

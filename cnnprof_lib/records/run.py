@@ -71,6 +71,8 @@ class MachineRecord(Spec):
     onednn: bool
     """Whether TensorFlow's oneDNN kernels were in use."""
     gpus: tuple[str, ...]
+    host: str = ""
+    """Name in the network; empty in older records. Hosts of one kind are compared, but shown apart."""
 
     @property
     def multiplies_padding(self) -> bool:

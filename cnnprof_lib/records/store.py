@@ -3,6 +3,7 @@
     runs/<variant>/<runtime>/<run_id>/   record.json, outcomes.npz, ops.parquet, profiler.txt, trace.json.gz,
                                          notebook.ipynb, or failure.json and notebook.ipynb
     scaling/...                          the same, of runs under another batch size or number of threads
+    sweeps/...                           the same, of runs of sweeps
     check/                               <runtime>.json, the baseline against itself; roofline.json;
                                          xprof/<variant>-<runtime>.json, the second opinions;
                                          calibration/<runtime>.json, what latency is predicted from
@@ -19,7 +20,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..base.errors import StoreError
 from ..base.files import new_folder, read_spec, write_atomically
 from ..params.model import network_name
-from ..params.settings import RunRequest
+from ..params.settings import Purpose, RunRequest
 from .machine_store import MachineStore
 from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
 from .trained_store import OUTCOMES, TrainedStore, outcomes_in
@@ -36,11 +38,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AnyRun = RunRequest | RunRecord | FailureRecord
-Root = Literal["runs", "scaling"]
-"""The folders of runs: those under a preset's own conditions, and those under others."""
+Root = Literal["runs", "scaling", "sweeps"]
+"""The folders of runs: those under a preset's own conditions, those under others, and those of sweeps."""
+ROOTS: dict[Purpose, Root] = {"study": "runs", "scaling": "scaling", "sweep": "sweeps"}
 
-_RECORD = "record.json"
+_RECORD, _FAILURE = "record.json", "failure.json"
 OPS = "ops.parquet"
+NOTEBOOK = "notebook.ipynb"
+BESIDE = {OPS, "profiler.txt", "trace.json.gz", NOTEBOOK}
+"""What may lie beside a run's record."""
+_KNOWN_BEGINNING = re.compile(rb'\{\s*"schema_version":\s*[12]\b')
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
 
 
@@ -62,7 +69,10 @@ class Store(TrainedStore, MachineStore):
     """Reads and writes below one ``outputs/`` folder."""
 
     def unreadable(self) -> dict[Path, str]:
-        """What is stored and cannot be read, which all lists pass over: file or folder, and a line that says why."""
+        """What is stored and cannot be read, which all lists pass over: file or folder, and a line that says why.
+
+        Of runs that are not the newest of their kind only the ends of their files are looked at.
+        """
         found = {}
         for path, read in self._readings():
             try:
@@ -73,8 +83,12 @@ class Store(TrainedStore, MachineStore):
 
     def _readings(self) -> Iterator[tuple[Path, Callable[[], object]]]:
         """All that lists are made of, with how to read it."""
-        for root in ("runs", "scaling"):
-            yield from ((folder, partial(self.read_run, folder)) for folder in self.run_dirs(root))
+        for root in ROOTS.values():
+            folders = self.run_dirs(root)
+            newest = {folder.parent: folder for folder in folders} if root == "runs" else {}
+            for folder in folders:
+                whole = newest.get(folder.parent) == folder or not _looks_whole(folder)
+                yield folder, partial(self.read_run, folder) if whole else bool
         yield from self._machine_readings()
         yield from self._trained_readings()
 
@@ -82,9 +96,8 @@ class Store(TrainedStore, MachineStore):
 
     def run_dir(self, run: AnyRun) -> Path:
         """The folder of one run: asked for, stored or failed."""
-        root = {"study": "runs", "scaling": "scaling"}[run.purpose]
         name = run.variant if isinstance(run, FailureRecord) else run.name
-        return self.outputs / root / name / run.runtime / run.run_id
+        return self.outputs / ROOTS[run.purpose] / name / run.runtime / run.run_id
 
     def write_run(self, record: RunRecord, traced: TracedFiles | None, outcomes: bytes | None = None) -> Path:
         """Stores a run and returns its folder.
@@ -110,19 +123,53 @@ class Store(TrainedStore, MachineStore):
 
         return self._keep(self.run_dir(record), write)
 
+    def write_files(self, run: RunRecord | FailureRecord, files: Mapping[str, bytes]) -> Path:
+        """Stores a run that was made elsewhere, whole or not at all, and returns its folder.
+
+        Args:
+            run: Its record, or what is known of its failure.
+            files: What is to lie beside it, by name; what is none of a run's is left out.
+
+        Raises:
+            StoreError: it cannot be written; the message says where it is kept.
+        """
+
+        def write(final: Path) -> None:
+            with new_folder(final) as folder:
+                name = _FAILURE if isinstance(run, FailureRecord) else _RECORD
+                (folder / name).write_text(run.model_dump_json(indent=1), encoding="utf-8")
+                for beside in BESIDE & files.keys():
+                    (folder / beside).write_bytes(files[beside])
+
+        return self._keep(self.run_dir(run), write)
+
     def write_failure(self, failure: FailureRecord) -> Path:
         """Stores that a run failed and returns its folder."""
         with new_folder(self.run_dir(failure)) as folder:
-            (folder / "failure.json").write_text(failure.model_dump_json(indent=1), encoding="utf-8")
+            (folder / _FAILURE).write_text(failure.model_dump_json(indent=1), encoding="utf-8")
         return self.run_dir(failure)
 
     def write_notebook(self, notebook: str, request: RunRequest) -> None:
         """Puts an executed notebook beside what is stored of its run."""
-        write_atomically(self.run_dir(request) / "notebook.ipynb", notebook)
+        write_atomically(self.run_dir(request) / NOTEBOOK, notebook)
 
     def scaling_runs(self) -> list[RunRecord]:
         """All complete runs under another batch size or number of threads than a preset's, oldest first."""
         return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
+
+    def sweep_runs(self, folders: Iterable[Path] | None = None) -> Iterator[RunRecord]:
+        """The complete runs of sweeps one by one, those of a network in a runtime one after the other, oldest first.
+
+        There may be more of them than memory holds.
+
+        Args:
+            folders: Of some; None for all.
+        """
+        for folder in sorted(self.run_dirs("sweeps") if folders is None else folders):
+            with contextlib.suppress(StoreError):  # `unreadable` tells of it
+                run = self.read_run(folder)
+                if isinstance(run, RunRecord):
+                    yield run
 
     def runs(self, root: Root = "runs", *place: str) -> list[RunRecord | FailureRecord]:
         """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
@@ -137,16 +184,31 @@ class Store(TrainedStore, MachineStore):
         found = (self.outputs / root).joinpath(*place).glob("*" if place else "*/*/*")
         return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
 
-    def latest(self, runs: Sequence[RunRecord | FailureRecord] | None = None) -> list[RunRecord | FailureRecord]:
+    def notebooks(self, runtime: str) -> list[Path]:
+        """The executed notebooks of all runs in a runtime, the newest first."""
+        found = (path for root in ROOTS.values() for path in (self.outputs / root).glob(f"*/{runtime}/*/{NOTEBOOK}"))
+        return sorted(found, key=lambda path: path.parent.name, reverse=True)
+
+    def latest(self) -> list[RunRecord | FailureRecord]:
         """Of every variant and runtime the runs and failures of the newest series, those measured first first.
 
-        Args:
-            runs: All `runs`, where they have been read.
+        Older ones are not read: of thousands of runs a report shows the newest.
         """
-        by_place: dict[Path, list[RunRecord | FailureRecord]] = {}
-        for run in self.runs() if runs is None else runs:
-            by_place.setdefault(self.run_dir(run).parent, []).append(run)
-        return [run for runs in by_place.values() for run in runs if run.series == runs[-1].series]
+        by_place: dict[Path, list[Path]] = {}
+        for folder in self.run_dirs():
+            by_place.setdefault(folder.parent, []).append(folder)
+        return [run for folders in by_place.values() for run in self._newest_series(folders)]
+
+    def _newest_series(self, folders: Sequence[Path]) -> list[RunRecord | FailureRecord]:
+        """The runs of the series of the last folder that can be read, which stand together; oldest first."""
+        found: list[RunRecord | FailureRecord] = []
+        for folder in reversed(folders):
+            with contextlib.suppress(StoreError):  # `unreadable` tells of it
+                run = self.read_run(folder)
+                if found and run.series != found[0].series:
+                    break
+                found.append(run)
+        return found[::-1]
 
     def newest_runs(
         self, variant: str, runtime: str, batch_size: int | None = None, threads: int | None = None
@@ -163,7 +225,7 @@ class Store(TrainedStore, MachineStore):
         Raises:
             StoreError: there is none.
         """
-        roots: tuple[Root, ...] = ("scaling", "runs")
+        roots: tuple[Root, ...] = ("sweeps", "scaling", "runs")
         if not any((self.outputs / root / variant).is_dir() for root in roots):
             variant = network_name(variant)
         stored = [run for root in roots for run in self.runs(root, variant, runtime)]
@@ -188,8 +250,8 @@ class Store(TrainedStore, MachineStore):
                 executed is missing beside it.
         """
         run: RunRecord | FailureRecord
-        if (folder / "failure.json").is_file():
-            run = read_spec(FailureRecord, folder / "failure.json", _RUN_AGAIN)
+        if (folder / _FAILURE).is_file():
+            run = read_spec(FailureRecord, folder / _FAILURE, _RUN_AGAIN)
         else:
             run = read_spec(RunRecord, folder / _RECORD, _RUN_AGAIN, upgraded)
             if run.is_traced:
@@ -247,6 +309,17 @@ class Store(TrainedStore, MachineStore):
 def _conditions(run: RunRecord) -> tuple[object, ...]:
     """What processes of one measurement of a variant in a runtime share."""
     return run.series, run.batch_size, run.threads
+
+
+def _looks_whole(folder: Path) -> bool:
+    """Whether the files of a run begin and end as such files do, which is told a hundred times as fast as read."""
+    try:
+        record = (folder / _RECORD).read_bytes()
+        if b'"unattributed": null' not in record:
+            _check_ops(folder / OPS)
+    except (OSError, StoreError):
+        return False
+    return _KNOWN_BEGINNING.match(record) is not None and record[-1:] == b"}"
 
 
 def _check_ops(path: Path) -> None:

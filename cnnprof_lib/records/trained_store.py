@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WEIGHTS = "model.weights.h5"
 OUTCOMES = "outcomes.npz"
 TRAINING = "training.json"
-_TRAINED = (WEIGHTS, OUTCOMES, TRAINING)
+TRAINED_FILES = (WEIGHTS, OUTCOMES, TRAINING)
 
 
 class TrainedStore(Place):
@@ -59,7 +59,7 @@ class TrainedStore(Place):
             key: The recipe's key, to put the results beside the reference; None makes them the reference.
         """
         final = self._trained_dir(record.variant.name, key)
-        with new_folder(final, _TRAINED) as folder:
+        with new_folder(final, TRAINED_FILES) as folder:
             (folder / WEIGHTS).write_bytes(weights)
             (folder / OUTCOMES).write_bytes(packed_outcomes(predicted, labels))
             (folder / TRAINING).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -71,7 +71,7 @@ class TrainedStore(Place):
             StoreError: the record is damaged, or missing beside what belongs to it.
         """
         folder = self._trained_dir(variant, key)
-        if not any((folder / name).exists() for name in _TRAINED):
+        if not any((folder / name).exists() for name in TRAINED_FILES):
             return None
         return read_spec(TrainingRecord, folder / TRAINING, self.restore(variant, key))
 
@@ -90,8 +90,11 @@ class TrainedStore(Place):
 
     def _trained(self) -> list[tuple[str, str | None]]:
         """Where there are trainings, or parts of them."""
-        variants = sorted(path.name for path in (self.outputs / "reference").glob("*") if path.is_dir())
-        return [(variant, key) for variant in variants for key in (None, *self.trained_keys(variant))]
+        return [(variant, key) for variant in self.trained_variants() for key in (None, *self.trained_keys(variant))]
+
+    def trained_variants(self) -> list[str]:
+        """Names of the variants that have reference weights, or parts of them."""
+        return sorted(path.name for path in (self.outputs / "reference").glob("*") if path.is_dir())
 
     @staticmethod
     def training_beside(weights: Path) -> TrainingRecord | None:
@@ -119,7 +122,7 @@ class TrainedStore(Place):
 
     def trained_keys(self, variant: str) -> list[str]:
         """The keys of all recipes whose results stand beside the reference."""
-        found = (path for name in _TRAINED for path in self.reference_dir(variant).glob(f"*/{name}"))
+        found = (path for name in TRAINED_FILES for path in self.reference_dir(variant).glob(f"*/{name}"))
         return sorted({path.parent.name for path in found})
 
     def _trained_dir(self, variant: str, key: str | None) -> Path:

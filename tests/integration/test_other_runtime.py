@@ -141,7 +141,7 @@ def test_it_can_be_explored(project: Path) -> None:
     notebook.cells.insert(place, nbformat.v4.new_code_cell(show_all))
     client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": project / "notebooks"}})
     client.execute(env=environment(project))
-    (told,) = (o.text for o in notebook.cells[place].outputs if o.output_type == "stream")
+    told = "".join(o.text for o in notebook.cells[place].outputs if o.output_type == "stream")
     assert told.splitlines() == [
         "Side by side True",
         "Waterfall True",

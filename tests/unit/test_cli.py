@@ -252,10 +252,11 @@ def test_show_prints_the_promised_keys(
     shown = json.loads(capsys.readouterr().out)
     promised = """variant runtime run_id parameters macs_per_image uncounted_layers batch_size threads baseline
         latency_s profiled_over_plain unattributed_s unattributed_share ratio_to_baseline ops layers blocks
-        memory accuracy warnings"""
+        memory accuracy warnings ratio_to_reference reference precision model_bytes calibration output_agreement"""
     assert set(shown) == set(promised.split())
     assert {"op", "time_s", "time_share", "requested_bytes", "occurrences"} <= set(shown["ops"][0])
-    layer = {"layer", "type", "time_s", "time_share", "fused_into", "macs", "gmacs_per_s", "output_bytes"}
+    layer = {"layer", "type", "time_s", "time_share", "fused_into", "kernel", "fell_back"}
+    layer |= {"macs", "gmacs_per_s", "output_bytes"}
     assert layer == set(shown["layers"][0])
     assert set(shown["latency_s"]) == {"median", "ci95", "steps"}
     assert set(shown["memory"]) == {"requested_bytes", "live_peak_bytes", "rss_bytes"}

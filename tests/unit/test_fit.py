@@ -107,12 +107,13 @@ def test_records_without_classes(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_cautions_where_the_order_is_not_known(
-    dataset: DataSet | None, origin: str, classes: tuple[str, ...], told: bool
+    tmp_path: Path, dataset: DataSet | None, origin: str, classes: tuple[str, ...], told: bool
 ) -> None:
     network: Any = SimpleNamespace(weights=SimpleNamespace(origin=origin))
     images: Any = SimpleNamespace(dataset=dataset)
     caution = "The weights' record names no classes: the labels are numbered in the data set's order"
-    assert (caution in run._warnings(network, images, classes)) == told
+    conditions: Any = SimpleNamespace(spec=SMOKE, store=trained(tmp_path, dataset="drawn", classes=classes))
+    assert (caution in run._warnings(network, images, conditions)) == told
 
 
 def test_a_damaged_record_is_left_to_those_who_load_or_replace_it(tmp_path: Path) -> None:

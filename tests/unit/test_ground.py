@@ -23,8 +23,8 @@ PACKAGE = ROOT / "cnnprof_lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.11", "3.12", "3.13")
 TARGETS = (
-    "setup", "report", "render", "html", "pdf", "scaling", "train", "lab", "test", "test-browser", "lint", "clean",
-    "lock",
+    "setup", "report", "render", "html", "pdf", "scaling", "sweep", "train", "lab", "test", "test-browser", "lint",
+    "clean", "lock",
 )  # fmt: skip
 
 
@@ -95,9 +95,8 @@ def test_lock_holds_no_address_and_no_option():
 def test_lock_says_how_it_is_made():
     first_lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[:2]
     command = first_lines[1].lstrip("# ")
-    assert command.startswith(
-        "uv pip compile --universal --python-version 3.11 --extra dev --extra explore --extra pdf pyproject.toml"
-    )
+    extras = "".join(f" --extra {name}" for name in ("dev", "explore", "pdf", "runtimes", "sweep", "predict"))
+    assert command.startswith(f"uv pip compile --universal --python-version 3.11{extras} pyproject.toml")
 
 
 # Import directions
@@ -230,10 +229,12 @@ def test_what_shows_says_what_it_makes():
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
-    assert len(TOPICS) == 10
+    assert len(TOPICS) == 11
 
 
-COMMANDS = {"cnnprof_lib.__main__", "cnnprof_lib.app.cli", "cnnprof_lib.app.cli_stored", "cnnprof_lib.app.cli_predict"}
+COMMANDS = {"cnnprof_lib.__main__"} | {
+    f"cnnprof_lib.app.{name}" for name in ("cli", "cli_predict", "cli_stored", "cli_sweep")
+}
 """Modules whose functions are commands, called as users type them."""
 
 STILL_TWICE = {

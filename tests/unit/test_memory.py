@@ -117,7 +117,7 @@ def test_images_are_no_part_of_what_a_model_adds(monkeypatch: pytest.MonkeyPatch
     held = {"process": 100}
     monkeypatch.setattr(run.machine, "resident_bytes", lambda: sum(held.values()))
 
-    def load(spec: Any, store: Any) -> Any:
+    def load(spec: Any) -> Any:
         held["network"] = 7
         return SimpleNamespace(network=SimpleNamespace(inputs=()))
 
@@ -126,5 +126,5 @@ def test_images_are_no_part_of_what_a_model_adds(monkeypatch: pytest.MonkeyPatch
         return "images"
 
     conditions: Any = SimpleNamespace(spec=None, load=load, images=images)
-    _, fed, rss_start = run._loaded(conditions, None, Store(Path("outputs")))
+    _, fed, rss_start = run._loaded(conditions, None)
     assert (fed, rss_start) == ("images", 1100)

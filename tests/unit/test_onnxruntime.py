@@ -250,7 +250,7 @@ def test_the_baseline_scores_the_same_in_every_runtime_on_real_images() -> None:
     sessions = {
         "stock": open_session(frozen, "stock", fed.values, fed.labels),
         "xla": CompiledSession(frozen, fed.values),
-        "onnxruntime": OnnxSession(frozen, fed.values, threads=None),
+        "onnxruntime": OnnxSession(frozen, fed.values, threads=2),
     }
     answers = {
         name: np.concatenate(

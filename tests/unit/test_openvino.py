@@ -23,7 +23,7 @@ from cnnprof_lib.measure.prepare import Images, held_out, prepare_images
 from cnnprof_lib.measure.runtimes import executions, openvino_session
 from cnnprof_lib.measure.runtimes.contract import find_runtime
 from cnnprof_lib.measure.runtimes.openvino_nodes import ExecutedNode, place
-from cnnprof_lib.measure.runtimes.openvino_session import OpenVinoSession, TracedStep, model_of
+from cnnprof_lib.measure.runtimes.openvino_session import CountedStep, OpenVinoSession, openvino_of
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.run import EXECUTIONS, CalibrationRecord, WeightsRecord
@@ -43,6 +43,7 @@ BRANCHES = {
         {"name": "add2", "type": "add", "inputs": ["norm1", "bn2"]},
         {"name": "relu2", "type": "relu"},
         {"name": "spread", "type": "depthwise_conv", "kernel": 3},
+        {"name": "bn3", "type": "batch_norm"},
         {"name": "pool", "type": "max_pool", "window": 3, "stride": 2},
         {"name": "logits", "type": "dense", "units": 10},
     ],
@@ -60,6 +61,10 @@ def network(request: pytest.FixtureRequest) -> LoadedNetwork:
 
 def loaded(variant: VariantSpec, batch_size: int = BATCH) -> LoadedNetwork:
     model = build.build(variant, seed=1)
+    rng = np.random.default_rng(1)
+    for weight in model.weights:  # a normalisation that has learned nothing is converted otherwise
+        if "bn" in weight.path:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     weights = WeightsRecord(origin="initial", sha256="0" * 64, recipe=None, dataset=None)
     return LoadedNetwork(variant.network, weights, batch_size, lambda size: freeze(model, size), model)
 
@@ -78,7 +83,7 @@ def batch_of(images: Images, size: int = BATCH) -> list[npt.NDArray[Any]]:
     return [values[:size] for values in images.values]
 
 
-def traced(session: OpenVinoSession, count: int = 3) -> list[TracedStep]:
+def traced(session: OpenVinoSession, count: int = 3) -> list[CountedStep]:
     steps = []
     for _ in range(count):
         session.prepare()
@@ -137,16 +142,16 @@ def test_kernels_take_no_longer_than_the_step(network: LoadedNetwork) -> None:
 def test_counters_are_means_over_a_compilation_and_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     session = opened("openvino", loaded(networks()[0]))
     traced(session, 1)
-    count = len(session.executions([TracedStep(1, 2, 1.0)]))
+    count = len(session.executions([CountedStep(1, 2, 1.0)]))
     # Of a mean of 100 after the second step and of 200 after the fourth: 800 - 200 for the third and fourth.
     monkeypatch.setattr(session, "_means_us", {(7, 2): [100] * count, (7, 4): [200] * count})
     monkeypatch.setattr(session, "_read", lambda: None)
-    rows = session.executions([TracedStep(7, 3, 1e-2), TracedStep(7, 4, 3e-2)])
+    rows = session.executions([CountedStep(7, 3, 1e-2), CountedStep(7, 4, 3e-2)])
     assert rows.groupby("step")["duration_ns"].unique().map(list).tolist() == [[150_000], [450_000]]
     first = rows[rows["step"] == 0]
     assert first["start_ns"].tolist() == [150_000 * i for i in range(count)]
     assert first["profiler_us"].tolist() == [150] * count
-    short = session.executions([TracedStep(7, 3, 1e-6), TracedStep(7, 4, 1e-6)])
+    short = session.executions([CountedStep(7, 3, 1e-6), CountedStep(7, 4, 1e-6)])
     assert (short.groupby("step")["self_ns"].sum() <= 1e3).all()
 
 
@@ -198,7 +203,7 @@ def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch: pytest.Mo
             return ["FP32", "INT8"]
 
     network = loaded(networks()[0])
-    model = model_of(network.frozen)
+    model = openvino_of(network.frozen)
     monkeypatch.setattr(openvino_session.ov, "Core", Older)
     with pytest.raises(MeasureError) as error:
         OpenVinoSession(network.frozen, model, made_up(network).values, "bf16")
@@ -216,7 +221,7 @@ def test_what_openvino_cannot_convert_is_one_line(monkeypatch: pytest.MonkeyPatc
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
     monkeypatch.setattr(openvino_session, "onnx_of", lambda _: helper.make_model(graph, opset_imports=opsets))
     with pytest.raises(MeasureError) as error:
-        model_of(smoke_graph())
+        openvino_of(smoke_graph())
     assert str(error.value) == (
         "network: OpenVINO cannot convert it (No conversion rule found for operations: my.Foo). Use another runtime."
     )

@@ -489,7 +489,7 @@ PRESETS = {
     ("seed: 1", "seed: 1\nname: quick"): (
         "`name` must be the file's. Received: 'quick'. Leave it out, or rename the file."
     ),
-    ("runtimes: [unfused, stock]", "runtimes: []"): "`runtimes` must have at least 1 item, not 0. Received: [].",
+    ("runtimes: [unfused, stock, ", "runtimes: [] # "): "`runtimes` must have at least 1 item, not 0. Received: [].",
 }
 
 

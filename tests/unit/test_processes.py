@@ -68,7 +68,7 @@ def test_a_process_told_to_stop_says_so_in_one_line(code: str, number: signal.Si
     os.killpg(process.pid, number)
     assert process.communicate(timeout=30) == (
         "cleared away\n",
-        "Stopped. Complete results are stored; a training continues where it stopped.\n",
+        "Stopped. Complete results are stored; a training or a sweep continues where it stopped.\n",
     )
     assert process.returncode == 128 + number
 

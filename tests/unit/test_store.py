@@ -204,7 +204,7 @@ def test_a_record_whose_books_do_not_balance_is_refused() -> None:
 def test_latency_refuses_nonsense() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         LatencyRecord(plain_s=((0.0,),), profiled_s=((1.0,),), baseline_s=((1.0,),))
-    message = "plain, profiled and baseline need the same number of blocks, none empty"
+    message = "plain, profiled, baseline and reference need the same number of blocks, none empty"
     with pytest.raises(ValidationError, match=message):
         LatencyRecord(plain_s=((1.0,),), profiled_s=((1.0,), (1.0,)), baseline_s=((1.0,),))
 

@@ -120,3 +120,20 @@ def test_failures_alone_are_no_runs(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{store.outputs / 'runs'}: none of 1 run succeeded, the last for: out of memory. Measure again: cnnprof run"
     )
+
+
+def test_of_many_runs_the_newest_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening and listing grow with the networks, not with all that was ever measured."""
+    store = Store(tmp_path / "outputs")
+    for variant in ("baseline", "stride2"):
+        for number in range(20):
+            stamp = f"20261124T0000{number:02d}Z-0000"
+            write_run(store, make_record(variant, "stock", run_id=f"{stamp}-00", series=stamp))
+    study, read, usual = Study(store), [], store.read_run
+    monkeypatch.setattr(store, "read_run", lambda folder: (read.append(folder), usual(folder))[1])
+    assert len(study.overview()) == 2
+    assert len(read) == 4  # the newest of each, and one before it that is of another command
+    assert store.unreadable() == {}
+    assert len(read) == 6
+    assert len(study.run_ids("stride2", "stock")) == 20
+    assert len(study.all_runs()) == 40

@@ -15,7 +15,7 @@ from cnnprof_lib.analysis.resolution import ratio_to_baseline
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.records.run import AgreementRecord, RunRecord
 from cnnprof_lib.thesis import strides
 from tests.builders import (
     PARAMS,
@@ -261,6 +261,8 @@ def test_show_prints_the_promised_keys() -> None:
         fused_into={"pool1": "conv1"},
         plain_s=((0.008, 0.008),) * 6,
         baseline_s=((0.016, 0.016),) * 6,
+        reference_s=((0.032, 0.032),) * 6,
+        agreement=AgreementRecord(images=10, max_abs=0.5, argmax_share=0.9),
         accuracy=make_accuracy(5, 10, measured=False),
     )
     shown = json.loads(json.dumps(run_for_scripts(record, make_ops(record, nodes))))
@@ -282,6 +284,12 @@ def test_show_prints_the_promised_keys() -> None:
         "threads": None,
         "latency_s": {"median": 0.008, "ci95": [0.008, 0.008], "steps": 12},
         "ratio_to_baseline": {"median": 0.5, "ci95": [0.5, 0.5]},
+        "ratio_to_reference": {"median": 0.25, "ci95": [0.25, 0.25]},
+        "reference": "baseline",
+        "precision": "float32",
+        "model_bytes": None,
+        "calibration": None,
+        "output_agreement": {"images": 10, "max_abs": 0.5, "argmax_share": 0.9},
         "ops": [
             {
                 "op": "Conv2D",
@@ -315,6 +323,8 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_s": 0.006,
                 "time_share": 0.6,
                 "fused_into": None,
+                "kernel": "_FusedConv2D",
+                "fell_back": None,
                 "macs": 12 * 12 * 8 * 27,
                 "gmacs_per_s": pytest.approx(12 * 12 * 8 * 27 * 128 / 0.006 / 1e9),
                 "output_bytes": 128 * 12 * 12 * 8 * 4,
@@ -325,6 +335,8 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_s": 0,
                 "time_share": 0,
                 "fused_into": "conv1",
+                "kernel": None,
+                "fell_back": None,
                 "macs": 0,
                 "gmacs_per_s": None,
                 "output_bytes": 128 * 6 * 6 * 8 * 4,
@@ -335,6 +347,8 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_s": 0.002,
                 "time_share": 0.2,
                 "fused_into": None,
+                "kernel": "MatMul",
+                "fell_back": None,
                 "macs": 6 * 6 * 8 * 10,
                 "gmacs_per_s": pytest.approx(6 * 6 * 8 * 10 * 128 / 0.002 / 1e9),
                 "output_bytes": 128 * 10 * 4,
@@ -345,13 +359,15 @@ def test_show_prints_the_promised_keys() -> None:
                 "time_s": 0.001,
                 "time_share": 0.1,
                 "fused_into": None,
+                "kernel": None,
+                "fell_back": None,
                 "macs": None,
                 "gmacs_per_s": None,
                 "output_bytes": None,
             },
         ],
         "memory": {"requested_bytes": 1010, "live_peak_bytes": 24_000_000, "rss_bytes": 900_000_000},
-        "warnings": [],
+        "warnings": ["10.00% of the images get another class than in the reference runtime"],
     }
 
 

@@ -380,8 +380,8 @@ def test_two_trainings_of_the_same_at_once_are_refused(
     store = Store(Path("outputs"))
     lock = store.training_dir("smoke", RECIPE.key) / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from cnnprof_lib.measure.training.checkpoint import only_process\n"
-        f"with only_process(Path({str(lock.parent)!r})): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from cnnprof_lib.base.locks import only_process\n"
+        f"with only_process(Path({str(lock.parent)!r}), 'waits'): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(PARAMS.parent)}

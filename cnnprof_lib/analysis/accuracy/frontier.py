@@ -58,12 +58,12 @@ def dominated(data: pd.DataFrame) -> pd.Series[bool]:
     Returns:
         True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
     """
-    beaten = []
-    for row in data.itertuples():
-        rivals = data[data["runtime"] == row.runtime]
-        no_worse = (rivals["latency_s"] <= row.latency_s) & (rivals["top1"] >= row.top1)
-        better = (rivals["latency_s"] < row.latency_s) | (rivals["top1"] > row.top1)
-        beaten.append(bool((no_worse & better).any()))
+    beaten = np.zeros(len(data), dtype=bool)
+    for places in data.groupby("runtime").indices.values():
+        rows = data.iloc[places]
+        best = rows.groupby("latency_s")["top1"].max()  # by rising latency
+        best_faster = rows["latency_s"].map(best.cummax().shift(fill_value=-np.inf))
+        beaten[places] = (best_faster >= rows["top1"]) | (rows["latency_s"].map(best) > rows["top1"])
     return pd.Series(beaten, index=data.index, dtype=bool)
 
 

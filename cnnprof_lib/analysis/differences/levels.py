@@ -78,11 +78,6 @@ def multiply_adds(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
     return executed["op"].isin(MAC_OPS) & executed["layer"].isin(with_macs)
 
 
-def computations(record: RunRecord, executed: pd.DataFrame) -> pd.Series[bool]:
-    """Which of a run's node executions compute, rather than only change a layout or a number format."""
-    return ~executed["node"].isin(record.conversions)
-
-
 def timed(
     record: RunRecord,
     executed: pd.DataFrame,

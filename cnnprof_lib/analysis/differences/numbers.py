@@ -25,9 +25,9 @@ from ...base.errors import MeasureError
 from ...records.run import RunRecord
 from ..conditions import unlike
 from ..estimates import are_units, bootstrap, ends
-from ..frames import NO_LAYER, UNATTRIBUTED, require_traced
+from ..frames import NO_LAYER, UNATTRIBUTED, computations, require_traced
 from ..resolution import Resolution, is_beyond
-from .levels import Floats, Level, Timed, Units, computations, multiply_adds, timed
+from .levels import Floats, Level, Timed, Units, multiply_adds, timed
 from .matching import BOTH, Pair, matched_layers
 
 MACS = "MACs"

@@ -12,7 +12,20 @@ from ..cautions import cautions
 from ..estimates import ends, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED
 from ..resolution import INDISTINCT, Resolution, ratio_to_baseline, ratio_to_reference
-from .numbers import by_block, by_layer, by_op
+from .numbers import by_block, by_layer, by_op, kernels
+
+_OF_LAYER = (
+    "layer",
+    "type",
+    "time_s",
+    "time_share",
+    "fused_into",
+    "kernel",
+    "fell_back",
+    "macs",
+    "gmacs_per_s",
+    "output_bytes",
+)
 
 
 def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resolution | None = None) -> dict[str, Any]:
@@ -37,7 +50,8 @@ def run_for_scripts(record: RunRecord, executed: pd.DataFrame, resolution: Resol
     layers = by_layer(record, executed)
     parts = by_block(record, layers).astype({"macs": "Int64"})
     layers = layers[layers["layer"] != UNATTRIBUTED].astype({"macs": "Int64", "output_bytes": "Int64"})
-    layers = layers[["layer", "type", "time_s", "time_share", "fused_into", "macs", "gmacs_per_s", "output_bytes"]]
+    layers = layers.merge(kernels(record, executed), on="layer", how="left")
+    layers = layers[[*_OF_LAYER]]
     found = cautions(record)
     if not record.is_baseline and resolution and not resolution.distinguishes(ratio.value):
         found.append(f"The ratio to the baseline, {ratio.value:.3f}, is {INDISTINCT}: {resolution}")

@@ -154,6 +154,16 @@ def _layer_row(record: RunRecord, name: str, time_s: float, cost: NetworkLayer |
     )
 
 
+def kernels(run: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
+    """Which kernel ran for each layer, the one that took most time: ``layer``, ``kernel``, ``fell_back``."""
+    own = executed[(executed["layer"] != "") & frames.computations(run, executed)]
+    sums = own.groupby(["layer", "node", "kernel"])["self_ns"].sum().reset_index()
+    longest = sums.loc[sums.groupby("layer")["self_ns"].idxmax()]
+    longest = longest.assign(fell_back=longest["node"].map(run.fell_back).fillna("")).set_index("layer")
+    names = [name for name in layer_order([layer.name for layer in run.network.layers]) if name in longest.index]
+    return longest.loc[names, ["kernel", "fell_back"]].reset_index()
+
+
 def by_block(record: RunRecord, layers: pd.DataFrame) -> pd.DataFrame:
     """The same by blocks of layers, a `BlockRow` each, of a network that is shown by them; none of any other.
 

@@ -14,11 +14,10 @@ from ...params.runtimes import REFERENCE_RUNTIME
 from ...records.run import RunRecord
 from ...records.store import Store
 from ..accuracy.numbers import outcomes_of, paired_loss
-from ..differences.levels import computations
 from ..differences.numbers import CONVERSIONS, KERNELS, LATENCY, waterfall
 from ..estimates import Estimate, is_below, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED, frame_of, layer_order
-from ..profile.numbers import by_layer
+from ..profile.numbers import by_layer, kernels
 from ..resolution import Resolution, ratio_to_reference
 
 MOST_TOLD = 3
@@ -140,8 +139,8 @@ def layer_times(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame])
         executed: The node executions of each, by runtime.
 
     Returns:
-        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime, the reference runtime
-        first.
+        Seconds per step: a row per layer, then `NO_LAYER` and `UNATTRIBUTED`; a column per runtime, first the reference
+        runtime.
     """
     columns = {}
     traced = [run for run in runs if run.is_traced and run.reference]
@@ -161,17 +160,7 @@ def _reference_s(run: RunRecord) -> float:
     return float(np.median([np.median(block) for block in run.latency.reference_s]))
 
 
-def kernels(run: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
-    """Which kernel ran for each layer, the one that took most time: ``layer``, ``kernel``, ``fell_back``."""
-    own = executed[(executed["layer"] != "") & computations(run, executed)]
-    sums = own.groupby(["layer", "node", "kernel"])["self_ns"].sum().reset_index()
-    longest = sums.loc[sums.groupby("layer")["self_ns"].idxmax()]
-    longest = longest.assign(fell_back=longest["node"].map(run.fell_back).fillna("")).set_index("layer")
-    names = [name for name in layer_order([layer.name for layer in run.network.layers]) if name in longest.index]
-    return longest.loc[names, ["kernel", "fell_back"]].reset_index()
-
-
-def explained(
+def contributions(
     before: RunRecord, before_ops: pd.DataFrame, after: RunRecord, after_ops: pd.DataFrame
 ) -> tuple[float, list[Contribution]]:
     """Where the time goes from one runtime to another: the change of a step, and what contributes most, both ways.
@@ -205,14 +194,14 @@ def explained(
 
 
 def why(runs: Sequence[RunRecord], executed: Mapping[str, pd.DataFrame]) -> dict[str, tuple[float, list[Contribution]]]:
-    """`explained` of one network from the reference runtime to each other that tells, by runtime."""
+    """`contributions` of one network from the reference runtime to each other that tells, by runtime."""
     base = next((run for run in runs if run.runtime == REFERENCE_RUNTIME and run.is_traced), None)
     found = {}
     for run in runs if base else ():
         if run is base or not run.is_traced:
             continue
         try:
-            found[run.runtime] = explained(base, executed[REFERENCE_RUNTIME], run, executed[run.runtime])  # type: ignore[arg-type]
+            found[run.runtime] = contributions(base, executed[REFERENCE_RUNTIME], run, executed[run.runtime])  # type: ignore[arg-type]
         except MeasureError:  # not run alike
             continue
     return found

@@ -25,7 +25,7 @@ from .numbers import LEAST_TOLD_SHARE, MOST_TOLD, Contribution, is_slower
 _MS = 1e3
 _RATIO, _TOP1, _AGREES, _SIZE, _TRUST = "ratio to reference", "top-1", "agreement", "memory", "books"
 _MARK = "*"
-HEAT_CAPTION = hover.Caption(
+LAYERS_CAPTION = hover.Caption(
     "layers-by-runtime",
     "Time of each layer in each runtime, in ms per step; all columns are brought to the conditions of the first by the "
     f"reference. {_MARK} marks a layer whose kernel is not what the runtime is for. An empty cell has no kernel of its "

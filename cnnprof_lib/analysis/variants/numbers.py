@@ -11,6 +11,7 @@ import pandas as pd
 from ...records.run import RunRecord
 from .. import frames
 from ..cautions import cautions
+from ..conditions import machine_kind
 from ..estimates import (
     UNKNOWN,
     latency,
@@ -58,7 +59,8 @@ def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | 
         resolutions: What the machine can tell apart in each runtime, see `resolution.resolutions`.
 
     Returns:
-        Also ``is_baseline``; ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not
+        Also ``machine``, its kind, empty for a failure; ``is_baseline``;
+        ``smallest_ratio``, above 1, that the machine can tell apart, missing where it was not
         checked;
         ``indistinct``, true where the ratio of a variant other than the baseline is nearer to 1 than that; and
         ``cautions``, a list of texts.
@@ -67,6 +69,7 @@ def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | 
     baseline = frames.baseline_of(records)
     table = frames.runs(records)
     table["cautions"] = [cautions(r) if isinstance(r, RunRecord) else [] for r in records]
+    table["machine"] = [machine_kind(r.machine) if isinstance(r, RunRecord) else "" for r in records]
     table["is_baseline"] = table["variant"] == baseline
     rows = [
         _estimates(r, resolutions.get(r.runtime), baseline) if isinstance(r, RunRecord) else Estimates()

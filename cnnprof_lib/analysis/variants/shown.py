@@ -24,6 +24,7 @@ _LATENCY, _RATIO, _NETWORK, _TOP1 = "latency per step", "ratio to baseline", "ne
 _OVERVIEW = {
     "variant": Column("variant", wraps=False),
     "runtime": Column("runtime"),
+    "machine": Column("machine"),
     "latency_s": Column("median", units.seconds, _LATENCY),
     "latency_interval": Column("95% interval", None, _LATENCY, wraps=False),
     "ratio": Column("median", "{:.3f}".format, _RATIO),
@@ -49,6 +50,7 @@ def overview_table(table: pd.DataFrame) -> Styler:
         remark=[_remark(row) for row in table.to_dict("records")],
     )
     hidden = [] if table["indistinct"].any() else ["indistinct"]
+    hidden += ["machine"] if table["machine"].replace("", None).nunique() < 2 else []  # none of a failure
     hidden += ["process_spread"] if table["process_spread"].isna().all() else []
     caption = "All runs: latency, ratio to the baseline, size of the network and accuracy"
     if len(remarks := set(shown["remark"])) == 1:  # once is enough

@@ -134,6 +134,7 @@ class Runtime(ABC):
     """Modules that it runs on, beside TensorFlow."""
     extra: ClassVar[str] = ""
     """The extra of this package that installs them."""
+    _held_to: int | None = None
 
     @classmethod
     def missing(cls) -> str:
@@ -141,10 +142,9 @@ class Runtime(ABC):
         absent = [name for name in cls.needs if find_spec(name.partition(".")[0]) is None]
         if not absent:
             return ""
-        remedy = f"pip install 'cnnprof[{cls.extra}]'" if cls.extra else f"pip install {' '.join(absent)}"
-        return (
-            f"Runtime {cls.name}: {' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed. {remedy}"
-        )
+        verb = "is" if len(absent) == 1 else "are"
+        wanted = f"'cnnprof[{cls.extra}]'" if cls.extra else " ".join(absent)
+        return f"Runtime {cls.name}: {' and '.join(absent)} {verb} not installed. Install: pip install {wanted}"
 
     def set_up(self) -> None:
         """Sets this process up, before anything heavy is imported.
@@ -154,9 +154,16 @@ class Runtime(ABC):
         """
         environment.set_up(f"Runtime {self.name}", self.environment, self.loads)
 
-    @abstractmethod
     def limit_threads(self, threads: int) -> None:
-        """Holds the runtime to so many threads. Called before anything is computed."""
+        """Holds the sessions to be opened to so many threads. Called before anything is computed."""
+        self._held_to = threads
+
+    @property
+    def threads(self) -> int:
+        """Threads that a session is to compute with: one for each logical core of the process, unless held to fewer."""
+        from ..machine import usable_cores
+
+        return self._held_to or usable_cores()
 
     @abstractmethod
     def open(self, network: LoadedNetwork, images: Images) -> Session:

@@ -34,20 +34,14 @@ class LiteRt(Runtime):
     loads = "tensorflow"
     needs = ("ai_edge_litert",)
     extra = "litert"
-    _threads: int | None = None
-
-    def limit_threads(self, threads: int) -> None:
-        """Holds LiteRT to ``threads`` threads."""
-        self._threads = threads
 
     def open(self, network: LoadedNetwork, images: Images) -> LiteRtSession:  # noqa: D102
         return self._opened(network, images)
 
     def _opened(self, network: LoadedNetwork, images: Images, calibration: Calibration | None = None) -> LiteRtSession:
-        from ..machine import usable_cores
         from .litert_session import LiteRtSession
 
-        return LiteRtSession(network.frozen, images.values, self._threads or usable_cores(), calibration)
+        return LiteRtSession(network.frozen, images.values, self.threads, calibration)
 
     def versions(self) -> dict[str, str]:  # noqa: D102
         return {_PACKAGE: version(_PACKAGE)}

@@ -32,7 +32,7 @@ Calibration = tuple[Sequence[npt.NDArray[Any]], CalibrationRecord]
 """What int8 is chosen by: of each input, (n, *shape of one image), and what is to be told of it."""
 
 
-class ProfiledStep(NamedTuple):
+class TimedStepEvents(NamedTuple):
     """What a traced step left behind.
 
     Attributes:
@@ -110,19 +110,19 @@ class LiteRtSession(Session):
         model = Model(self._flatbuffer, self._threads, profiled=True)
         return model, model.on(self._inputs, self._output)
 
-    def traced_step(self) -> ProfiledStep:
+    def traced_step(self) -> TimedStepEvents:
         """See `Session`."""
         model, run = self._profiled
         called_us, start = time.monotonic_ns() // 1000, self._clock()
         model.start_profiler()
         run()
-        return ProfiledStep(self._clock() - start, called_us, model.events())
+        return TimedStepEvents(self._clock() - start, called_us, model.events())
 
-    def traced_s(self, traced: ProfiledStep) -> float:
+    def traced_s(self, traced: TimedStepEvents) -> float:
         """See `Session`: without the reading of what was timed."""
         return traced.seconds
 
-    def executions(self, steps: Sequence[ProfiledStep]) -> pd.DataFrame:
+    def executions(self, steps: Sequence[TimedStepEvents]) -> pd.DataFrame:
         """See `Session`. XNNPACK tells how long an operator took and not when it began: right after the one before."""
         rows = []
         for number, step in enumerate(steps):
@@ -141,11 +141,11 @@ class LiteRtSession(Session):
                 )
         return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(EXECUTIONS)
 
-    def profile(self, steps: Sequence[ProfiledStep], median: int) -> Profile:
+    def profile(self, steps: Sequence[TimedStepEvents], median: int) -> Profile:
         """See `Session`."""
         return self._executed(steps[median]).profile
 
-    def _executed(self, step: ProfiledStep) -> Executed:
+    def _executed(self, step: TimedStepEvents) -> Executed:
         """What ran in a step, which is the same in all of them."""
         ran = tuple((event.tag, event.kind, event.number) for event in step.operators)
         if ran not in self._found:

@@ -23,17 +23,10 @@ class OnnxRuntime(Runtime):
     needs = ("onnxruntime", "tf2onnx", "onnx")
     extra = "onnxruntime"
 
-    def __init__(self) -> None:
-        self._threads: int | None = None
-
-    def limit_threads(self, threads: int) -> None:
-        """Holds each session opened from now on to ``threads`` threads within a kernel; kernels run one at a time."""
-        self._threads = threads
-
     def open(self, network: LoadedNetwork, images: Images) -> OnnxSession:  # noqa: D102
         from .onnxruntime_session import OnnxSession
 
-        return OnnxSession(network.frozen, images.values, self._threads)
+        return OnnxSession(network.frozen, images.values, self.threads)
 
     def versions(self) -> dict[str, str]:  # noqa: D102
         return {name: version(name) for name in self.needs}

@@ -20,7 +20,6 @@ import pandas as pd
 from ...base.errors import MeasureError
 from ...base.units import counted
 from ...records.run import EXECUTIONS
-from ..machine import usable_cores
 from ..models.graph import FrozenGraph
 from ..models.to_onnx import onnx_of
 from .contract import Profile, Session
@@ -47,13 +46,13 @@ class OnnxSession(Session):
     Args:
         frozen: The network.
         values: Of each input, in order, (n, *shape of one image). They are fed in turn.
-        threads: Threads within a kernel; None for one per core that the process may use.
+        threads: Threads within a kernel; kernels run one at a time.
     """
 
     can_trace = True
 
-    def __init__(self, frozen: FrozenGraph, values: Sequence[npt.NDArray[Any]], threads: int | None) -> None:
-        self._frozen, self._feed, self._threads = frozen, RowFeed(values), threads or usable_cores()
+    def __init__(self, frozen: FrozenGraph, values: Sequence[npt.NDArray[Any]], threads: int) -> None:
+        self._frozen, self._feed, self._threads = frozen, RowFeed(values), threads
         self._names = [f"{feed.node}:0" for feed in frozen.feeds]
         self._model = onnx_of(frozen)
         self._serialized = self._model.SerializeToString()

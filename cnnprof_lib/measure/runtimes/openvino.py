@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .contract import Runtime
 from .environment import ONEDNN
@@ -33,17 +33,10 @@ class OpenVino(Runtime):
     precision = "f32"
     """Of all that is not quantised, in OpenVINO's words."""
 
-    def __init__(self) -> None:
-        self.threads: int | None = None
-
-    def limit_threads(self, threads: int) -> None:
-        """Holds a step to ``threads`` threads. Without it there is one for each logical core, as in TensorFlow."""
-        self.threads = threads
-
     def open(self, network: LoadedNetwork, images: Images) -> OpenVinoSession:  # noqa: D102
-        from .openvino_session import OpenVinoSession, model_of
+        from .openvino_session import OpenVinoSession, openvino_of
 
-        return OpenVinoSession(network.frozen, model_of(network.frozen), images.values, self.precision, self.threads)
+        return OpenVinoSession(network.frozen, openvino_of(network.frozen), images.values, self.precision, self.threads)
 
     def versions(self) -> dict[str, str]:  # noqa: D102
         return {name: version(name) for name in self.needs}
@@ -61,12 +54,16 @@ class OpenVinoInt8(OpenVino):
 
     name = "openvino-int8"
     needs = (*OpenVino.needs, "nncf")
+    _made: tuple[LoadedNetwork, Any] | None = None
+    """The last network with what was made of it: another session of it needs no other quantisation."""
 
     def open(self, network: LoadedNetwork, images: Images) -> OpenVinoSession:  # noqa: D102
         from .openvino_int8 import quantised
-        from .openvino_session import OpenVinoSession, model_of
+        from .openvino_session import OpenVinoSession, openvino_of
 
-        model, calibration = quantised(model_of(network.frozen), network.frozen, images)
+        if self._made is None or self._made[0] is not network:
+            self._made = network, quantised(openvino_of(network.frozen), network.frozen, images)
+        model, calibration = self._made[1]
         session = OpenVinoSession(network.frozen, model, images.values, self.precision, self.threads)
         session.precision, session.calibration = "int8", calibration
         return session

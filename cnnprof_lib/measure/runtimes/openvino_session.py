@@ -16,7 +16,6 @@ import pandas as pd
 
 from ...base.errors import MeasureError
 from ...records.run import EXECUTIONS
-from ..machine import usable_cores
 from ..models.graph import FrozenGraph
 from ..models.to_onnx import onnx_of
 from ..private import simplify_openvino
@@ -27,7 +26,7 @@ from .rows import RowFeed
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
 
 
-class TracedStep(NamedTuple):
+class CountedStep(NamedTuple):
     """A step that was counted.
 
     Attributes:
@@ -41,7 +40,7 @@ class TracedStep(NamedTuple):
     seconds: float
 
 
-def model_of(frozen: FrozenGraph) -> Any:
+def openvino_of(frozen: FrozenGraph) -> Any:
     """A frozen graph as an ``openvino.Model``.
 
     Raises:
@@ -76,7 +75,7 @@ class OpenVinoSession(Session):
         model: The same as an ``openvino.Model``, quantised or not. It is not changed.
         values: Of each input, in order, (n, *shape of one image). They are fed in turn.
         precision: Of all that is not quantised: ``f32`` or ``bf16``.
-        threads: None for one on each logical core.
+        threads: Of a step; 0 leaves the choice to OpenVINO.
 
     Raises:
         MeasureError: OpenVINO cannot compile it, or the processor has no such precision.
@@ -90,7 +89,7 @@ class OpenVinoSession(Session):
         model: Any,
         values: Sequence[npt.NDArray[Any]],
         precision: str = "f32",
-        threads: int | None = None,
+        threads: int = 0,
     ) -> None:
         self.frozen, self.precision = frozen, _PRECISIONS[precision]
         self._model, self._feed = model, RowFeed(values)
@@ -99,7 +98,7 @@ class OpenVinoSession(Session):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             # The hint alone would leave the second thread of each core out, which TensorFlow uses.
-            "INFERENCE_NUM_THREADS": threads or usable_cores(),
+            "INFERENCE_NUM_THREADS": threads,
             "ENABLE_HYPER_THREADING": True,
             # TensorFlow does not pin its threads either. A pinned one waits for whoever else has its core.
             "ENABLE_CPU_PINNING": False,
@@ -145,7 +144,7 @@ class OpenVinoSession(Session):
         self._infer(self._request, _tensors(values))
         return self._request.get_output_tensor(0).data.copy()
 
-    def traced_step(self) -> TracedStep:
+    def traced_step(self) -> CountedStep:
         """Runs one prepared batch with counters on. The first after plain ones compiles and warms up, untimed."""
         if self._is_stale:
             self._renew()
@@ -154,9 +153,9 @@ class OpenVinoSession(Session):
         self._infer(self._counted, self._batch)
         seconds = perf_counter() - start
         self._steps += 1
-        return TracedStep(self._compilations, self._steps, seconds)
+        return CountedStep(self._compilations, self._steps, seconds)
 
-    def traced_s(self, traced: TracedStep) -> float:
+    def traced_s(self, traced: CountedStep) -> float:
         """See `Session`."""
         return traced.seconds
 
@@ -180,7 +179,7 @@ class OpenVinoSession(Session):
         nodes = _executed_nodes(self._counted.get_compiled_model().get_runtime_model())
         return place(nodes, {node.node_name: node.node_type for node in _ran(self._counted)}, self.frozen)
 
-    def executions(self, steps: Sequence[TracedStep]) -> pd.DataFrame:
+    def executions(self, steps: Sequence[CountedStep]) -> pd.DataFrame:
         """One row per node and step, see `Session`.
 
         A node's time is its mean over the steps of a compilation, in proportion to what each step took. OpenVINO cuts
@@ -208,7 +207,7 @@ class OpenVinoSession(Session):
         numbers = {name: kind for name, kind in EXECUTIONS.items() if kind != "str"}
         return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(numbers)
 
-    def _mean_us(self, steps: Sequence[TracedStep], compiled: int) -> npt.NDArray[np.float64]:
+    def _mean_us(self, steps: Sequence[CountedStep], compiled: int) -> npt.NDArray[np.float64]:
         """Of each node: microseconds of each second that the steps of one compilation took."""
         own = [step for step in steps if step.compiled == compiled]
         last = max(step.number for step in own)
@@ -216,7 +215,7 @@ class OpenVinoSession(Session):
         total = last * np.array(self._means_us[compiled, last]) - before * np.array(self._means_us[compiled, before])
         return np.maximum(total, 0) / sum(step.seconds for step in own)
 
-    def profile(self, steps: Sequence[TracedStep], median: int) -> Profile:
+    def profile(self, steps: Sequence[CountedStep], median: int) -> Profile:
         """See `Session`."""
         placed = self._placed
         return Profile(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import io
-import os
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...base.errors import TrainingError
-from ...base.files import write_atomically, writing
+from ...base.files import write_atomically
 from ...params.settings import RecipeSpec
 from ...params.variant import VariantSpec
 from ...records.training import HistoryRow
@@ -94,30 +90,3 @@ def identity(variant: VariantSpec, recipe: RecipeSpec, dataset_sha256: str) -> s
     """What a checkpoint must agree with to be resumed."""
     network = variant.model_dump_json(include={"input", "layers"})
     return "\n".join((network, recipe.model_dump_json(), dataset_sha256))
-
-
-@contextlib.contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Holds the lock of a training's folder.
-
-    The lock is the kernel's, not the file's existence, so that one left by a killed process holds nobody up.
-
-    Raises:
-        TrainingError: another process is training here.
-        StoreError: the folder cannot be written.
-    """
-    path = folder / "lock"
-    with writing(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"{path}: held by process {path.read_text(encoding='utf-8')}, which is training the same. "
-                "Wait for it, or stop it."
-            ) from None
-        with writing(path):
-            path.write_text(str(os.getpid()), encoding="utf-8")
-        yield

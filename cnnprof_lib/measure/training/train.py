@@ -18,6 +18,7 @@ import numpy as np
 
 from ...base.errors import TrainingError
 from ...base.files import try_writing, writing
+from ...base.locks import only_process
 from ...base.stamps import utc_now
 from ...params.settings import RecipeSpec
 from ...params.variant import VariantSpec
@@ -34,7 +35,7 @@ from ..models.evaluate import EVALUATION_BATCH, Classifier, accuracy
 from ..private import onednn_is_on
 from ..runtimes.memory import require_memory
 from .batches import Batch, training_batches
-from .checkpoint import Checkpoint, identity, only_process
+from .checkpoint import Checkpoint, identity
 from .optimize import Trainer
 
 OnRow = Callable[[HistoryRow], None]
@@ -72,7 +73,7 @@ def train(
     try_writing(store.reference_dir(variant.name))
     folder = store.training_dir(variant.name, recipe.key)
     checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
-    with only_process(folder):
+    with only_process(folder, "is training the same", TrainingError):
         record = _Training(variant, recipe, data, checkpoint).run(store, on_row, reference)
         checkpoint.remove()
     return record
