@@ -21,7 +21,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_stored, cli_sweep, terminal
+from . import cli_predict, cli_stored, cli_sweep, terminal
 from .cli_options import (
     BaselineOption,
     DataOption,
@@ -46,6 +46,7 @@ app = typer.Typer(
     help="Measure what each operation of a convolutional network costs, and what a change saves.",
 )
 app.add_typer(cli_stored.app)
+app.add_typer(cli_predict.app)
 app.add_typer(cli_sweep.app)
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download CIFAR-10 if it is missing.")]
 

@@ -23,6 +23,7 @@ from ..analysis.accuracy import numbers as accuracy
 from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
+from ..analysis.prediction.numbers import Predictor
 from ..analysis.resolution import Resolution, resolutions
 from ..analysis.runtimes.numbers import by_runtime
 from ..analysis.sweeps.numbers import sweep_rows
@@ -155,6 +156,17 @@ class Study:
     def resolutions(self) -> Mapping[str, Resolution]:
         """What the machine can tell apart in each runtime; one that was not checked is missing."""
         return resolutions(self.store, self.runs)
+
+    def predictor(self, runtime: str = REFERENCE_RUNTIME) -> Predictor:
+        """What predicts the latency of networks never run in a runtime.
+
+        Raises:
+            StoreError: the runtime was not calibrated.
+        """
+        record = self.store.read_probes(runtime)
+        if record is None:
+            raise StoreError(f"Runtime {runtime} is not calibrated. Run: cnnprof calibrate --runtime {runtime}")
+        return Predictor.of(record)
 
     # Frames of the whole study
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..analysis.resolution import Resolution
     from ..measure.images.sources import DataSet, Source
 
-_Column = tuple[str, Callable[[Any], str]]
+ColumnForm = tuple[str, Callable[[Any], str]]
 
 
 def say(line: str) -> None:
@@ -120,9 +120,9 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         f"{memory['rss_bytes']} resident in the process"
     )
     rest = {"time_s": shown["unattributed_s"], "time_share": shown["unattributed_share"]}
-    times: dict[str, _Column] = {"time": ("time_s", units.seconds), "share": ("time_share", units.percent)}
+    times: dict[str, ColumnForm] = {"time": ("time_s", units.seconds), "share": ("time_share", units.percent)}
     ops = [{**row, "renamed": ", ".join(name for name in row["kernels"] if name != row["op"])} for row in shown["ops"]]
-    yield _rows_table(
+    yield rows_table(
         [*ops, {"op": "unattributed", **rest}],
         {
             "op": ("op", str),
@@ -133,7 +133,7 @@ def show_parts(shown: dict[str, Any]) -> Iterator[RenderableType]:
         },
     )
     fell_back = any(layer["fell_back"] for layer in shown["layers"])
-    yield _rows_table(
+    yield rows_table(
         [*_tree(shown), {"layer": "unattributed", **rest}],
         {
             "layer": ("layer", str),
@@ -188,7 +188,7 @@ def _accuracy_line(accuracy: dict[str, Any] | None) -> str:
     )
 
 
-def _rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, _Column]) -> Table:
+def rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, ColumnForm]) -> Table:
     """Texts to the left and numbers to the right, nothing where a row has no value; empty columns are left out.
 
     Args:
@@ -232,7 +232,7 @@ def roofline_text(record: RooflineRecord) -> str:
 def comparison_parts(found: ComparisonRecord) -> Iterator[RenderableType]:
     """The ops' shares by cnnprof and by XProf, side by side."""
     rows = [{"op": op.op, "ours": op.our_share, "xprof": op.xprof_share, "pp": op.difference_pp} for op in found.ops]
-    yield _rows_table(
+    yield rows_table(
         rows,
         {
             "op": ("op", str),

@@ -11,20 +11,24 @@ from typing import TypeVar
 from ..base.errors import StoreError
 from ..base.files import read_spec, write_atomically
 from ..base.spec import Spec
+from .calibration import ProbesRecord
 from .machine import CheckRecord, ComparisonRecord, RooflineRecord
 from .place import Place
 
 _Spec = TypeVar("_Spec", bound=Spec)
 _ROOFLINE = "roofline"
+_XPROF = "xprof"
+_CALIBRATION = "calibration"
 _MEASURE_AGAIN: dict[type[Spec], str] = {
     CheckRecord: "Check again: cnnprof check",
     RooflineRecord: "Measure again: cnnprof roofline",
     ComparisonRecord: "Compare again: cnnprof compare-xprof",
+    ProbesRecord: "Measure again: cnnprof calibrate --again",
 }
 
 
 class MachineStore(Place):
-    """Checks, rooflines and second opinions."""
+    """Checks, rooflines, second opinions and calibrations."""
 
     def write_check(self, record: CheckRecord) -> Path:
         """Stores how the baseline compares with itself, in place of an earlier check of the runtime."""
@@ -48,18 +52,30 @@ class MachineStore(Place):
 
     def write_comparison(self, record: ComparisonRecord) -> Path:
         """Stores a second opinion on one variant and runtime, in place of an earlier one."""
-        return self._write_machine(f"xprof/{record.variant}-{record.runtime}", record)
+        return self._write_machine(f"{_XPROF}/{record.variant}-{record.runtime}", record)
 
     def read_comparisons(self) -> list[ComparisonRecord]:
         """All second opinions."""
         found = []
-        for name in self._comparisons():
+        for name in self._in_folder(_XPROF):
             with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
                 found.append(self._read_machine(ComparisonRecord, name))
         return [record for record in found if record is not None]
 
-    def _comparisons(self) -> list[str]:
-        return sorted(f"xprof/{path.stem}" for path in (self.machine_dir / "xprof").glob("*.json"))
+    def _in_folder(self, folder: str) -> list[str]:
+        return sorted(f"{folder}/{path.stem}" for path in (self.machine_dir / folder).glob("*.json"))
+
+    def write_probes(self, record: ProbesRecord) -> Path:
+        """Stores what a runtime was calibrated by, in place of an earlier calibration of it."""
+        return self._write_machine(f"{_CALIBRATION}/{record.runtime}", record)
+
+    def read_probes(self, runtime: str) -> ProbesRecord | None:
+        """What a runtime was calibrated by; None where it was not.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._read_machine(ProbesRecord, f"{_CALIBRATION}/{runtime}")
 
     @property
     def machine_dir(self) -> Path:
@@ -82,6 +98,7 @@ class MachineStore(Place):
         stored: list[tuple[type[Spec], str]] = [
             *((CheckRecord, path.stem) for path in self.machine_dir.glob("*.json") if path.stem != _ROOFLINE),
             (RooflineRecord, _ROOFLINE),
-            *((ComparisonRecord, name) for name in self._comparisons()),
+            *((ComparisonRecord, name) for name in self._in_folder(_XPROF)),
+            *((ProbesRecord, name) for name in self._in_folder(_CALIBRATION)),
         ]
         yield from ((self._machine_path(name), partial(self._read_machine, spec, name)) for spec, name in stored)

@@ -5,7 +5,8 @@
     scaling/...                          the same, of runs under another batch size or number of threads
     sweeps/...                           the same, of runs of sweeps
     check/                               <runtime>.json, the baseline against itself; roofline.json;
-                                         xprof/<variant>-<runtime>.json, the second opinions
+                                         xprof/<variant>-<runtime>.json, the second opinions;
+                                         calibration/<runtime>.json, what latency is predicted from
     reference/<variant>/                 model.weights.h5, training.json, outcomes.npz: the weights that are profiled
     reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
     training/<variant>/<key>/            checkpoint.npz and lock, of a training under way

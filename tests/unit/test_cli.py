@@ -382,7 +382,7 @@ ERRORS = {
         "run",
         "--preset",
         "slow",
-    ): "params/presets/slow.yaml: no such file. Known in params/presets: check, full, quick, smoke.",
+    ): "params/presets/slow.yaml: no such file. Known in params/presets: calibrate, check, full, quick, smoke.",
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
         "params/recipes/slow.yaml: no such file. Known in params/recipes: fast, short, thesis, thesis-20000."

@@ -1,0 +1,1 @@
+"""Latency predicted for networks that were never run, from those that a calibration measured."""

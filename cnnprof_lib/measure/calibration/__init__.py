@@ -1,0 +1,1 @@
+"""A designed set of networks, measured so that others can be predicted."""
