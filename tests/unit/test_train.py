@@ -205,8 +205,8 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         train.train(SMOKE, RECIPE, images, store, kill_at(3))
     other = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=0.1)})
     assert refused(other, images, store) == (
-        "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe or data set "
-        "of the same name. Move it aside to start again."
+        "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe, teacher or data "
+        "set of the same name. Move it aside to start again."
     )
     checkpoint = Path("outputs/training/smoke/short-seed1/checkpoint.npz")
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
