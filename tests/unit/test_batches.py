@@ -85,7 +85,7 @@ def test_batches_return_after_the_epochs_that_a_teacher_is_asked_for() -> None:
 
     def ask(place: int, images: np.ndarray) -> np.ndarray:
         assert images.shape == (32, 24, 20, 3)
-        return np.full((32, 100), place, np.float16)
+        return np.full((32, 100), place, np.float32)
 
     stream = batches.training_batches(data, np.arange(96), recipe, SIZE, 0, ask)
     drawn = [next(stream) for _ in range(12)]

@@ -51,7 +51,7 @@ def images() -> DataSet:
 def test_the_loss_is_of_labels_and_of_the_teachers_answers() -> None:
     rng = np.random.default_rng(0)
     pixels, labels = rng.normal(size=(8, 24, 24, 3)).astype(np.float32), np.arange(8, dtype=np.int32)
-    answers = rng.normal(0, 4, (8, 10)).astype(np.float16)
+    answers = rng.normal(0, 4, (8, 10)).astype(np.float32)
     network = models.build(SMOKE, seed=1)
     logits = network(pixels).numpy()
     recipe = TAUGHT.model_copy(update={"label_smoothing": 0.2})

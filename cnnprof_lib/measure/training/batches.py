@@ -18,7 +18,7 @@ from ..images.pixels import Pixels, standardize
 
 Batch = tuple[npt.NDArray[Any], ...]
 """Standardised images, their labels, and a teacher's answers where there is one."""
-Ask = Callable[[int, Pixels], npt.NDArray[np.float16]]
+Ask = Callable[[int, Pixels], npt.NDArray[np.float32]]
 
 
 def training_batches(

@@ -83,7 +83,7 @@ def _losses(logits: tf.Tensor, labels: tf.Tensor, answers: tf.Tensor | None, rec
     if recipe.teacher is None:
         return of_labels
     temperature, weight = recipe.teacher.temperature, recipe.teacher.weight
-    taught = tf.cast(answers, tf.float32) / temperature
+    taught = tf.divide(answers, temperature)
     probabilities = tf.nn.softmax(taught)
     cross_entropy = tf.nn.softmax_cross_entropy_with_logits(probabilities, logits / temperature)
     divergence = cross_entropy - tf.nn.softmax_cross_entropy_with_logits(probabilities, taught)

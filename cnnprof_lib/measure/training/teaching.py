@@ -22,8 +22,6 @@ from ..images.pixels import Pixels
 from ..models import build as models
 from ..models import weights
 
-Answers = npt.NDArray[np.float16]
-
 
 class Teaching:
     """A teacher and its answers so far.
@@ -40,14 +38,14 @@ class Teaching:
 
     def __init__(self, model: keras.Model, sha256: str, path: Path, shape: tuple[int, int, int]) -> None:
         self.sha256 = sha256
-        self._answer = tf.function(lambda images: tf.cast(model(images, training=False), tf.float16))
+        self._answer = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32))
         if not path.is_file():
             buffer = io.BytesIO()
             np.save(buffer, np.full(shape, np.nan, np.float16))
             write_atomically(path, buffer.getvalue())
         self._answers = np.load(path, mmap_mode="r+", allow_pickle=False)
 
-    def ask(self, place: int, images: Pixels) -> Answers:
+    def ask(self, place: int, images: Pixels) -> npt.NDArray[np.float32]:
         """The teacher's logits for a batch.
 
         Args:
@@ -58,8 +56,8 @@ class Teaching:
             (batch, classes).
         """
         if np.isnan(self._answers[place]).any():  # not asked yet, or stopped while it was written
-            self._answers[place] = self._answer(images).numpy()
-        return np.array(self._answers[place])
+            self._answers[place] = self._answer(images).numpy()  # rounded to float16 by NumPy: few CPUs' kernels can
+        return self._answers[place].astype(np.float32)
 
 
 def teaching_of(variant: VariantSpec, recipe: RecipeSpec, data: DataSet, store: Store, steps: int) -> Teaching | None:
