@@ -79,6 +79,10 @@ def test_a_teacher_is_asked_once_for_each_batch(tmp_path: Path) -> None:
     torn = np.load(path, mmap_mode="r+")
     torn[1, 2:] = np.nan  # what a process that was stopped may leave
     assert later.ask(1, pixels).tolist() == np.zeros((4, 10)).tolist()
+    path.write_bytes(b"")
+    with pytest.raises(CnnprofError) as caught:
+        Teaching(model, "sha", path, shape)
+    assert str(caught.value) == f"{path}: cannot be read (No data left in file). Remove it to ask the teacher again."
 
 
 def test_a_resumed_distillation_ends_in_the_same_weights_bit_for_bit(images: DataSet, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class Teaching:
         shape: Of all answers: (batches, batch size, classes).
 
     Raises:
-        StoreError: the file cannot be written.
+        TrainingError: the file is damaged.
+        StoreError: it cannot be written.
     """
 
     def __init__(self, model: keras.Model, sha256: str, path: Path, shape: tuple[int, int, int]) -> None:
@@ -43,7 +44,10 @@ class Teaching:
             buffer = io.BytesIO()
             np.save(buffer, np.full(shape, np.nan, np.float16))
             write_atomically(path, buffer.getvalue())
-        self._answers = np.load(path, mmap_mode="r+", allow_pickle=False)
+        try:
+            self._answers = np.load(path, mmap_mode="r+", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise TrainingError(f"{path}: cannot be read ({error}). Remove it to ask the teacher again.") from None
 
     def ask(self, place: int, images: Pixels) -> npt.NDArray[np.float32]:
         """The teacher's logits for a batch.
@@ -73,7 +77,7 @@ def teaching_of(variant: VariantSpec, recipe: RecipeSpec, data: DataSet, store: 
         steps: Batches of one epoch.
 
     Raises:
-        TrainingError: the teacher was not trained, or not on what the network is to learn.
+        TrainingError: the teacher was not trained, or not on what the network is to learn, or its answers are damaged.
         MeasureError: its weights are missing or damaged.
         StoreError: its record is damaged, or its answers cannot be written.
     """
