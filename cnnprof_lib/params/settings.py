@@ -90,7 +90,9 @@ class Augmentation(Spec):
     """What a training image goes through: a random crop to the network's input size, and these."""
 
     shift: NonNegativeInt | None = None
-    """How many pixels the crop may lie off the centre, up, down and to the sides; null for as far as the image goes."""
+    """How many pixels the crop may lie off the centre, up, down and to the sides; null for as far as it can go."""
+    pad: NonNegativeInt = 0
+    """How many pixels the crop may reach beyond the image, which is mirrored there."""
     flip: bool = False
     brightness: NonNegativeFloat = 0.0
     """Largest brightness change, in steps of the 0 to 255 scale."""
@@ -99,6 +101,23 @@ class Augmentation(Spec):
     standardize: Literal["after_colour", "before_colour"] = "after_colour"
     """Whose mean and deviation become 0 and 1: the image's with its colours changed, as in the TensorFlow tutorial,
     which undoes any change of brightness, or those it had before, so that the network sees the change."""
+
+
+class Teacher(Spec):
+    """A trained network whose answers are learnt beside the labels: distillation.
+
+    The loss is ``(1 - weight) * L + weight * temperature**2 * D``: L of the labels, D the Kullback-Leibler divergence
+    of the network's probabilities from the teacher's, both of logits divided by the temperature.
+    Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", arXiv 1503.02531; that both see
+    the same crop, Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", arXiv 2106.05237.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """A file of ``params/`` that has reference weights."""
+    temperature: Rate
+    weight: Annotated[float, Field(gt=0, le=1)]
+    epochs: PositiveInt
+    """After so many the same batches return, so that the teacher is asked once for each, and its answers are kept."""
 
 
 class RecipeSpec(Spec):
@@ -110,6 +129,9 @@ class RecipeSpec(Spec):
     steps: PositiveInt
     batch_size: PositiveInt
     augmentation: Augmentation
+    label_smoothing: Fraction = 0.0
+    """Share of the right class's probability that is shared out evenly among all classes."""
+    teacher: Teacher | None = None
     averaging: Fraction = 0.0
     """Decay of a moving average of the weights, which is then what is evaluated and kept; 0 for none.
     After n steps the decay is min(averaging, (1 + n) / (10 + n)), see `tf.train.ExponentialMovingAverage`."""

@@ -41,6 +41,10 @@ class TrainedStore(Place):
         """The folder of a training under way."""
         return self.outputs / "training" / variant / key
 
+    def answers_path(self, teacher: str, key: str) -> Path:
+        """The file of what a teacher answered to the batches that ``key`` stands for, there or not."""
+        return self.outputs / "training" / teacher / f"answers-{key}.npy"
+
     def write_training(
         self,
         record: TrainingRecord,

@@ -50,6 +50,8 @@ class TrainingRecord(Spec):
     """Its name."""
     settings: RecipeSpec | None = None
     """The recipe in full."""
+    teacher_sha256: str | None = None
+    """Of the weights of the teacher that the recipe names."""
     created: str | None = None
     """UTC, ISO 8601."""
     machine: MachineRecord | None = None

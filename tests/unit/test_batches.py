@@ -11,7 +11,7 @@ from cnnprof_lib.measure.images import pixels
 from cnnprof_lib.measure.images.cache import DataSet
 from cnnprof_lib.measure.training import batches
 from cnnprof_lib.params.reading import load_recipe
-from cnnprof_lib.params.settings import Augmentation
+from cnnprof_lib.params.settings import Augmentation, Teacher
 from cnnprof_lib.params.variant import InputSpec
 
 PARAMS = Path(__file__).parents[2] / "params"
@@ -67,6 +67,33 @@ def test_crops_lie_at_most_so_far_off_the_centre(shift: int | None, rows: int, c
     starts = crops[:, 0, 0].astype(int)
     assert sorted(set(starts[:, 0])) == list(range(4 - rows // 2, 4 - rows // 2 + rows))
     assert sorted(set(starts[:, 1])) == list(range(6 - columns // 2, 6 - columns // 2 + columns))
+
+
+def test_beyond_the_image_a_crop_is_mirrored() -> None:
+    options, size = Augmentation(shift=5, pad=3), InputSpec(height=32, width=28, channels=3)
+    crops = batches.random_crop(np.repeat(IMAGES[:1], 2000, 0), size, options, np.random.default_rng(0))
+    padded = np.pad(IMAGES[0], ((3, 3), (3, 3), (0, 0)), mode="reflect")
+    allowed = {padded[i : i + 32, j : j + 28].tobytes() for i in range(7) for j in range(11)}
+    assert {crop.tobytes() for crop in crops} == allowed
+
+
+def test_batches_return_after_the_epochs_that_a_teacher_is_asked_for() -> None:
+    labels = np.arange(100, dtype=np.int32)
+    data = DataSet("made up", "0" * 64, (), np.repeat(IMAGES, 25, 0), labels, IMAGES, labels)
+    teacher = Teacher(name="teacher", temperature=2.0, weight=0.5, epochs=2)
+    recipe = load_recipe("short", PARAMS).model_copy(update={"batch_size": 32, "teacher": teacher})
+
+    def ask(place: int, images: np.ndarray) -> np.ndarray:
+        assert images.shape == (32, 24, 20, 3)
+        return np.full((32, 100), place, np.float32)
+
+    stream = batches.training_batches(data, np.arange(96), recipe, SIZE, 0, ask)
+    drawn = [next(stream) for _ in range(12)]
+    assert [answers[0, 0] for _, _, answers in drawn] == [0, 1, 2, 3, 4, 5] * 2
+    for first, again in zip(drawn[:6], drawn[6:], strict=True):
+        np.testing.assert_array_equal(first[0], again[0])
+        np.testing.assert_array_equal(first[1], again[1])
+    assert drawn[0][1].tolist() != drawn[3][1].tolist()
 
 
 def test_colours_change_as_in_tensorflow() -> None:

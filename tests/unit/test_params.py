@@ -57,7 +57,7 @@ def test_published_variants_have_the_thesis_shapes(name: str) -> None:
 def test_every_parameter_file_of_the_project_loads() -> None:
     variants, models, refused = load_variants(PARAMS)
     assert (models, refused) == ([], [])
-    assert [variant.name for variant in variants][:2] == ["baseline", "pool-large"]
+    assert [variant.name for variant in variants][:3] == ["residual-large", "baseline", "pool-large"]
     assert {"stride2-filters32", "smoke"} <= {variant.name for variant in variants}
     for path in (PARAMS / "presets").glob("*.yaml"):
         preset = load_preset(path.stem, PARAMS)

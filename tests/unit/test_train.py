@@ -137,6 +137,21 @@ def test_orthogonal_steps_are_those_of_keras(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(ours, keras.optimizers.Muon().zeropower_via_newtonschulz5(matrix, 5), atol=1e-5)
 
 
+@pytest.mark.parametrize(("policy", "near"), [("float32", 1e-3), ("mixed_bfloat16", 5e-2)])
+def test_the_fused_normalisation_is_that_of_keras(policy: str, near: float) -> None:
+    x = tf.constant(np.random.default_rng(0).normal(3, 2, (8, 5, 5, 6)).astype(np.float32))
+    found = []
+    for layer in (model.FusedBatchNormalization(dtype=policy), keras.layers.BatchNormalization(dtype=policy)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.cast(layer(x, training=True), tf.float32)
+            loss = tf.reduce_sum(y**3)
+        gradients = tape.gradient(loss, [x, *layer.trainable_variables])
+        found.append([y, *gradients, *layer.non_trainable_variables, layer(x, training=False)])
+    for ours, keras_own in zip(*found, strict=True):
+        np.testing.assert_allclose(tf.cast(ours, tf.float32), tf.cast(keras_own, tf.float32), rtol=near, atol=near)
+
+
 def test_the_record_says_where_the_weights_come_from(images: DataSet, tmp_path: Path) -> None:
     store = Store(tmp_path)
     record = train.train(SMOKE, RECIPE, images, store)
@@ -205,8 +220,8 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         train.train(SMOKE, RECIPE, images, store, kill_at(3))
     other = RECIPE.model_copy(update={"schedule": Constant(type="constant", rate=0.1)})
     assert refused(other, images, store) == (
-        "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe or data set "
-        "of the same name. Move it aside to start again."
+        "outputs/training/smoke/short-seed1/checkpoint.npz: belongs to another network, recipe, teacher or data "
+        "set of the same name. Move it aside to start again."
     )
     checkpoint = Path("outputs/training/smoke/short-seed1/checkpoint.npz")
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,18 @@ from ...params.variant import InputSpec
 from ..images.cache import DataSet
 from ..images.pixels import Pixels, standardize
 
-Batch = tuple[Pixels, npt.NDArray[np.int32]]
+Batch = tuple[npt.NDArray[Any], ...]
+"""Standardised images, their labels, and a teacher's answers where there is one."""
+Ask = Callable[[int, Pixels], npt.NDArray[np.float32]]
 
 
 def training_batches(
-    data: DataSet, indices: npt.NDArray[np.int64], recipe: RecipeSpec, size: InputSpec, first_step: int
+    data: DataSet,
+    indices: npt.NDArray[np.int64],
+    recipe: RecipeSpec,
+    size: InputSpec,
+    first_step: int,
+    ask: Ask | None = None,
 ) -> Iterator[Batch]:
     """Augmented batches from ``first_step`` on, each prepared in a thread while the one before is trained on.
 
@@ -29,9 +37,11 @@ def training_batches(
         recipe: Batch size, changes and seed.
         size: The network's input.
         first_step: Steps done before.
+        ask: A teacher, told of a batch's place among those that return, and of its images.
 
     Yields:
-        Standardised images (batch, height, width, channels) and labels (batch,), without end.
+        Standardised images (batch, height, width, channels), labels (batch,) and, of a teacher, logits (batch,
+        classes), without end.
     """
     steps_per_epoch = len(indices) // recipe.batch_size  # the images left over at its end wait for another epoch
 
@@ -40,11 +50,14 @@ def training_batches(
         return np.random.default_rng([recipe.seed, 0, epoch]).permutation(indices)
 
     def batch(step: int) -> Batch:
+        if recipe.teacher:
+            step %= recipe.teacher.epochs * steps_per_epoch
         epoch, place = divmod(step, steps_per_epoch)
         chosen = order(epoch)[place * recipe.batch_size : (place + 1) * recipe.batch_size]
         rng = np.random.default_rng([recipe.seed, 1, step])
         images = augment(data.train_images[chosen], recipe.augmentation, size, rng)
-        return images, data.train_labels[chosen].astype(np.int32)
+        labels = data.train_labels[chosen].astype(np.int32)
+        return (images, labels, ask(step, images)) if ask else (images, labels)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         upcoming = pool.submit(batch, first_step)
@@ -75,22 +88,24 @@ def random_crop(
 ) -> npt.NDArray[np.uint8]:
     """A window of each image, at a place drawn evenly from those allowed, and every other one mirrored if so asked."""
     count, height, width, channels = images.shape
-    rows = _first_pixels(height, size.height, options.shift, count, rng) + np.arange(size.height)
-    columns = _first_pixels(width, size.width, options.shift, count, rng) + np.arange(size.width)
+    rows = _pixels(height, size.height, options, count, rng)
+    columns = _pixels(width, size.width, options, count, rng)
     if options.flip:
         columns = np.where(rng.random((count, 1)) < 0.5, columns, columns[:, ::-1])
     places = (np.arange(count)[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     return np.take(images.reshape(-1, channels), places, axis=0)  # a quarter of the time of indexing by three arrays
 
 
-def _first_pixels(
-    length: int, window: int, shift: int | None, count: int, rng: np.random.Generator
+def _pixels(
+    length: int, window: int, options: Augmentation, count: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Where ``count`` windows start along one side of the images; (count, 1)."""
-    room = length - window
-    reach = room if shift is None else shift
-    low, high = max(0, room // 2 - reach), min(room, room // 2 + reach)
-    return rng.integers(low, high + 1, (count, 1))
+    """Which pixels ``count`` windows take along one side of the images, mirrored at its ends; (count, window)."""
+    room, pad = length - window, options.pad
+    reach = room + pad if options.shift is None else options.shift
+    low, high = max(-pad, room // 2 - reach), min(room + pad, room // 2 + reach)
+    places = rng.integers(low, high + 1, (count, 1)) + np.arange(window)
+    last = length - 1
+    return np.abs((places + last) % max(1, 2 * last) - last)
 
 
 def change_colours(crop: npt.NDArray[np.uint8], options: Augmentation, rng: np.random.Generator) -> Pixels:

@@ -32,7 +32,7 @@ class Checkpoint:
 
     Args:
         path: The file.
-        identity: Names network, recipe and data set, see `identity`; only a checkpoint of the same is resumed.
+        identity: Names network, recipe, data set and teacher, see `identity`; only a checkpoint of the same is resumed.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -56,7 +56,7 @@ class Checkpoint:
         """Loads the checkpoint into ``state``; changes nothing where there is none.
 
         Raises:
-            TrainingError: it is damaged, or belongs to another network, recipe or data set.
+            TrainingError: it is damaged, or belongs to another network, recipe, teacher or data set.
         """
         if not self.path.is_file():
             return Progress()
@@ -67,7 +67,7 @@ class Checkpoint:
             raise TrainingError(f"{self.path}: cannot be read ({error}). Move it aside to start again.") from None
         if str(content["identity"]) != self._identity:
             raise TrainingError(
-                f"{self.path}: belongs to another network, recipe or data set of the same name. "
+                f"{self.path}: belongs to another network, recipe, teacher or data set of the same name. "
                 "Move it aside to start again."
             )
         for i, variable in enumerate(state):
@@ -86,7 +86,7 @@ class Checkpoint:
         return f"The last good checkpoint is {self.path}, of step {step}"
 
 
-def identity(variant: VariantSpec, recipe: RecipeSpec, dataset_sha256: str) -> str:
-    """What a checkpoint must agree with to be resumed."""
+def identity(variant: VariantSpec, recipe: RecipeSpec, *sha256: str) -> str:
+    """What a checkpoint must agree with to be resumed: network, recipe, and the SHA-256 of data set and teacher."""
     network = variant.model_dump_json(include={"input", "layers"})
-    return "\n".join((network, recipe.model_dump_json(), dataset_sha256))
+    return "\n".join((network, recipe.model_dump_json(), *sha256))

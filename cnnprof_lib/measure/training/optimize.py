@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from ...params.settings import AdamW, Constant, Muon, OneCycle, RecipeSpec, Sgd, Staircase
 
-StepFunction = Callable[[npt.NDArray[np.float32], npt.NDArray[np.int32]], tuple[tf.Tensor, tf.Tensor]]
+StepFunction = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+"""From images, labels, and a teacher's logits where the recipe has one."""
 
 
 class Trainer:
@@ -23,10 +24,9 @@ class Trainer:
     """
 
     def __init__(self, model: keras.Model, recipe: RecipeSpec) -> None:
-        self.model = model
+        self.model, self._recipe = model, recipe
         self.optimizer = _optimizer(recipe, model)
         self.optimizer.build(model.trainable_variables)
-        self._l2_is_decay = recipe.l2_is_decay
         self._trained = [variable.value for variable in model.trainable_variables]
         self._averages = None
         if recipe.averaging:
@@ -60,11 +60,11 @@ class Trainer:
         """One optimiser step as a graph; returns the loss with any L2 that is in it, and the share of right answers."""
 
         @tf.function(reduce_retracing=True)
-        def step(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(images: tf.Tensor, labels: tf.Tensor, answers: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 logits = tf.cast(self.model(images, training=True), tf.float32)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                loss = tf.add_n([tf.reduce_mean(losses), *([] if self._l2_is_decay else self.model.losses)])
+                losses = _losses(logits, labels, answers, self._recipe)
+                loss = tf.add_n([tf.reduce_mean(losses), *([] if self._recipe.l2_is_decay else self.model.losses)])
             gradients = tape.gradient(loss, self.model.trainable_variables)
             self.optimizer.apply(gradients, self.model.trainable_variables)
             if self._averages:
@@ -73,6 +73,21 @@ class Trainer:
             return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
         return step
+
+
+def _losses(logits: tf.Tensor, labels: tf.Tensor, answers: tf.Tensor | None, recipe: RecipeSpec) -> tf.Tensor:
+    """Loss of each image, by its label and by what the teacher answers; see `settings.Teacher`."""
+    classes, smoothing = logits.shape[-1], recipe.label_smoothing
+    targets = tf.one_hot(labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes)
+    of_labels = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    if recipe.teacher is None:
+        return of_labels
+    temperature, weight = recipe.teacher.temperature, recipe.teacher.weight
+    taught = tf.divide(answers, temperature)
+    probabilities = tf.nn.softmax(taught)
+    cross_entropy = tf.nn.softmax_cross_entropy_with_logits(probabilities, logits / temperature)
+    divergence = cross_entropy - tf.nn.softmax_cross_entropy_with_logits(probabilities, taught)
+    return (1 - weight) * of_labels + weight * temperature**2 * divergence
 
 
 @keras.saving.register_keras_serializable(package="cnnprof")

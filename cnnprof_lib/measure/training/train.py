@@ -37,6 +37,7 @@ from ..runtimes.memory import require_memory
 from .batches import Batch, training_batches
 from .checkpoint import Checkpoint, identity
 from .optimize import Trainer
+from .teaching import teaching_of
 
 OnRow = Callable[[HistoryRow], None]
 
@@ -62,8 +63,8 @@ def train(
 
     Raises:
         DataError: there are reference weights, trained on other classes.
-        TrainingError: another process trains the same, the checkpoint belongs to another network or recipe, a batch
-            is larger than the data, or the loss is no longer a number.
+        TrainingError: another process trains the same, the checkpoint belongs to another network, recipe or teacher,
+            the teacher does not fit, a batch is larger than the data, or the loss is no longer a number.
         StoreError: something cannot be written. Older results are intact.
         MeasureError: memory cannot hold the network.
     """
@@ -71,33 +72,37 @@ def train(
     require_memory(variant.network, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     data = in_order_of_weights(data, variant, store)
     try_writing(store.reference_dir(variant.name))
-    folder = store.training_dir(variant.name, recipe.key)
-    checkpoint = Checkpoint(folder / "checkpoint.npz", identity(variant, recipe, data.sha256))
-    with only_process(folder, "is training the same", TrainingError):
-        record = _Training(variant, recipe, data, checkpoint).run(store, on_row, reference)
-        checkpoint.remove()
+    with only_process(store.training_dir(variant.name, recipe.key), "is training the same", TrainingError):
+        training = _Training(variant, recipe, data, store)
+        record = training.run(store, on_row, reference)
+        training.checkpoint.remove()
     return record
 
 
 class _Training:
     """One training, from its checkpoint to its record."""
 
-    def __init__(self, variant: VariantSpec, recipe: RecipeSpec, data: DataSet, checkpoint: Checkpoint) -> None:
-        self.variant, self.recipe, self.data, self.checkpoint = variant, recipe, data, checkpoint
+    def __init__(self, variant: VariantSpec, recipe: RecipeSpec, data: DataSet, store: Store) -> None:
+        self.variant, self.recipe, self.data = variant, recipe, data
         self.keep, self.held_out = held_out_split(data.train_labels, recipe.held_out)
         if len(self.keep) < recipe.batch_size:
             raise TrainingError(
                 f"recipe {recipe.name}, batch_size: must be at most {len(self.keep):,}, the training images of "
                 f"{data.name} that are not held out. Received: {recipe.batch_size:,}. Choose a smaller batch."
             )
+        self.teaching = teaching_of(variant, recipe, data, store, len(self.keep) // recipe.batch_size)
+        taught_by = [self.teaching.sha256] if self.teaching else []
+        path = store.training_dir(variant.name, recipe.key) / "checkpoint.npz"
+        self.checkpoint = Checkpoint(path, identity(variant, recipe, data.sha256, *taught_by))
         self.scored = Classifier(models.build(variant, recipe.seed))
         self.trainer = Trainer(models.build(variant, recipe.seed, recipe.precision), recipe)
-        self.progress = checkpoint.restore(self.trainer.state)
+        self.progress = self.checkpoint.restore(self.trainer.state)
 
     def run(self, store: Store, on_row: Sequence[OnRow], reference: bool) -> TrainingRecord:
         """The loop."""
         recipe, progress = self.recipe, self.progress
-        batches = training_batches(self.data, self.keep, recipe, self.variant.input, progress.step)
+        ask = self.teaching.ask if self.teaching else None
+        batches = training_batches(self.data, self.keep, recipe, self.variant.input, progress.step, ask)
         while progress.step < recipe.steps:
             row = self._advance(min(progress.step + recipe.checkpoint_every, recipe.steps), batches)
             progress.history.append(row)
@@ -164,6 +169,7 @@ class _Training:
             variant=self.variant,
             recipe=recipe.name,
             settings=recipe,
+            teacher_sha256=self.teaching.sha256 if self.teaching else None,
             created=utc_now(),
             machine=machine.describe(onednn=onednn_is_on()),
             steps=recipe.steps,
