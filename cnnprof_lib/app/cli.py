@@ -189,7 +189,7 @@ def run(
     images = images_of(source, generated or (bool(models) and source is None))
     requests = runs.requests(
         wanted,
-        [runtime] if runtime else _installed(preset.runtimes),
+        [runtime] if runtime else [*preset.runtimes, *_installed(preset.other_runtimes)],
         preset,
         rounds=rounds or preset.processes,
         source=images,
@@ -205,7 +205,7 @@ def run(
     )
     failures = terminal.run_each(requests, lambda request, tell: runs.run_notebook(request, project, tell), console)
     if render:
-        runs.measure_machine(project, rounds=preset.check_rounds, source=images)
+        runs.measure_machine(project, rounds=preset.check_rounds, runtimes=preset.runtimes, source=images)
         cli_stored.write_report(project)
     if failures:
         raise CnnprofError(
@@ -214,7 +214,7 @@ def run(
 
 
 def _installed(runtimes: Sequence[str]) -> list[str]:
-    """The runtimes of a preset that can be had here; a line on standard error for each of the others."""
+    """Those of the runtimes that can be had here; a line on standard error for each of the others."""
     from ..measure.runtimes.contract import find_runtime
 
     found = []

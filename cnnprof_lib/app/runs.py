@@ -8,7 +8,7 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,15 +115,16 @@ def run_notebook(
     return result
 
 
-def measure_machine(project: Project, *, rounds: int, source: str) -> None:
+def measure_machine(project: Project, *, rounds: int, runtimes: Collection[str], source: str) -> None:
     """Measures what the report says of the machine, where it was not yet measured on this one, undisturbed.
 
-    `cnnprof check` for each runtime and `cnnprof roofline` run in processes of their own. What one of them cannot do
-    it says in a line on standard error; the report then does without.
+    `cnnprof check` for each of the runtimes that was run, and `cnnprof roofline` run in processes of their own. What
+    one of them cannot do it says in a line on standard error; the report then does without.
 
     Args:
         project: Where the runs are and the outcomes go.
         rounds: Of each check; 0 measures nothing.
+        runtimes: Which to check.
         source: Images, as for a run.
     """
     from .study import Study
@@ -136,7 +137,7 @@ def measure_machine(project: Project, *, rounds: int, source: str) -> None:
     commands = [
         ["check", "--runtime", runtime, "--rounds", str(rounds), *images]
         for runtime in dict.fromkeys(run.runtime for run in runs)
-        if runtime not in checked
+        if runtime in runtimes and runtime not in checked
     ]
     if roof is None or not roof.is_undisturbed or any(run.machine.cpu != roof.cpu for run in runs):
         commands.append(["roofline"])

@@ -107,7 +107,7 @@ def conditions_of(request: RunRequest, project: Project, model: keras.Model | No
     """
     runtime = find_runtime(request.runtime)
     runtime.set_up()
-    preset = load_preset(request.preset, project.params)
+    preset = load_preset(request.preset, project.params).in_runtime(request.runtime)
     baseline = preset.baseline if request.baseline is None else request.baseline
     conditions = Conditions(
         request,

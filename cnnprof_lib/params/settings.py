@@ -223,12 +223,16 @@ class PresetSpec(Spec):
     name: str
     variants: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     runtimes: Annotated[tuple[RuntimeName, ...], Field(min_length=1, strict=False)]
+    other_runtimes: Annotated[tuple[RuntimeName, ...], Field(strict=False)] = ()
+    """More of them, which compare by the reference. One that is not installed is passed over."""
     baseline: str | None = None
     """What the variants are compared with: a file of ``params/``. Without one ratios are missing."""
     batch_size: PositiveInt
     warmup_steps: PositiveInt
     blocks: Annotated[int, Field(ge=2)]
     """Blocks of each kind (profiled, unprofiled, baseline); they alternate in random order."""
+    other_blocks: Annotated[int, Field(ge=2)] | None = None
+    """The same in ``other_runtimes``; null for as many."""
     steps_per_block: PositiveInt
     processes: PositiveInt = 1
     """Processes per variant and runtime; the variants' order is shuffled between rounds of processes."""
@@ -243,6 +247,11 @@ class PresetSpec(Spec):
             rule = {"key": "check_rounds", "rule": f"must be 0 or at least {CHECK_ROUNDS}", "value": self.check_rounds}
             raise PydanticCustomError("rule", "{rule}", rule)
         return self
+
+    def in_runtime(self, name: str) -> PresetSpec:
+        """The preset as it is in one runtime."""
+        is_other = name in self.other_runtimes and self.other_blocks is not None
+        return self.model_copy(update={"blocks": self.other_blocks}) if is_other else self
 
     @property
     def steps(self) -> int:

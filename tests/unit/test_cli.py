@@ -76,8 +76,9 @@ def test_variants_are_listed_one_line_each(
     assert command(monkeypatch, "variants") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["variant", "title", "parameters", "MACs", "top-1"]
-    assert lines[1].split()[0] == "baseline"
-    assert "1,068,298   18.47M  not trained" in lines[1]
+    macs = [line.split()[0] for line in lines[1:3]]
+    assert macs == ["residual-large", "baseline"]
+    assert "1,068,298   18.47M  not trained" in lines[2]
     assert len(lines) == 1 + len(list((ROOT / "params").glob("*.yaml")))
 
 
@@ -140,7 +141,8 @@ def test_names_are_checked_before_anything_runs(
             assert capsys.readouterr().err == (
                 f"params/{name}.yaml: a name must be plain, without folder, space or .yaml. Received: {name!r}. "
                 "Known in params: "
-                "baseline, filters32, pool-large, resnet8, smoke, stride2, stride2-filters32, stride3, stride5.\n"
+                "baseline, filters32, pool-large, residual-3, residual-4, residual-large, resnet8, smoke, "
+                "stride2, stride2-filters32, stride3, stride5.\n"
             )
     assert not (project / "outputs").exists()
 
@@ -376,7 +378,8 @@ ERRORS = {
     ),
     ("run", "nosuch", "--generated"): (
         "params/nosuch.yaml: no such file. Known in params: "
-        "baseline, filters32, pool-large, resnet8, smoke, stride2, stride2-filters32, stride3, stride5."
+        "baseline, filters32, pool-large, residual-3, residual-4, residual-large, resnet8, smoke, "
+        "stride2, stride2-filters32, stride3, stride5."
     ),
     (
         "run",
@@ -385,7 +388,7 @@ ERRORS = {
     ): "params/presets/slow.yaml: no such file. Known in params/presets: calibrate, check, full, quick, smoke.",
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
-        "params/recipes/slow.yaml: no such file. Known in params/recipes: fast, short, thesis, thesis-20000."
+        "params/recipes/slow.yaml: no such file. Known in params/recipes: distil, fast, short, teacher, thesis, thesis-20000."
     ),
 }
 

@@ -68,7 +68,7 @@ def test_every_parameter_file_of_the_project_loads() -> None:
 
 def test_quick_measures_a_hundred_steps_of_each_kind() -> None:
     preset = load_preset("quick", PARAMS)
-    assert (preset.steps, preset.batch_size, len(preset.variants)) == (100, 128, 7)
+    assert (preset.steps, preset.batch_size, len(preset.variants)) == (100, 128, 8)
 
 
 def test_extends_goes_through_several_files() -> None:
@@ -489,7 +489,7 @@ PRESETS = {
     ("seed: 1", "seed: 1\nname: quick"): (
         "`name` must be the file's. Received: 'quick'. Leave it out, or rename the file."
     ),
-    ("runtimes: [unfused, stock, ", "runtimes: [] # "): "`runtimes` must have at least 1 item, not 0. Received: [].",
+    ("runtimes: [unfused, stock]", "runtimes: []"): "`runtimes` must have at least 1 item, not 0. Received: [].",
 }
 
 

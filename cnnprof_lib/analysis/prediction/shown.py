@@ -9,12 +9,10 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
-from ...page import hover
 from ...page.style import interval_lengths, legend_below, log_ticks
 from ...page.table import Column, styled
 from .scores import WITHIN
 
-PREDICTED_CAPTION = hover.Caption("predicted", "Latency predicted against measured, of networks never seen, in {}")
 _MS = 1e3
 _WITHIN = units.percent(WITHIN, 0)
 _SCORES = {
