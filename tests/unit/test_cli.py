@@ -388,7 +388,8 @@ ERRORS = {
     ): "params/presets/slow.yaml: no such file. Known in params/presets: calibrate, check, full, quick, smoke.",
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
-        "params/recipes/slow.yaml: no such file. Known in params/recipes: distil, fast, short, teacher, thesis, thesis-20000."
+        "params/recipes/slow.yaml: no such file. "
+        "Known in params/recipes: distil, fast, short, teacher, thesis, thesis-20000."
     ),
 }
 
