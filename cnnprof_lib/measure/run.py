@@ -70,7 +70,9 @@ def _measured(conditions: Conditions, dataset: DataSet | None, on_stage: OnStage
     session = _opened(conditions.runtime.open(network, images), stack)
     rss_loaded = machine.resident_bytes() - rss_reference
     rss_peak = max(rss_loaded, warm_up(session, conditions.preset) - rss_reference)
+    slowed = False
     if reference and not reference.own_process and is_slowed(reference, session, conditions.preset):
+        slowed = True
         reference.close()
         reference = _apart(conditions, stack)
     beside = _beside(conditions, reference, dataset, stack)
@@ -102,7 +104,7 @@ def _measured(conditions: Conditions, dataset: DataSet | None, on_stage: OnStage
         calibration=session.calibration,
         agreement=found.agreement,
         accuracy=scored,
-        warnings=_warnings(network, images, conditions),
+        warnings=_warnings(network, images, conditions, slowed),
     )
     is_measured = scored and scored.measured and dataset and found.predicted is not None
     outcomes = packed_outcomes(found.predicted, dataset.test_labels) if is_measured else None  # type: ignore[arg-type, union-attr]
@@ -188,7 +190,7 @@ def _identity(conditions: Conditions) -> dict[str, Any]:
     }
 
 
-def _warnings(network: LoadedNetwork, images: Images, conditions: Conditions) -> tuple[str, ...]:
+def _warnings(network: LoadedNetwork, images: Images, conditions: Conditions, slowed: bool) -> tuple[str, ...]:
     """What a reader of the run should know, as sentences without a full stop."""
     spec = conditions.spec
     order_known = isinstance(spec, VariantSpec) and bool(classes_of(training_of(spec, conditions.store)))
@@ -197,6 +199,7 @@ def _warnings(network: LoadedNetwork, images: Images, conditions: Conditions) ->
         "Timed on generated images, no real ones were at hand": images.dataset is None,
         "Profiled with initial weights, none are trained": network.weights.origin == "initial",
         ORDER_UNKNOWN: is_scored and not order_known,
+        "The reference was slower beside the runtime than alone, so it has a process of its own": slowed,
     }
     return tuple(text for text, holds in found.items() if holds)
 

@@ -113,7 +113,7 @@ def test_a_run_cautions_where_the_order_is_not_known(
     images: Any = SimpleNamespace(dataset=dataset)
     caution = "The weights' record names no classes: the labels are numbered in the data set's order"
     conditions: Any = SimpleNamespace(spec=SMOKE, store=trained(tmp_path, dataset="drawn", classes=classes))
-    assert (caution in run._warnings(network, images, conditions)) == told
+    assert (caution in run._warnings(network, images, conditions, slowed=False)) == told
 
 
 def test_a_damaged_record_is_left_to_those_who_load_or_replace_it(tmp_path: Path) -> None:
