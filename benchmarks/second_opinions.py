@@ -38,7 +38,7 @@ class Tool(NamedTuple):
         name: Its command.
         statistic: Which it tells, of the steps' times.
         arguments: Its command line, from the file and the number of steps.
-        told: How it tells the milliseconds of a step.
+        told: How it tells the time of a step, a number and its unit.
     """
 
     name: str
@@ -55,12 +55,14 @@ def benchmark_app_arguments(model: Path, steps: int) -> list[str]:
 
 
 TOOLS = {
-    "openvino": Tool("benchmark_app", statistics.median, benchmark_app_arguments, re.compile(r"Median: +([\d.]+) ms")),
+    "openvino": Tool(
+        "benchmark_app", statistics.median, benchmark_app_arguments, re.compile(r"Median: +([\d.]+) (ms|us)")
+    ),
     "onnxruntime": Tool(
         "onnxruntime_test",
         statistics.fmean,
         lambda model, steps: [str(model), str(steps)],
-        re.compile(r"avg latency: ([\d.e-]+) ms"),
+        re.compile(r"avg latency: ([\d.e-]+) (ms)"),
     ),
 }
 
@@ -133,7 +135,7 @@ def run(tool: Tool, model: Path, steps: int) -> float:
     done = subprocess.run(command, capture_output=True, text=True)
     if not (found := tool.told.search(done.stdout)):
         raise SystemExit(f"{tool.name}: told no time. Received:\n{done.stdout}{done.stderr}")
-    return float(found[1]) / 1e3
+    return float(found[1]) * {"ms": 1e-3, "us": 1e-6}[found[2]]
 
 
 def print_row(name: str, tool: Tool, ours: Any, theirs: Any) -> None:
