@@ -159,7 +159,7 @@ def kernels(run: RunRecord, executed: pd.DataFrame) -> pd.DataFrame:
     own = executed[(executed["layer"] != "") & frames.computations(run, executed)]
     sums = own.groupby(["layer", "node", "kernel"])["self_ns"].sum().reset_index()
     longest = sums.loc[sums.groupby("layer")["self_ns"].idxmax()]
-    longest = longest.assign(fell_back=longest["node"].map(run.fell_back).fillna("")).set_index("layer")
+    longest = longest.assign(fell_back=[run.fell_back.get(node, "") for node in longest["node"]]).set_index("layer")
     names = [name for name in layer_order([layer.name for layer in run.network.layers]) if name in longest.index]
     return longest.loc[names, ["kernel", "fell_back"]].reset_index()
 
