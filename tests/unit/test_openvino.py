@@ -179,12 +179,11 @@ def test_int8_is_calibrated_by_training_images_that_are_held_out(capfd: pytest.C
     assert session.model_bytes < opened("openvino", network).model_bytes
 
 
-def test_ranges_do_not_depend_on_the_batch_size() -> None:
+def test_quantising_again_gives_the_same_numbers() -> None:
     images = made_up(loaded(networks()[0]))
-    (batch,) = batch_of(images, 16)
-    small, large = (opened("openvino-int8", loaded(networks()[0], size), images) for size in (BATCH, 16))
-    by_eight = np.concatenate([small.outputs([batch[:8]]), small.outputs([batch[8:]])])
-    np.testing.assert_allclose(large.outputs([batch]), by_eight, atol=1e-5)
+    (batch,) = batch_of(images, BATCH)
+    first, second = (opened("openvino-int8", loaded(networks()[0]), images) for _ in range(2))
+    np.testing.assert_array_equal(first.outputs([batch]), second.outputs([batch]))
 
 
 def test_threads_are_as_many_as_asked_for() -> None:
