@@ -84,7 +84,7 @@ def _measured(conditions: Conditions, dataset: DataSet | None, on_stage: OnStage
     on_stage(0.85, "accuracy")
     stock = None if conditions.in_reference else function_of(network.frozen)
     found = answers(session, images, conditions.batch_size, stock)
-    scored = _accuracy(network, conditions, found, dataset)
+    scored = _accuracy(network, conditions, found, dataset, session.precision)
     record = RunRecord(
         **_identity(conditions),
         network=network.network,
@@ -205,15 +205,15 @@ def _warnings(network: LoadedNetwork, images: Images, conditions: Conditions, sl
 
 
 def _accuracy(
-    network: LoadedNetwork, conditions: Conditions, found: Answers, dataset: DataSet | None
+    network: LoadedNetwork, conditions: Conditions, found: Answers, dataset: DataSet | None, precision: str
 ) -> AccuracyRecord | None:
-    """Measured on all test images; without images the one recorded with the weights; else none."""
+    """Measured on all test images; without images the one recorded with the weights, which is of floats; else none."""
     if network.weights.origin == "initial":
         return None
     if dataset is not None:
         labels, sha256 = dataset.test_labels, network.weights.sha256
         return None if found.predicted is None else accuracy(found.predicted, labels, dataset.name, sha256)
-    if isinstance(conditions.spec, ModelSpec):
+    if isinstance(conditions.spec, ModelSpec) or precision != "float32":
         return None
     training = conditions.store.read_training(network.network.name)
     return training.test.model_copy(update={"measured": False}) if training else None
