@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -210,10 +211,12 @@ def rows_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, ColumnFo
 def check_text(runtime: str, found: Resolution) -> str:
     """What the baseline against itself says, in a line."""
     intervals = units.counted(len(found.rounds), "interval")
+    kernels, side = f"{found.kernel_ratio:.3f} (multiply-adds)", f"{found.side_ratio:.3f} (other operations)"
+    layers = "" if math.isnan(found.kernel_ratio) else f"; in one layer, below {kernels} and {side}"
     return (
         f"{runtime}: the true ratio, 1, lies outside {found.excluding} of {intervals} of the baseline against itself "
-        f"(median width {found.width:.3f}). Ratios below {found.smallest_ratio:.3f} are not distinguishable here; "
-        f"in one layer, below {found.kernel_ratio:.3f} (multiply-adds) and {found.side_ratio:.3f} (other operations)"
+        f"(median width {found.width:.3f}). Ratios below {found.smallest_ratio:.3f} are not distinguishable here"
+        + layers
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +82,7 @@ DIFFERENT: dict[str, Any] = {
     "drift": 1.0,
 }
 CHECKED = make_resolution(1.25, rounds=(Estimate(1.0, 0.9, 1.1),), excluding=1)
+UNTRACED = dataclasses.replace(CHECKED, kernel_ratio=math.nan, side_ratio=math.nan)
 TEXTS: dict[str, Callable[[], str]] = {
     "baseline: 1 step in ": lambda: terminal.training_text(make_training(steps=1, step_s=(0.02,))),
     "0 of 1 image of CIFAR-10": lambda: terminal.accuracy_text(make_accuracy(0, 1)),
@@ -91,6 +94,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "stock: the true ratio, 1, lies outside 1 of 1 interval of the baseline": lambda: terminal.check_text(
         "stock", CHECKED
     ),
+    "Ratios below 1.250 are not distinguishable here\n": lambda: terminal.check_text("xla", UNTRACED) + "\n",
     "GB/s; 1 thread: 100.0 GMAC/s": lambda: terminal.roofline_text(make_roofline(threads=1)),
     "; 1 step on each side": lambda: parts_of(terminal.comparison_parts(compared())),
     " per step of 1 image\n": lambda: parts_of(terminal_diff.diff_parts(DIFFERENT)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -111,11 +112,16 @@ def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str])
             continue
         rounds = len(found.rounds)
         times = units.counted(rounds, "time")
+        layers = ""
+        if not math.isnan(found.kernel_ratio):
+            layers = (
+                f"In one layer, the multiply-adds differ by a ratio of up to {found.kernel_ratio:.3f}, the other "
+                f"operations of up to {found.side_ratio:.3f}. "
+            )
         lines.append(
             f"- `{runtime}`: the baseline was timed against itself {times}, each time in two new "
             f"sessions. 95% of the ratios lie between 1/{found.smallest_ratio:.3f} and {found.smallest_ratio:.3f}. A "
-            f"ratio closer to 1 is {INDISTINCT}. In one layer, the multiply-adds differ by a ratio of up to "
-            f"{found.kernel_ratio:.3f}, the other operations of up to {found.side_ratio:.3f}. The 95% intervals over "
+            f"ratio closer to 1 is {INDISTINCT}. {layers}The 95% intervals over "
             f"blocks are {found.width:.3f} wide (median); the true ratio, 1, lies outside {found.excluding} of "
             f"{rounds}. These intervals know the noise between blocks, but not the noise between sessions. So they are "
             f"widened by a ratio of {found.unseen_ratio:.3f}; then 95% of them hold 1."
