@@ -18,7 +18,7 @@ from ..base.units import counted
 from ..params import reading as params
 from ..params.model import is_model, model_of, network_name
 from ..params.runtimes import REFERENCE_RUNTIME
-from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE
+from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, RecipeSpec
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
 from . import cli_predict, cli_stored, cli_sweep, terminal
@@ -83,7 +83,13 @@ def data(source: DataOption = None, download: DownloadOption = False) -> None:
 def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT...")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every variant of params/.")] = False,
-    recipe_name: Annotated[str, typer.Option("--recipe", help="A file of params/recipes/.")] = DEFAULT_RECIPE,
+    recipe_name: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            help=f"A file of params/recipes/, instead of that of the stored weights, or else {DEFAULT_RECIPE}.",
+        ),
+    ] = "",
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed, instead of the recipe's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Keep the result beside the reference weights.")] = False,
     logs: Annotated[Path | None, typer.Option("--tensorboard", help="Also log to this folder.")] = None,
@@ -94,9 +100,7 @@ def train(
     project = find_project(outputs=outputs)
     wanted, _, refused = params.load_variants(project.params) if every else (_load(names or [], project), [], [])
     failed: list[CnnprofError] = [*refused]
-    recipe = params.load_recipe(recipe_name, project.params)
-    if seed is not None:
-        recipe = recipe.model_copy(update={"seed": seed})
+    recipes = {variant.name: _recipe(variant.name, recipe_name, seed, project) for variant in wanted}
 
     from ..measure.images import cache as images
     from ..measure.images import fit
@@ -113,6 +117,7 @@ def train(
     from ..measure.training.train import train as train_variant
 
     for variant in wanted:
+        recipe = recipes[variant.name]
         try:
             with terminal.LiveBar(console, recipe.steps) as bar:
                 on_row: list[OnRow] = [partial(terminal.show_training, bar, variant.name, recipe)]
@@ -124,6 +129,13 @@ def train(
         else:
             console.print(terminal.training_text(record), highlight=False)
     _end(failed)
+
+
+def _recipe(variant: str, name: str, seed: int | None, project: Project) -> RecipeSpec:
+    """The recipe that is named, else the one by which the stored weights came about, so that `--all` keeps to it."""
+    stored = None if name else project.store.read_training(variant)
+    recipe = params.load_recipe(name or (stored.recipe if stored else DEFAULT_RECIPE), project.params)
+    return recipe if seed is None else recipe.model_copy(update={"seed": seed})
 
 
 @app.command()

@@ -29,7 +29,7 @@ from cnnprof_lib.measure.models import evaluate
 from cnnprof_lib.measure.runtimes import environment as runtimes
 from cnnprof_lib.measure.training import train
 from cnnprof_lib.page import pdf
-from cnnprof_lib.params.settings import RunRequest
+from cnnprof_lib.params.settings import RecipeSpec, RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import RunRecord
@@ -129,6 +129,25 @@ def test_a_training_of_all_goes_on_after_one_that_fails(
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in out.splitlines()] == ["b", "smoke"]
     assert err == f"{BROKEN}a: the loss is nan in step 1.\n"
+
+
+def test_a_training_keeps_to_the_recipe_of_the_stored_weights(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_images(Path("ten"), CLASSES)
+    nothing = np.zeros(1, np.uint8)
+    by_another = make_training("smoke", recipe="short", classes=CLASSES)
+    Store(Path("outputs")).write_training(by_another, b"weights", nothing, nothing.astype(np.int32))
+    trained: dict[str, tuple[str, int]] = {}
+
+    def train_variant(variant: VariantSpec, recipe: RecipeSpec, *_: object, **options: object) -> TrainingRecord:
+        trained[variant.name] = (recipe.name, recipe.seed)
+        return make_training("smoke").model_copy(update={"variant": variant})
+
+    monkeypatch.setattr(runtimes, "set_up", lambda *_: None)
+    monkeypatch.setattr(train, "train", train_variant)
+    assert command(monkeypatch, "train", "smoke", "stride2", "--seed", "7", "--data", "ten") == 0
+    assert trained == {"smoke": ("short", 7), "stride2": ("fast", 7)}
+    assert command(monkeypatch, "train", "smoke", "--recipe", "distil", "--data", "ten") == 0
+    assert trained["smoke"] == ("distil", 1)
 
 
 def test_names_are_checked_before_anything_runs(
