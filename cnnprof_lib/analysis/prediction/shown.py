@@ -1,4 +1,4 @@
-"""Predicted latency as figure and table."""
+"""Predicted latency as a figure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from pandas.io.formats.style import Styler
 
 from ...base import units
 from ...page.style import interval_lengths, legend_below, log_ticks
-from ...page.table import Column, styled
 from .scores import WITHIN
 
 _MS = 1e3
 _WITHIN = units.percent(WITHIN, 0)
-_SCORES = {
-    "group": Column("group", wraps=False),
-    "networks": Column("networks", "{:.0f}".format),
-    "median_error": Column("median", "{:.1%}".format, "error"),
-    "error_95": Column("95% below", "{:.1%}".format, "error"),
-    "within": Column(f"within {_WITHIN}", "{:.0%}".format, "networks"),
-    "covered": Column("in their interval", "{:.0%}".format, "networks"),
-    "outside": Column("outside", "{:.0%}".format, "networks"),
-}
 
 
 def predicted_figure(scored: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -51,8 +40,3 @@ def predicted_figure(scored: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="measured latency [ms]", ylabel="predicted latency [ms]", title=title)
     legend_below(ax)
     return ax
-
-
-def scores_table(table: pd.DataFrame) -> Styler:
-    """Errors and intervals by group, from `scores.by_group`."""
-    return styled(table, _SCORES, key="prediction", caption="Latency predicted for networks that were never seen")
