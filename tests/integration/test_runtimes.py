@@ -73,6 +73,17 @@ def test_int8_is_chosen_by_training_images_that_are_held_out(project: Path) -> N
             assert run.calibration.which.endswith(" that are held out")
 
 
+def test_without_images_only_floats_have_the_accuracy_recorded_with_the_weights(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("runs", "report"))
+    for runtime in ("openvino", "openvino-int8"):
+        cnnprof(copy, "run", "smoke", "--preset", "smoke", "--generated", "--runtime", runtime)
+    floats, int8 = (run.accuracy for run in Study.open(copy / "outputs").runs)
+    assert floats is not None
+    assert not floats.measured
+    assert int8 is None
+
+
 @pytest.mark.parametrize(
     ("runtime", "kernel"),
     [
