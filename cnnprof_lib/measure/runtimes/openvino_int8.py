@@ -23,10 +23,12 @@ CALIBRATION_IMAGES = 384
 
 
 def quantised(model: Any, frozen: FrozenGraph, images: Images) -> tuple[Any, CalibrationRecord]:
-    """Quantises a network after training, as NNCF does it by default.
+    """Quantises a network after training by NNCF, with two settings that are not its default.
 
-    Ranges are those of whole batches. Of 4,608 other training images that are held out, image by image gives the
-    baseline 82.9% instead of 83.1%, `residual-4` 82.4% instead of 82.9% and `stride5` 69.3% instead of 69.4%.
+    Chosen on 4,608 other training images that are held out. Ranges are those of whole batches: image by image gives
+    `residual-4` 82.4% instead of 82.9%, the baseline 82.9% instead of 83.1%. Biases are corrected layer by layer with
+    what comes from the quantised layers before, not all at once: that leaves `residual-4` 83.4% instead of 82.9% (in
+    floats 83.7%) and the same class for 98.8% of the images instead of 96.6%; the baseline and `stride5` gain 0.1.
 
     Args:
         model: The ``openvino.Model``.
@@ -52,6 +54,7 @@ def quantised(model: Any, frozen: FrozenGraph, images: Images) -> tuple[Any, Cal
                 nncf.Dataset(samples),
                 target_device=nncf.TargetDevice.CPU,
                 subset_size=batches,
+                fast_bias_correction=False,
                 advanced_parameters=nncf.AdvancedQuantizationParameters(batchwise_statistics=False),
             )
     except Exception as error:  # NNCF's own, OpenVINO's and Python's
