@@ -157,7 +157,7 @@ class Store(TrainedStore, MachineStore):
 
     def scaling_runs(self) -> list[RunRecord]:
         """All complete runs under another batch size or number of threads than a preset's, oldest first."""
-        return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
+        return list(self._complete(self.run_dirs("scaling")))
 
     def sweep_runs(self, folders: Iterable[Path] | None = None) -> Iterator[RunRecord]:
         """The complete runs of sweeps one by one, those of a network in a runtime one after the other, oldest first.
@@ -167,11 +167,16 @@ class Store(TrainedStore, MachineStore):
         Args:
             folders: Of some; None for all.
         """
-        for folder in sorted(self.run_dirs("sweeps") if folders is None else folders):
+        yield from self._complete(sorted(self.run_dirs("sweeps") if folders is None else folders))
+
+    def _complete(self, folders: Iterable[Path], series: str = "") -> Iterator[RunRecord]:
+        """The complete runs among some folders, one by one, in their order; of one series if it is named."""
+        for folder in folders:
             with contextlib.suppress(StoreError):  # `unreadable` tells of it
-                run = self.read_run(folder)
-                if isinstance(run, RunRecord):
-                    yield run
+                if not series or self.glance(folder)[0] == series:
+                    run = self.read_run(folder)
+                    if isinstance(run, RunRecord):
+                        yield run
 
     def runs(self, root: Root = "runs", *place: str) -> list[RunRecord | FailureRecord]:
         """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
@@ -255,15 +260,16 @@ class Store(TrainedStore, MachineStore):
         roots: tuple[Root, ...] = ("sweeps", "scaling", "runs")
         if not any((self.outputs / root / variant).is_dir() for root in roots):
             variant = network_name(variant)
-        stored = [run for root in roots for run in self.runs(root, variant, runtime)]
+        folders = [folder for root in roots for folder in self.run_dirs(root, variant, runtime)]
         if batch_size or threads:
-            stored.sort(key=lambda run: run.run_id)
-        runs = [run for run in stored if isinstance(run, RunRecord)]
-        asked = [run for run in runs if batch_size in (None, run.batch_size) and threads in (None, run.threads)]
-        if asked:
-            return [run for run in asked if _conditions(run) == _conditions(asked[-1])]
-        there = sorted({f"--batch-size {run.batch_size} --threads {run.threads or 'any'}" for run in runs})
-        but = f" with that batch size and number of threads, but of {', '.join(there)}" if there else ""
+            folders.sort(key=lambda folder: folder.name)
+        there: set[str] = set()
+        for run in self._complete(reversed(folders)):
+            if batch_size in (None, run.batch_size) and threads in (None, run.threads):
+                alike = self._complete(folders, run.series)
+                return [other for other in alike if _conditions(other) == _conditions(run)]
+            there.add(f"--batch-size {run.batch_size} --threads {run.threads or 'any'}")
+        but = f" with that batch size and number of threads, but of {', '.join(sorted(there))}" if there else ""
         raise StoreError(
             f"{self.outputs / 'runs' / variant / runtime}: holds no run of {variant} in runtime {runtime}{but}. "
             f"Measure one: cnnprof run {variant}"
