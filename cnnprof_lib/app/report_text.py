@@ -99,8 +99,9 @@ def introduction_text(records: Sequence[Record]) -> str:
         )
     if len(kinds := frames.kinds_of_machine(records)) > 1:
         lines.append(
-            f"They ran on **{len(kinds)} kinds of machine**: {listed(map(escape, kinds))}. Latencies compare within one. "
-            f"Tables of all runs have a column for it; the rest is of {escape(kinds[0])}, where the newest run was made."
+            f"They ran on **{len(kinds)} kinds of machine**: {listed(map(escape, kinds))}. Latencies compare "
+            f"within one. Tables of all runs have a column for it; the rest is of {escape(kinds[0])}, where the newest "
+            "run was made."
         )
     return " ".join(lines)
 

@@ -192,10 +192,10 @@ class Study:
             StoreError: nothing was measured yet, or no run succeeded.
         """
         if not self._places:
-            failed = max(self.records, key=lambda record: record.run_id)
+            last, many = max(self.records, key=lambda record: record.run_id), counted(len(self.store.run_dirs()), "run")
             raise StoreError(
-                f"{self.store.outputs / 'runs'}: none of {counted(len(self.store.run_dirs()), 'run')} succeeded, the last "
-                f"for: {getattr(failed, 'error', '')}. Measure again: cnnprof run"
+                f"{self.store.outputs / 'runs'}: none of {many} succeeded, the last for: {getattr(last, 'error', '')}. "
+                "Measure again: cnnprof run"
             )
         each = (self._places_of(*place) for place in self._places)
         return frames.runs(self._read(there[name][1]) for there in each for name in sorted(there))

@@ -82,7 +82,13 @@ def test_without_a_report_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notebooks/report.ipynb", "requirements.lock", f"outputs/check/{MACHINE_KEY}/stock.json", "outputs/report/report.html"]
+    "name",
+    [
+        "notebooks/report.ipynb",
+        "requirements.lock",
+        f"outputs/check/{MACHINE_KEY}/stock.json",
+        "outputs/report/report.html",
+    ],
 )
 def test_a_report_is_current_until_a_file_changes(project: Project, name: str) -> None:
     assert provenance.is_current(project)

@@ -168,7 +168,7 @@ def test_machines_stand_beside_each_other_and_are_told_apart(store: Store) -> No
         f"{NEW}-03": f"{NEW}-03 ({here})",
         "20261123T000000Z-03": f"20261123T000000Z-03 ({there})",
     }
-    assert list(study.run_ids("baseline", "unfused").values())[0] == f"{NEW} (2 processes, {here})"
+    assert next(iter(study.run_ids("baseline", "unfused").values())) == f"{NEW} (2 processes, {here})"
     assert len(study.all_runs()) == 10
 
 

@@ -214,14 +214,20 @@ def test_scaling_without_runs_or_roofline() -> None:
 def test_machines_scale_apart() -> None:
     """Each against its own run with one thread and its own peak."""
     there = make_machine(cpu="Another CPU")
-    runs = [scaled(60, 128, 1), scaled(40, 128, 2), *(each.model_copy(update={"machine": there}) for each in (
-        scaled(20, 128, 1), scaled(5, 128, 2)))]
+    runs = [
+        scaled(60, 128, 1),
+        scaled(40, 128, 2),
+        *(each.model_copy(update={"machine": there}) for each in (scaled(20, 128, 1), scaled(5, 128, 2))),
+    ]
     table = scaling(runs, lambda machine: ROOF if machine == there else None)
     assert table["machine"].tolist() == ["Another CPU, 2 cores"] * 2 + ["Made-up CPU, 2 cores"] * 2
     assert table["speedup"].tolist() == pytest.approx([1, 4, 1, 1.5])
     assert table["share_of_peak"].isna().tolist() == [False, False, True, True]
-    assert ["<th" in html and "machine" in html for html in (
-        machine.scaling_table(rows).to_html() for rows in (table, table.head(2)))] == [True, False]
+    assert [
+        "<th" in html and "machine" in html
+        for html in (machine.scaling_table(rows).to_html() for rows in (table, table.head(2)))
+    ] == [True, False]
+
 
 def test_each_machine_has_rows_of_its_own() -> None:
     there = make_machine(cpu="Another CPU")

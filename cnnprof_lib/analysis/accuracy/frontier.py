@@ -90,10 +90,11 @@ def standings(overview: pd.DataFrame, outcomes: Mapping[str, pd.DataFrame]) -> p
             accuracies alone.
     """
     rows = []
-    for (runtime, machine), alike in frontier(overview).groupby(PLACE, sort=False):
+    for _, alike in frontier(overview).groupby(PLACE, sort=False):
         by_name = alike.set_index("variant")
+        runtime, machine = alike[PLACE].iloc[0]
         if len(alike) > 1:
-            right = outcomes.get(str(runtime), pd.DataFrame())
+            right = outcomes.get(runtime, pd.DataFrame())
             rows += [StandingRow(runtime, machine, name, *_standing(name, by_name, right)) for name in by_name.index]
     return frame_of(StandingRow, rows)
 

@@ -155,7 +155,8 @@ def frontier_text(standings: pd.DataFrame) -> str:
     """Which variants are dominated and by which, a sentence per finding; ``standings`` from `frontier.standings`."""
     found: dict[str, list[str]] = {}
     several = standings["machine"].nunique() > 1
-    for (runtime, machine), rows in standings.groupby(PLACE, sort=False):
+    for _, rows in standings.groupby(PLACE, sort=False):
+        runtime, machine = rows[PLACE].iloc[0]
         where = f"`{runtime}` on {escape(machine)}" if several else f"`{runtime}`"
         found.setdefault(_standings(rows), []).append(where)
     sentences = [f"In {' and '.join(runtimes)}, {text}." for text, runtimes in found.items()]

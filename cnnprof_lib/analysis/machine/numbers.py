@@ -150,9 +150,7 @@ def _against(roof: Roof, record: RunRecord, layer: LayerTraffic, time_s: float) 
     return row
 
 
-def scaling(
-    runs: Sequence[RunRecord], roofline_of: Callable[[MachineRecord], RooflineRecord | None]
-) -> pd.DataFrame:
+def scaling(runs: Sequence[RunRecord], roofline_of: Callable[[MachineRecord], RooflineRecord | None]) -> pd.DataFrame:
     """The newest run of each variant, runtime, kind of machine, batch size and number of threads.
 
     Args:
@@ -169,6 +167,7 @@ def scaling(
         single = newest.get((run.name, run.runtime, run.machine.kind, run.batch_size, 1))
         images_per_s = run.batch_size / step.value
         computed = run.network.products(with_padding=run.machine.multiplies_padding)
+        peak = _peak(roofline_of(run.machine), run)
         rows.append(
             ScalingRow(
                 run.name,
@@ -182,7 +181,9 @@ def scaling(
                 images_per_s=images_per_s,
                 speedup=latency(single).value / step.value if single else None,
                 macs_per_s=run.network.macs_per_image * images_per_s,
-                share_of_peak=computed * images_per_s / peak if (peak := _peak(roofline_of(run.machine), run)) else None,
+                share_of_peak=computed * images_per_s / peak
+                if (peak := _peak(roofline_of(run.machine), run))
+                else None,
             )
         )
     order = list(dict.fromkeys(run.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))

@@ -76,7 +76,11 @@ def explained_table(table: pd.DataFrame, base: str) -> Styler:
     """Which factor explains the latency, from `numbers.explained`."""
     caption = f"Which factor explains the latency of the networks that change {base or 'nothing'}"
     return styled(
-        table.replace({"factor": _NAMES}), _EXPLAINED, hidden=same_in_all(table, "machine"), caption=caption, key=f"explained-{base}"
+        table.replace({"factor": _NAMES}),
+        _EXPLAINED,
+        hidden=same_in_all(table, "machine"),
+        caption=caption,
+        key=f"explained-{base}",
     )
 
 

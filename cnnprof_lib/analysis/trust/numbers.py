@@ -92,7 +92,9 @@ def books(
     """
     seconds = {(found.variant, found.runtime, found.machine.key): found for found in comparisons}
     opinions = [seconds.get((*_key(run), run.machine.key)) for run in runs]
-    return frame_of(TrustRow, [_trust(run, resolution_of(run), found) for run, found in zip(runs, opinions, strict=True)])
+    return frame_of(
+        TrustRow, [_trust(run, resolution_of(run), found) for run, found in zip(runs, opinions, strict=True)]
+    )
 
 
 def _trust(run: RunRecord, resolution: Resolution | None, opinion: ComparisonRecord | None) -> TrustRow:
