@@ -61,7 +61,7 @@ def provenance_table(records: Sequence[Record]) -> Styler:
 
 
 def _distinct(values: Iterable[str]) -> str:
-    return " / ".join(dict.fromkeys(values))
+    return " / ".join(filter(None, dict.fromkeys(values)))
 
 
 def _facts(run: RunRecord) -> dict[str, str]:
