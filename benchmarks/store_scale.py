@@ -43,6 +43,7 @@ def main() -> None:
         measured("list all folders", [*python, OPENED.format(str(outputs), f"study.store.run_dirs({root!r})")])
         measured("look for damage", [*python, OPENED.format(str(outputs), "study.store.unreadable()")])
         measured("open, all newest", [*python, OPENED.format(str(outputs), "study.overview()")])
+        measured("a row of every run", [*python, OPENED.format(str(outputs), "study.all_runs()")])
         measured("report", [sys.executable, "-m", "cnnprof_lib", "report", "--outputs", str(outputs)])
 
 

@@ -186,6 +186,9 @@ def make_machine(runtime: str = "unfused", **changes: Any) -> records.MachineRec
     return records.MachineRecord(**{**fields, **changes})
 
 
+MACHINE_KEY = make_machine().key
+
+
 def make_memory(requested_bytes: int) -> records.MemoryRecord:
     """A process of 900 MB at its peak."""
     return records.MemoryRecord(

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..base.units import counted
-from ..records.run import MachineRecord, RunRecord
+from ..base.errors import MeasureError
+from ..records.run import RunRecord
 from . import frames
 from .frames import Record
-
-
-def of_machine(machine: MachineRecord) -> dict[str, str]:
-    """What two machines must share for their times to be compared, by name."""
-    return {
-        "CPU": machine.cpu,
-        "logical cores": str(machine.logical_cores),
-        "GPUs": ", ".join(machine.gpus) or "none",
-        "TensorFlow": machine.tensorflow,
-        "Keras": machine.keras,
-    }
-
-
-def machine_kind(machine: MachineRecord) -> str:
-    """What hosts of one kind share, as text: processor, cores it could use, accelerators."""
-    return ", ".join([machine.cpu, counted(machine.logical_cores, "core"), *machine.gpus])
 
 
 def conditions(record: RunRecord) -> dict[str, str]:
@@ -31,7 +15,7 @@ def conditions(record: RunRecord) -> dict[str, str]:
     return {
         "batch size": str(record.batch_size),
         "threads": str(record.threads or "the runtime's choice"),
-        **of_machine(record.machine),
+        **record.machine.conditions,
         "oneDNN kernels": "on" if record.machine.onednn else "off",
         **record.versions,
     }
@@ -60,7 +44,7 @@ def _are_one_network_in_two_runtimes(before: RunRecord, after: RunRecord) -> boo
 def _shared(run: RunRecord) -> dict[str, str]:
     """What runs in two runtimes must share."""
     found = conditions(run)
-    of_both = {name: found[name] for name in ("batch size", "threads", *of_machine(run.machine))}
+    of_both = {name: found[name] for name in ("batch size", "threads", *run.machine.conditions)}
     return {**of_both, "reference": run.reference.network if run.reference else "none"}
 
 
@@ -81,3 +65,17 @@ def differences(records: Sequence[Record]) -> list[str]:
         for name, by_runtime in values.items()
         if any(len(set(found)) > 1 for found in by_runtime.values())
     ]
+
+
+def require_one_machine(runs: Sequence[RunRecord]) -> None:
+    """Refuses latencies of several kinds of machine, which do not compare.
+
+    Raises:
+        MeasureError: there are several.
+    """
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        names.setdefault(run.machine.kind, []).append(run.name)
+    if len(names) > 1:
+        found = "; ".join(f"{', '.join(of_kind)} on {kind}" for kind, of_kind in names.items())
+        raise MeasureError(f"Latencies compare within one kind of machine. Received: {found}. Name runs of one.")

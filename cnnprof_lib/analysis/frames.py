@@ -74,18 +74,27 @@ class StepRow(NamedTuple):
     seconds: float
 
 
-def newest_series(records: Sequence[Record]) -> list[Record]:
-    """Of every variant and runtime those of the newest series, in their order; the records come oldest first."""
-    newest = {(variant_name(record), record.runtime): record.series for record in records}
-    return [record for record in records if newest[variant_name(record), record.runtime] == record.series]
+def newest_series(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Of every variant, runtime and kind of machine those of the newest series and host, in their order, oldest first.
+
+    A sweep has one series on all its hosts.
+    """
+    newest = {(*run_key_of(run)[:2], run.machine.kind): (run.series, run.machine) for run in runs}
+    return [run for run in runs if newest[(*run_key_of(run)[:2], run.machine.kind)] == (run.series, run.machine)]
 
 
-def pooled_by_place(records: Sequence[Record]) -> list[Record]:
-    """One record per variant and runtime: its runs pooled, or its failure where none of its processes succeeded."""
-    by_place: dict[tuple[str, str], list[Record]] = {}
+def pooled_by_series(records: Sequence[Record]) -> list[Record]:
+    """One record per variant, runtime and series: its runs pooled, or its failure where no process succeeded."""
+    found: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        by_place.setdefault((variant_name(record), record.runtime), []).append(record)
-    return [pooled(done) if (done := completed(found)) else found[-1] for found in by_place.values()]
+        found.setdefault((*run_key_of(record)[:2], record.series), []).append(record)
+    return [pooled(done) if (done := completed(some)) else some[-1] for some in found.values()]
+
+
+def kinds_of_machine(records: Iterable[Record]) -> list[str]:
+    """The kinds of machine that there are runs of, that of the newest run first."""
+    newest_first = sorted(completed(records), key=lambda run: run.run_id, reverse=True)
+    return list(dict.fromkeys(run.machine.kind for run in newest_first))
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -126,7 +135,7 @@ def run_key_of(record: Record) -> RunKey:
     return RunKey(variant_name(record), record.runtime, record.run_id)
 
 
-def runs(records: Sequence[Record]) -> pd.DataFrame:
+def runs(records: Iterable[Record]) -> pd.DataFrame:
     """A `RunRow` per run or failure, in the order given."""
     return frame_of(RunRow, [_run_row(r) if isinstance(r, RunRecord) else _failure_row(r) for r in records])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,8 @@ from numpy.typing import ArrayLike
 
 from ..params.settings import CHECK_ROUNDS
 from ..records.machine import CheckRecord, PairRecord, PartRecord
-from ..records.run import MAC_OPS, RunRecord
+from ..records.run import MAC_OPS, MachineRecord, RunRecord
 from ..records.store import Store
-from .conditions import of_machine
 from .estimates import CONFIDENCE, BlocksOfSteps, Estimate, are_units, ratio_of_blocks
 
 NOTABLE_SHARE = 0.01
@@ -114,18 +114,29 @@ def reach(ratios: ArrayLike) -> float:
     return float(np.exp(deviations[place - 1]))
 
 
-def resolutions(store: Store, runs: Sequence[RunRecord]) -> dict[str, Resolution]:
-    """The outcome of each runtime's check, where there was one on the machine of all its runs."""
-    found = {}
-    for runtime in dict.fromkeys(run.runtime for run in runs):
-        check = store.read_check(runtime)
-        of_runtime = [run for run in runs if run.runtime == runtime]
-        if check and all(of_machine(run.machine) == of_machine(check.machine) for run in of_runtime):
-            judged = resolution(check)
-            # The oldest checks timed no layers, which runs that were traced are asked for.
-            if judged and not (math.isnan(judged.kernel_ratio) and any(run.is_traced for run in of_runtime)):
-                found[runtime] = judged
-    return found
+ResolutionOf = Callable[[RunRecord], Resolution | None]
+"""Tells what its machine can tell apart in a run's runtime; None where that was not checked there."""
+
+
+def not_checked(record: RunRecord) -> Resolution | None:
+    """A `ResolutionOf` that knows of no check."""
+    return None
+
+
+def checked_by(store: Store) -> ResolutionOf:
+    """A `ResolutionOf` by the checks of a store, each of which is read once. A check counts on its own machine only."""
+
+    @functools.cache
+    def judged(runtime: str, machine: MachineRecord) -> Resolution | None:
+        check = store.read_check(runtime, machine)
+        return resolution(check) if check else None
+
+    def resolution_of(record: RunRecord) -> Resolution | None:
+        found = judged(record.runtime, record.machine)
+        # The oldest checks timed no layers, which runs that were traced are asked for.
+        return None if found and math.isnan(found.kernel_ratio) and record.is_traced else found
+
+    return resolution_of
 
 
 def ratio_to_baseline(record: RunRecord, resolution: Resolution | None) -> Estimate:

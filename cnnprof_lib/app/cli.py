@@ -287,7 +287,8 @@ def roofline(outputs: OutputsOption = "") -> None:
     load_tensorflow()
     terminal.say("Measuring matrix products and copies, half a minute the first time.")
     with alone_on_host(_say_waiting):
-        record = limits.cached_roofline(cache_dir(), limits.key_of(machine.describe(onednn=False)))
+        here = machine.describe(onednn=False)
+        record = limits.cached_roofline(cache_dir(), here.key).model_copy(update={"machine": here})
     store.write_roofline(record)
     console.print(terminal.roofline_text(record), highlight=False, soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from . import cli_stored, terminal
 from .cli_options import DataOption, GeneratedOption, OutputsOption, PresetOption, console, images_of
 
 if TYPE_CHECKING:
+    from ..analysis.resolution import ResolutionOf
     from .sweep_plan import PlannedRun
 
 app = typer.Typer()
@@ -44,6 +46,7 @@ def sweep(
     outputs: OutputsOption = "",
 ) -> None:
     """Run what is missing of many networks under many conditions. Stop it and start it again at will."""
+    from ..analysis.resolution import checked_by
     from .sweep_engine import Where
     from .sweep_plan import plan
     from .sweeping import make_missing
@@ -66,6 +69,8 @@ def sweep(
         with terminal.LiveBar(console, len(found.missing)) as bar:
             ended = _Ended(bar, len(found.missing))
             failures = make_missing(found, project, where, on_end=ended, say=terminal.say)
+        for line in _unchecked(ended.runs.values(), checked_by(project.store), where.is_remote):
+            terminal.say(line)
     if render:
         cli_stored.write_report(project)
     if failures:
@@ -75,15 +80,30 @@ def sweep(
         )
 
 
+def _unchecked(runs: Iterable[RunRecord], resolution_of: ResolutionOf, is_remote: bool) -> Iterator[str]:
+    """A line for each kind of machine of which it is not known what it can tell apart, with what makes it known."""
+    commands: dict[str, list[str]] = {}
+    for run in runs:
+        if resolution_of(run) is None:
+            commands.setdefault(run.machine.kind, []).append(f"cnnprof check --runtime {run.runtime}")
+    there = " there, and copy its outputs/check here" if is_remote else ""
+    for kind, missing in commands.items():
+        yield f"{kind}: not checked, so no ratio is called indistinct. Run{there}: {', '.join(missing)}"
+
+
 class _Ended:
     """Prints a line for each run that ended, with the time left."""
 
     def __init__(self, bar: terminal.LiveBar, total: int) -> None:
         self._bar, self._total, self._done, self._begun = bar, total, 0, monotonic()
+        self.runs: dict[tuple[str, str], RunRecord] = {}
+        """One of each runtime and machine."""
         bar.show(0, "waiting for the first run")
 
     def __call__(self, run: PlannedRun, result: RunRecord | FailureRecord) -> None:
         self._done += 1
+        if isinstance(result, RunRecord):
+            self.runs.setdefault((result.machine.key, result.runtime), result)
         about = f"[{self._done}/{self._total}] {run.identity}"
         self._bar.show(self._done, about)
         left_min = (monotonic() - self._begun) / self._done * (self._total - self._done) / 60

@@ -131,13 +131,9 @@ class RunPicker:
             listener()
 
     def _fill_runs(self) -> None:
-        ids = self._study.run_ids(self.variant.value, self.runtime.value)
-        self.run.options = [(self._label(run_id), run_id) for run_id in ids]
-        self.run.value = ids[0]
-
-    def _label(self, run_id: str) -> str:
-        together = len(self._study.run(self.variant.value, self.runtime.value, run_id).record.pooled)
-        return f"{run_id} ({together} processes)" if together else run_id
+        labels = self._study.run_ids(self.variant.value, self.runtime.value)
+        self.run.options = [(label, run_id) for run_id, label in labels.items()]
+        self.run.value = next(iter(labels))
 
 
 class Canvas:

@@ -29,14 +29,17 @@ _COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}")
 
 
 def environment_table(records: Sequence[Record]) -> Styler:
-    """Machine, software, images and weights of the runs: a column per runtime, all values where its runs differ."""
+    """Machine, software, images and weights of the runs, with all values where they differ.
+
+    A column is of one runtime or, where there are several, of one kind of machine.
+    """
     runs = frames.completed(records)
-    facts = pd.DataFrame([{"runtime": run.runtime, **_facts(run)} for run in runs]).fillna(
-        ""
-    )  # a runtime's own library
-    merged = facts.groupby("runtime", sort=False).agg(_distinct)
+    several = len(frames.kinds_of_machine(runs)) > 1
+    rows = [{"column": run.machine.kind if several else run.runtime, **_facts(run)} for run in runs]
+    facts = pd.DataFrame(rows).fillna("")  # a runtime's own library
+    merged = facts.groupby("column", sort=False).agg(_distinct)
     table = merged.T.rename_axis("fact").reset_index()
-    columns = {"fact": Column(""), **{runtime: Column(runtime) for runtime in merged.index}}
+    columns = {"fact": Column(""), **{name: Column(name) for name in merged.index}}
     return styled(table, columns, caption="Machine, software, images and weights of the runs")
 
 
@@ -58,7 +61,7 @@ def provenance_table(records: Sequence[Record]) -> Styler:
 
 
 def _distinct(values: Iterable[str]) -> str:
-    return " / ".join(dict.fromkeys(values))
+    return " / ".join(filter(None, dict.fromkeys(values)))
 
 
 def _facts(run: RunRecord) -> dict[str, str]:
@@ -93,6 +96,12 @@ def introduction_text(records: Sequence[Record]) -> str:
         lines.append(
             f"A step classifies one batch of {images}; times and bytes are per step. "
             "[Table](#T_overview) compares all variants."
+        )
+    if len(kinds := frames.kinds_of_machine(records)) > 1:
+        lines.append(
+            f"They ran on **{len(kinds)} kinds of machine**: {listed(map(escape, kinds))}. Latencies compare "
+            f"within one. Tables of all runs have a column for it; the rest is of {escape(kinds[0])}, where the newest "
+            "run was made."
         )
     return " ".join(lines)
 

@@ -116,7 +116,7 @@ def run_notebook(
 
 
 def measure_machine(project: Project, *, rounds: int, runtimes: Collection[str], source: str) -> None:
-    """Measures what the report says of the machine, where it was not yet measured on this one, undisturbed.
+    """Measures what the report says of this machine, where the newest runs were made, if it was not yet, undisturbed.
 
     `cnnprof check` for each of the runtimes that was run, and `cnnprof roofline` run in processes of their own. What
     one of them cannot do it says in a line on standard error; the report then does without.
@@ -132,14 +132,16 @@ def measure_machine(project: Project, *, rounds: int, runtimes: Collection[str],
     if not rounds:
         return
     study = Study(project.store)
-    runs, checked, roof = study.runs, study.resolutions, project.store.read_roofline()
+    runs = sorted(study.runs, key=lambda run: run.run_id)
+    newest = {run.runtime: run for run in runs if run.machine.key == runs[-1].machine.key}
     images = ["--generated"] if source == GENERATED else ["--data", source]
     commands = [
         ["check", "--runtime", runtime, "--rounds", str(rounds), *images]
-        for runtime in dict.fromkeys(run.runtime for run in runs)
-        if runtime in runtimes and runtime not in checked
+        for runtime in dict.fromkeys(run.runtime for run in study.runs)
+        if runtime in runtimes and runtime in newest and study.resolution_of(newest[runtime]) is None
     ]
-    if roof is None or not roof.is_undisturbed or any(run.machine.cpu != roof.cpu for run in runs):
+    roof = project.store.read_roofline(runs[-1].machine) if runs else None
+    if roof is None or not roof.is_undisturbed:
         commands.append(["roofline"])
     for command in commands:
         arguments = [*command, "--outputs", str(project.outputs)]

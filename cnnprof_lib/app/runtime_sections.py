@@ -31,6 +31,8 @@ def runtime_parts(study: Study) -> Iterator[object]:
         return
     yield runtimes_shown.matrix_table(table)
     yield HTML(folded_table("Every network in each runtime", runtimes_shown.runtimes_table(table)))
+    machine = next(kind for kind in study.machines if kind in set(table["machine"]))
+    study, table = study.on(machine), table[table["machine"] == machine]
     measured = [str(name) for name in table["variant"]]
     name = next((name for name in measured if name == study.baseline), measured[0])
     runs = [study.of_record(run) for run in study.runs if run.name == name and run.reference]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
@@ -39,8 +40,11 @@ from ..analysis.variants import shown as variants_shown
 from ..base.errors import MeasureError
 from ..page import style
 from ..page.table import beside, folded, folded_table
+from ..page.text import escape
 from ..params.runtimes import REFERENCE_RUNTIME
+from ..records.machine import RooflineRecord
 from ..records.project import find_project
+from ..records.run import RunRecord
 from . import report_text
 from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
@@ -82,6 +86,8 @@ class Report:
         self._every = study
         self._study = study.detailed()
         self._thesis = thesis_sections(self._study)
+        self._shown = study.runtimes_in_full
+        self._several = len(study.machines) > 1
 
     @section
     def introduction(self) -> Parts:
@@ -109,7 +115,7 @@ class Report:
         """All variants in a table, and what accuracy costs."""
         overview = self._study.overview()
         yield variants_shown.findings_text(overview, self._study.store.unreadable().values())
-        yield variants_shown.overview_table(overview)
+        yield variants_shown.overview_table(self._everywhere)
         if not self._study.runs:
             return
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
@@ -144,15 +150,15 @@ class Report:
     @section
     def trust(self) -> Parts:
         """How far each run can be trusted."""
-        if runs := self._study.runs:
-            books = trust.books(runs, self._study.resolutions, self._study.store.read_comparisons())
+        if runs := self._runs_everywhere:
+            books = trust.books(runs, self._every.resolution_of, self._every.store.read_comparisons())
             yield trust_shown.books_table(books)
-            yield trust_shown.all_cautions_text(self._study.overview())
+            yield trust_shown.all_cautions_text(self._everywhere)
 
     @section
     def resolution(self) -> Parts:
         """What the baseline against itself shows."""
-        yield trust_shown.checked_text(self._every.resolutions, self._every.runtimes())
+        yield trust_shown.checked_text(trust.checked(self._every.runs, self._every.resolution_of))
 
     @section
     def overhead(self) -> Parts:
@@ -190,18 +196,23 @@ class Report:
 
     @section
     def roofline(self) -> Parts:
-        """The layers of the baseline under the machine's roof."""
-        roof = self._study.store.read_roofline()
-        if roof is None:
-            yield machine_shown.NO_ROOFLINE
-            return
-        for run in self._runs_of(self._study.baseline):
-            if run.record.is_traced and not run.record.machine.gpus:
-                table = machine.under_roofline(run.record, run.executions, roof)
-                figure, ax = plt.subplots(figsize=(8, 4.5))
-                machine_shown.roofline_figure(table, roof, ax=ax)
-                yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime)
-                yield _folded_if_long("All layers under the roofline", machine_shown.roofline_table(table))
+        """The layers of the baseline under the roof of each machine."""
+        for kind in self._every.machines or [""]:
+            runs = [run for run in self._runs_everywhere if run.machine.kind == kind]
+            roofs = [self._every.store.read_roofline(run.machine) for run in runs]
+            where = kind if self._several else ""
+            if not any(roofs):
+                yield machine_shown.NO_ROOFLINE.format(f" on {escape(where)}" if where else "")
+            for run, roof in zip(runs, roofs, strict=True):
+                if roof and run.name == self._study.baseline and run.is_traced and not run.machine.gpus:
+                    yield from self._under(roof, self._every.of_record(run), where)
+
+    def _under(self, roof: RooflineRecord, run: Run, where: str) -> Parts:
+        table = machine.under_roofline(run.record, run.executions, roof)
+        figure, ax = plt.subplots(figsize=(8, 4.5))
+        machine_shown.roofline_figure(table, roof, ax=ax)
+        yield machine_shown.ROOFLINE_CAPTION.put(figure, run.record.runtime, where)
+        yield _folded_if_long("All layers under the roofline", machine_shown.roofline_table(table))
 
     @section
     def sweeps(self) -> Parts:
@@ -212,7 +223,7 @@ class Report:
     def scaling(self) -> Parts:
         """Other batch sizes and numbers of threads."""
         if scaled := self._study.store.scaling_runs():
-            yield machine_shown.scaling_table(machine.scaling(scaled, self._study.store.read_roofline()))
+            yield machine_shown.scaling_table(machine.scaling(scaled, self._study.store.read_roofline))
         else:
             yield machine_shown.NO_SCALING
 
@@ -335,6 +346,16 @@ class Report:
         yield report_text.rendered_text(project.commit(), lock_sha256(project))
         if self._every.runs:
             yield report_text.provenance_table(self._every.records)
+
+    @property
+    def _everywhere(self) -> pd.DataFrame:
+        """The overview of the runtimes that are shown in full, on all machines."""
+        overview = self._every.overview()
+        return overview[overview["runtime"].isin(self._shown)].reset_index(drop=True)
+
+    @property
+    def _runs_everywhere(self) -> list[RunRecord]:
+        return [run for run in self._every.runs if run.runtime in self._shown]
 
     @property
     def _runtimes(self) -> list[str]:

@@ -10,7 +10,8 @@ study.diff("baseline", "stride2")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +21,12 @@ import pandas as pd
 from ..analysis import frames
 from ..analysis.accuracy import frontier
 from ..analysis.accuracy import numbers as accuracy
+from ..analysis.conditions import require_one_machine
 from ..analysis.differences import numbers as differences
 from ..analysis.frames import Record, RunKey, run_key_of
 from ..analysis.pool import pooled
 from ..analysis.prediction.numbers import Predictor
-from ..analysis.resolution import Resolution, resolutions
+from ..analysis.resolution import ResolutionOf, checked_by
 from ..analysis.runtimes.numbers import by_runtime
 from ..analysis.sweeps.numbers import sweep_rows
 from ..analysis.variants import numbers as variants
@@ -34,7 +36,7 @@ from ..base.units import counted
 from ..params.network import Network
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
-from ..records.run import RunRecord
+from ..records.run import FailureRecord, MachineRecord, RunRecord
 from ..records.store import Store
 from ..records.training import TrainingRecord
 from .stored_run import Run
@@ -55,8 +57,8 @@ class Study:
     and an empty id is the newest run: the processes of one command together.
     """
 
-    def __init__(self, store: Store, runtimes: Collection[str] | None = None) -> None:
-        self.store, self._only = store, runtimes
+    def __init__(self, store: Store, runtimes: Collection[str] | None = None, machine: str = "") -> None:
+        self.store, self._only, self._machine = store, runtimes, machine
         self._kept: dict[Any, Any] = {}
 
     @classmethod
@@ -64,14 +66,22 @@ class Study:
         """Opens a folder of results, by default that of the project around the working directory."""
         return cls(Store(Path(outputs)) if outputs else find_project().store)
 
-    def detailed(self) -> Study:
-        """The same, of no more runtimes than are shown in full: the reference runtime, and the first of the others.
+    def on(self, machine: str) -> Study:
+        """The same, of one of the `machines`, within which latencies compare."""
+        return self if self.machines == [machine] else Study(self.store, self._only, machine)
+
+    @property
+    def runtimes_in_full(self) -> list[str]:
+        """Those that are shown in full: the reference runtime, and the first of the others.
 
         All of them stand in one table, see `runtimes_table`.
         """
-        found = list(dict.fromkeys(record.runtime for record in self.records))
-        first = sorted(found, key=lambda runtime: runtime != REFERENCE_RUNTIME)[:MOST_DETAILED]
-        return Study(self.store, first)
+        found = dict.fromkeys(record.runtime for record in self.records)
+        return sorted(found, key=lambda runtime: runtime != REFERENCE_RUNTIME)[:MOST_DETAILED]
+
+    def detailed(self) -> Study:
+        """The same, of the `runtimes_in_full` and of the machine that ran last."""
+        return Study(self.store, self.runtimes_in_full, next(iter(self.machines), ""))
 
     @cached_property
     def _others(self) -> list[RunRecord]:
@@ -85,23 +95,25 @@ class Study:
         found = self.store.scaling_runs() or list(self.store.sweep_runs(newest))
         return [run for run in found if (run.batch_size, run.threads) == (found[-1].batch_size, found[-1].threads)]
 
-    @cached_property
-    def _stored(self) -> list[Record]:
-        """All runs and failures, oldest first: those under the presets' own conditions, or `_others`."""
-        return self._wanted([*self.store.runs(), *self._others])
-
     def _wanted(self, records: Iterable[Record]) -> list[Record]:
-        return [run for run in records if self._only is None or run.runtime in self._only]
+        return [
+            run
+            for run in records
+            if (self._only is None or run.runtime in self._only)
+            and (not self._machine or isinstance(run, FailureRecord) or run.machine.kind == self._machine)
+        ]
 
     @cached_property
     def records(self) -> list[Record]:
-        """The newest run or failure of every variant and runtime: the baseline first, then by falling MACs.
+        """The newest run or failure of every variant, runtime and kind of machine.
+
+        The baseline comes first, then by falling MACs.
 
         Raises:
             StoreError: nothing that can be read has been measured yet.
         """
         newest = self.store.latest() or frames.newest_series(self._others)
-        records = frames.pooled_by_place(self._wanted(newest))
+        records = frames.pooled_by_series(self._wanted(newest))
         if not records:
             raise StoreError(f"{self.store.outputs / 'runs'}: nothing measured yet. Measure first: cnnprof run")
         return frames.in_order(records)
@@ -117,35 +129,36 @@ class Study:
         names = set(self.overview()["variant"])
         return [record for record in self.store.trainings() if record.variant.name in names]
 
-    @cached_property
-    def every(self) -> list[RunRecord]:
-        """All runs; those of several processes also together, as one run more that bears the id of their series.
+    @property
+    def machines(self) -> list[str]:
+        """The kinds of machine that there are runs of, that of the newest first."""
+        return frames.kinds_of_machine(self.records)
 
-        Raises:
-            StoreError: nothing was measured yet, or no run succeeded.
+    def _places_of(self, variant: str, runtime: str) -> dict[str, tuple[MachineRecord, list[Path]]]:
+        """Where each run was made and what it is read from; those of several processes also together, by their series.
+
+        The newest command's come first, and of each what is pooled.
         """
-        single = frames.completed(self._stored)
-        if not single and self.records:
-            raise StoreError(
-                f"{self.store.outputs / 'runs'}: none of {counted(len(self._stored), 'run')} succeeded, the last for: "
-                f"{getattr(self._stored[-1], 'error', '')}. Measure again: cnnprof run"
-            )
-        return frames.completed(frames.in_order([*single, *_pooled(single)]))
 
-    def _of_place(self, variant: str, runtime: str) -> list[RunRecord]:
-        """The runs of one variant in one runtime, the newest command's first, and of each what is pooled first."""
+        def look() -> dict[str, tuple[MachineRecord, list[Path]]]:
+            others = [self.store.run_dir(run) for run in self._others if run_key_of(run)[:2] == (variant, runtime)]
+            by_series: dict[tuple[str, MachineRecord], list[Path]] = {}
+            for folder in others or self.store.run_dirs("runs", variant, runtime):
+                with contextlib.suppress(StoreError):  # `Store.unreadable` tells of it
+                    series, machine = self.store.glance(folder)
+                    if machine and self._machine in ("", machine.kind):
+                        by_series.setdefault((series, machine), []).append(folder)
+            found: dict[str, tuple[MachineRecord, list[Path]]] = {}
+            for (series, machine), folders in sorted(by_series.items(), key=lambda item: item[0][0], reverse=True):
+                if len(folders) > 1:
+                    found.setdefault(series, (machine, folders))
+                found |= {folder.name: (machine, [folder]) for folder in reversed(folders)}
+            return found
 
-        def read() -> list[RunRecord]:
-            single = frames.completed(
-                run for run in self._others if (run.name, run.runtime) == (variant, runtime)
-            ) or frames.completed(self.store.runs("runs", variant, runtime))
-            return sorted(
-                [*single, *_pooled(single)],
-                key=lambda record: (record.series, bool(record.pooled), record.run_id),
-                reverse=True,
-            )
+        return self._keep(("places", variant, runtime), look)
 
-        return self._keep(("place", variant, runtime), read)
+    def _read(self, folders: Sequence[Path]) -> RunRecord:
+        return pooled(frames.completed(map(self.store.read_run, folders)))
 
     @property
     def baseline(self) -> str | None:
@@ -153,9 +166,9 @@ class Study:
         return frames.baseline_of(self.runs)
 
     @cached_property
-    def resolutions(self) -> Mapping[str, Resolution]:
-        """What the machine can tell apart in each runtime; one that was not checked is missing."""
-        return resolutions(self.store, self.runs)
+    def resolution_of(self) -> ResolutionOf:
+        """Tells what its machine can tell apart in a run's runtime, see `analysis.resolution.checked_by`."""
+        return checked_by(self.store)
 
     def predictor(self, runtime: str = REFERENCE_RUNTIME) -> Predictor:
         """What predicts the latency of networks never run in a runtime.
@@ -171,12 +184,25 @@ class Study:
     # Frames of the whole study
 
     def all_runs(self) -> pd.DataFrame:
-        """A row per run of `every`, see `frames.runs`."""
-        return frames.runs(self.every)
+        """A row per run, see `frames.runs`; those of several processes also together, by the id of their series.
+
+        All are read, one after the other.
+
+        Raises:
+            StoreError: nothing was measured yet, or no run succeeded.
+        """
+        if not self._places:
+            last, many = max(self.records, key=lambda record: record.run_id), counted(len(self.store.run_dirs()), "run")
+            raise StoreError(
+                f"{self.store.outputs / 'runs'}: none of {many} succeeded, the last for: {getattr(last, 'error', '')}. "
+                "Measure again: cnnprof run"
+            )
+        each = (self._places_of(*place) for place in self._places)
+        return frames.runs(self._read(there[name][1]) for there in each for name in sorted(there))
 
     def overview(self) -> pd.DataFrame:
         """A row per variant and runtime, see `variants.numbers.overview`."""
-        return self._once("overview", lambda: variants.overview(self.records, self.resolutions))
+        return self._once("overview", lambda: variants.overview(self.records, self.resolution_of))
 
     @cached_property
     def _outcomes(self) -> dict[str, pd.DataFrame]:
@@ -184,11 +210,11 @@ class Study:
 
     def runtimes_table(self) -> pd.DataFrame:
         """A row per network and runtime against the reference, see `analysis.runtimes.numbers.by_runtime`."""
-        return self._once("runtimes", lambda: by_runtime(self.runs, self.store, self.resolutions))
+        return self._once("runtimes", lambda: by_runtime(self.runs, self.store, self.resolution_of))
 
     def sweeps(self) -> pd.DataFrame:
         """A row per network of the sweeps and set of conditions, see `analysis.sweeps.numbers.sweep_rows`."""
-        return self._once("sweeps", lambda: sweep_rows(self.store.sweep_runs()))
+        return self._once("sweeps", lambda: sweep_rows(self.store.sweep_runs(), self.resolution_of))
 
     def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
@@ -230,11 +256,19 @@ class Study:
         """The variants and runtimes that have runs, in the order of the `records`."""
         named = [(frames.variant_name(record), record.runtime) for record in self.records]
         newest = {run_key_of(run)[:2] for run in self.runs}
-        return [place for place in named if place in newest or self._of_place(*place)]
+        return [place for place in dict.fromkeys(named) if place in newest or self._places_of(*place)]
 
-    def run_ids(self, variant: str, runtime: str) -> list[str]:
-        """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first."""
-        return [record.run_id for record in self._of_place(variant, runtime)]
+    def run_ids(self, variant: str, runtime: str) -> dict[str, str]:
+        """All runs of a variant in a runtime, the newest command's first, and of each what is pooled first.
+
+        Each comes with what tells it apart: of how many processes it is and, if there are several, its machine.
+        """
+        labels = {}
+        for run_id, (machine, folders) in self._places_of(variant, runtime).items():
+            told = [f"{len(folders)} processes"] if len(folders) > 1 else []
+            told += [machine.kind] if len(self.machines) > 1 else []
+            labels[run_id] = f"{run_id} ({', '.join(told)})" if told else run_id
+        return labels
 
     def run(self, variant: str, runtime: str = "", run_id: str = "") -> Run:
         """One run.
@@ -243,13 +277,12 @@ class Study:
             StoreError: there is none of that name.
         """
         runtime = runtime or self._usual_runtime(variant)
-        by_id = {record.run_id: record for record in self._of_place(variant, runtime)}
-        ids = list(by_id)
-        key = RunKey(variant, runtime, run_id or next(iter(ids), ""))
-        if key.run_id in by_id:
-            return self._keep(key, lambda: self.of_record(by_id[key.run_id]))
+        there = self._places_of(variant, runtime)
+        key = RunKey(variant, runtime, run_id or next(iter(there), ""))
+        if key.run_id in there:
+            return self._keep(key, lambda: self.of_record(self._read(there[key.run_id][1])))
         which = f"run {run_id}" if run_id else "run"
-        others = ids if ids else self.variants
+        others = there or self.variants
         raise StoreError(
             f"{self.store.outputs / 'runs'}: holds no {which} of {variant} in {runtime or 'any runtime'}. "
             f"Take one of: {', '.join(others)}"
@@ -274,7 +307,7 @@ class Study:
 
     def of_record(self, record: RunRecord) -> Run:
         """A record as a run that can be asked."""
-        return Run(record, self.store, self._resolution(record))
+        return Run(record, self.store, self.resolution_of(record))
 
     def ops(self, variant: str, runtime: str = "", run_id: str = "") -> pd.DataFrame:
         """The ops of a run, see `profile.numbers.by_op`."""
@@ -292,14 +325,20 @@ class Study:
         return self._once(("nodes", *run.key), run.nodes)
 
     def nodes_of(self, runtime: str, names: Sequence[str]) -> pd.DataFrame:
-        """The `nodes` of the newest run in one runtime of each of the variants that was run in it."""
-        found = [self.nodes(name, runtime) for name in names if runtime in self.runtimes(name)]
-        if not found:
+        """The `nodes` of the newest run in one runtime of each of the variants that was run in it.
+
+        Raises:
+            MeasureError: these are not of one kind of machine.
+            StoreError: there is none.
+        """
+        newest = [self.run(name, runtime) for name in names if runtime in self.runtimes(name)]
+        if not newest:
             raise StoreError(
                 f"{self.store.outputs / 'runs'}: none of the variants was run in {runtime}. "
                 f"Received: {', '.join(names) or 'no variant'}. Take some of: {', '.join(self.variants)}"
             )
-        return pd.concat(found, ignore_index=True)
+        require_one_machine([run.record for run in newest])
+        return pd.concat([self.nodes(*run.key) for run in newest], ignore_index=True)
 
     def network(self, variant: str, runtime: str = "", run_id: str = "") -> Network:
         """The network of a run, as it was then."""
@@ -326,16 +365,12 @@ class Study:
     def between(self, old: Run, new: Run) -> pd.DataFrame:
         """The same of two runs."""
         return differences.waterfall(
-            old.record, old.executions, new.record, new.executions, self._resolution(new.record)
+            old.record, old.executions, new.record, new.executions, self.resolution_of(new.record)
         )
 
     def _usual_runtime(self, variant: str) -> str:
         runtimes = self.runtimes(variant)
         return REFERENCE_RUNTIME if REFERENCE_RUNTIME in runtimes else next(iter(runtimes), "")
-
-    def _resolution(self, record: RunRecord) -> Resolution | None:
-        key = "resolution", record.runtime, record.machine
-        return self._keep(key, lambda: resolutions(self.store, [record]).get(record.runtime))
 
     def _once(self, key: Any, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         return self._keep(key, make).copy()
@@ -353,11 +388,3 @@ class Study:
 def has_thesis() -> bool:
     """Whether the wing of the thesis is there, without which all but its claims and tables goes on."""
     return (Path(__file__).parents[1] / "thesis").is_dir()
-
-
-def _pooled(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The processes of each command, variant and runtime as one, where they are several."""
-    groups: dict[RunKey, list[RunRecord]] = {}
-    for record in records:
-        groups.setdefault(run_key_of(record)._replace(run_id=record.series), []).append(record)
-    return [pooled(group) for group in groups.values() if len(group) > 1]

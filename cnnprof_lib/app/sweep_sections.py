@@ -48,13 +48,13 @@ def _heats(grid: numbers.Grid) -> Iterator[object]:
 
 
 def _frontier(grid: numbers.Grid) -> Iterator[object]:
-    _, some = next(numbers.by_conditions(grid))
+    conditions, some = next(numbers.by_conditions(grid))
     data = numbers.frontier_of(some)
     if len(data) > shown.MOST_NETWORKS:  # a figure has no room for more names
         data = data[~data["dominated"]].head(shown.MOST_NETWORKS)
     if len(data) > 1:
         figure, ax = plt.subplots(figsize=(9, 4.5))
         accuracy_figure(data, ax=ax)
-        yield shown.GRID_FRONTIER_CAPTION.put(figure, grid.base)
+        yield shown.GRID_FRONTIER_CAPTION.put(figure, grid.base, ", ".join(map(str, conditions.values())))
     if text := shown.frontier_missing_text(grid):
         yield text

@@ -8,7 +8,6 @@ a data sheet says, and both are those of the processor; an accelerator is left o
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ from ..base.processes import in_new_process
 from ..base.stamps import utc_now
 from ..base.units import counted
 from ..records.machine import RooflineRecord
-from ..records.run import MachineRecord
 from . import machine
 from .clock import Clock
 from .runtimes import environment
@@ -165,12 +163,6 @@ def measure_roofline(
     )
 
 
-def key_of(described: MachineRecord) -> str:
-    """A name for a machine as far as its roofline goes: processor, cores and version of TensorFlow."""
-    facts = f"{described.cpu}\n{described.logical_cores}\n{described.tensorflow}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
 def cached_roofline(
     cache_dir: Path, machine_key: str, *, measure: Callable[[], RooflineRecord] = measure_roofline
 ) -> RooflineRecord:
@@ -178,7 +170,7 @@ def cached_roofline(
 
     Args:
         cache_dir: The user's cache; ``roofline-<machine_key>.json`` in it is removed to measure anew.
-        machine_key: From `key_of`.
+        machine_key: From `MachineRecord.key`.
         measure: How to measure where the cache holds nothing, a damaged file or what may have been disturbed.
     """
     path = cache_dir / f"roofline-{machine_key}.json"

@@ -39,9 +39,16 @@ class Caption(NamedTuple):
     text: str
     """Without a number; braces stand for a runtime."""
 
-    def put(self, figure: Figure, runtime: str = "") -> Figure:
-        """Gives it to a figure in place of the titles of its axes; the runtime follows the key: ``ops-stock``."""
-        caption(figure, self.text.format(runtime), key=f"{self.key}-{runtime}" if runtime else self.key)
+    def put(self, figure: Figure, runtime: str = "", machine: str = "") -> Figure:
+        """Gives it to a figure in place of the titles of its axes.
+
+        Args:
+            figure: The figure.
+            runtime: Fills the braces and follows the key: ``ops-stock``.
+            machine: Follows both, where there are several.
+        """
+        key = "-".join(filter(None, (self.key, runtime, re.sub(r"\W+", "-", machine).strip("-"))))
+        caption(figure, self.text.format(runtime) + (f", {machine}" if machine else ""), key=key)
         return figure
 
 

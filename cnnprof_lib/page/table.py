@@ -95,6 +95,11 @@ def with_row(table: pd.DataFrame, row: dict[Any, Any]) -> pd.DataFrame:
     return pd.DataFrame([*table.to_dict("records"), row], columns=list(table.columns))
 
 
+def same_in_all(table: pd.DataFrame, *names: str) -> list[str]:
+    """Those of the columns that tell no rows apart, to be `hidden`; an empty text is no value."""
+    return [name for name in names if table[name].replace("", None).nunique() < 2]
+
+
 def interval_texts(table: pd.DataFrame, column: str, formatter: Formatter) -> list[str]:
     """The ends of each row's interval, columns ``<column>_low`` and ``<column>_high``, as one text."""
     ends = zip(table[f"{column}_low"], table[f"{column}_high"], strict=True)

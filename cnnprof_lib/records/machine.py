@@ -41,6 +41,10 @@ class CheckRecord(Spec):
     rounds: Annotated[tuple[PairRecord, ...], Field(min_length=1)]
     """Each with sessions of its own."""
 
+    def is_of(self, machine: MachineRecord) -> bool:
+        """Whether it says something of runs on a machine."""
+        return self.machine.key == machine.key
+
 
 class RooflineRecord(Spec):
     """The two limits of a processor, as measured: how fast it multiplies and how fast it reaches memory."""
@@ -60,11 +64,19 @@ class RooflineRecord(Spec):
     """Processor time others used meanwhile: on a busy machine the limits come out too low."""
     created: str
     """UTC, ISO 8601."""
+    machine: MachineRecord | None = None
+    """Not told in older records."""
 
     @property
     def is_undisturbed(self) -> bool:
         """Whether it is known that the machine was not busy with anything else."""
         return self.schema_version > 1 and self.busy_percent <= BUSY_PERCENT
+
+    def is_of(self, machine: MachineRecord) -> bool:
+        """Whether it says something of runs on a machine."""
+        if self.machine is None:
+            return (self.cpu, self.threads) == (machine.cpu, machine.logical_cores)
+        return self.machine.key == machine.key
 
     def best_with(self, other: RooflineRecord) -> RooflineRecord:
         """The same with the higher of each limit: whatever disturbs a measurement only lowers it."""

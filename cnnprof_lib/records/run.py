@@ -6,6 +6,7 @@ means per profiled step, and together with the unattributed time they add up to 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -78,6 +79,28 @@ class MachineRecord(Spec):
     def multiplies_padding(self) -> bool:
         """Whether convolutions computed products with padding: Eigen's kernels do, oneDNN's skip them."""
         return not self.onednn
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What two machines must share for their times to be compared, by name."""
+        return {
+            "CPU": self.cpu,
+            "logical cores": str(self.logical_cores),
+            "GPUs": ", ".join(self.gpus) or "none",
+            "TensorFlow": self.tensorflow,
+            "Keras": self.keras,
+        }
+
+    @property
+    def key(self) -> str:
+        """A name for files, the same for all machines of the same `conditions`."""
+        readable = re.sub(r"[^a-z0-9]+", "-", self.cpu.lower())[:40].strip("-")
+        return f"{readable}-{hashlib.sha256(repr(self.conditions).encode()).hexdigest()[:8]}"
+
+    @property
+    def kind(self) -> str:
+        """What hosts of one kind share, as text: processor, cores that a process could use, accelerators."""
+        return ", ".join([self.cpu, units.counted(self.logical_cores, "core"), *self.gpus])
 
 
 class ImagesRecord(Spec):

@@ -4,9 +4,9 @@
                                          notebook.ipynb, or failure.json and notebook.ipynb
     scaling/...                          the same, of runs under another batch size or number of threads
     sweeps/...                           the same, of runs of sweeps
-    check/                               <runtime>.json, the baseline against itself; roofline.json;
-                                         xprof/<variant>-<runtime>.json, the second opinions;
-                                         calibration/<runtime>.json, what latency is predicted from
+    check/<machine>/                     <runtime>.json, the baseline against itself; roofline.json;
+                                         xprof/<variant>-<runtime>.json, the second opinions
+    check/calibration/                   <runtime>.json, what latency is predicted from
     reference/<variant>/                 model.weights.h5, training.json, outcomes.npz: the weights that are profiled
     reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
     training/<variant>/<key>/            checkpoint.npz and lock, of a training under way
@@ -31,7 +31,7 @@ from ..base.files import new_folder, read_spec, write_atomically
 from ..params.model import network_name
 from ..params.settings import Purpose, RunRequest
 from .machine_store import MachineStore
-from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
+from .run import EXECUTIONS, FailureRecord, MachineRecord, RunRecord, upgraded
 from .trained_store import OUTCOMES, TrainedStore, outcomes_in
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ NOTEBOOK = "notebook.ipynb"
 BESIDE = {OPS, "profiler.txt", "trace.json.gz", NOTEBOOK}
 """What may lie beside a run's record."""
 _KNOWN_BEGINNING = re.compile(rb'\{\s*"schema_version":\s*[12]\b')
+_NAMED = re.compile(rb'"run_id":\s*"([^"\\]*)",\s*"series":\s*"([^"\\]*)"')
+_MACHINE = re.compile(rb'"machine":\s*(\{\s*"cpu":[^{}]*\})')
 _RUN_AGAIN = "Remove that folder, or run again: cnnprof run"
 
 
@@ -87,7 +89,7 @@ class Store(TrainedStore, MachineStore):
             folders = self.run_dirs(root)
             newest = {folder.parent: folder for folder in folders} if root == "runs" else {}
             for folder in folders:
-                whole = newest.get(folder.parent) == folder or not _looks_whole(folder)
+                whole = newest.get(folder.parent) == folder or not _whole_record(folder)
                 yield folder, partial(self.read_run, folder) if whole else bool
         yield from self._machine_readings()
         yield from self._trained_readings()
@@ -155,7 +157,7 @@ class Store(TrainedStore, MachineStore):
 
     def scaling_runs(self) -> list[RunRecord]:
         """All complete runs under another batch size or number of threads than a preset's, oldest first."""
-        return [run for run in self.runs("scaling") if isinstance(run, RunRecord)]
+        return list(self._complete(self.run_dirs("scaling")))
 
     def sweep_runs(self, folders: Iterable[Path] | None = None) -> Iterator[RunRecord]:
         """The complete runs of sweeps one by one, those of a network in a runtime one after the other, oldest first.
@@ -165,11 +167,16 @@ class Store(TrainedStore, MachineStore):
         Args:
             folders: Of some; None for all.
         """
-        for folder in sorted(self.run_dirs("sweeps") if folders is None else folders):
+        yield from self._complete(sorted(self.run_dirs("sweeps") if folders is None else folders))
+
+    def _complete(self, folders: Iterable[Path], series: str = "") -> Iterator[RunRecord]:
+        """The complete runs among some folders, one by one, in their order; of one series if it is named."""
+        for folder in folders:
             with contextlib.suppress(StoreError):  # `unreadable` tells of it
-                run = self.read_run(folder)
-                if isinstance(run, RunRecord):
-                    yield run
+                if not series or self.glance(folder)[0] == series:
+                    run = self.read_run(folder)
+                    if isinstance(run, RunRecord):
+                        yield run
 
     def runs(self, root: Root = "runs", *place: str) -> list[RunRecord | FailureRecord]:
         """All runs and failures below ``root``, oldest first; of one ``place``, a variant and a runtime, if named."""
@@ -190,9 +197,9 @@ class Store(TrainedStore, MachineStore):
         return sorted(found, key=lambda path: path.parent.name, reverse=True)
 
     def latest(self) -> list[RunRecord | FailureRecord]:
-        """Of every variant and runtime the runs and failures of the newest series, those measured first first.
+        """Of every variant, runtime and kind of machine the newest series of runs and failures, oldest place first.
 
-        Older ones are not read: of thousands of runs a report shows the newest.
+        Older ones are not read whole: of thousands of runs a report shows the newest.
         """
         by_place: dict[Path, list[Path]] = {}
         for folder in self.run_dirs():
@@ -200,15 +207,40 @@ class Store(TrainedStore, MachineStore):
         return [run for folders in by_place.values() for run in self._newest_series(folders)]
 
     def _newest_series(self, folders: Sequence[Path]) -> list[RunRecord | FailureRecord]:
-        """The runs of the series of the last folder that can be read, which stand together; oldest first."""
+        """The runs of the newest series that can be read on each kind of machine, oldest first.
+
+        It is not told where a run failed. Failures count in the newest series only; where they are all of it, they
+        stand for the kind of the run before them.
+        """
         found: list[RunRecord | FailureRecord] = []
+        taken: dict[str, str] = {}
         for folder in reversed(folders):
             with contextlib.suppress(StoreError):  # `unreadable` tells of it
-                run = self.read_run(folder)
-                if found and run.series != found[0].series:
-                    break
-                found.append(run)
+                series, machine = self.glance(folder)
+                kind = machine.kind if machine else ""
+                if found and series != found[0].series:
+                    if kind and not taken:
+                        taken[kind] = found[0].series
+                    if not kind or taken.get(kind, series) != series:
+                        continue
+                found.append(self.read_run(folder))
+                if kind:
+                    taken[kind] = series
         return found[::-1]
+
+    def glance(self, folder: Path) -> tuple[str, MachineRecord | None]:
+        """The series of a run and its machine, None for a failure, told many times as fast as read.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with contextlib.suppress(ValueError):
+            record = _whole_record(folder)
+            named, machine = _NAMED.search(record), _MACHINE.search(record)
+            if named and machine and named[1].decode() == folder.name:
+                return named[2].decode(), MachineRecord.model_validate_json(machine[1])
+        run = self.read_run(folder)
+        return run.series, run.machine if isinstance(run, RunRecord) else None
 
     def newest_runs(
         self, variant: str, runtime: str, batch_size: int | None = None, threads: int | None = None
@@ -228,15 +260,16 @@ class Store(TrainedStore, MachineStore):
         roots: tuple[Root, ...] = ("sweeps", "scaling", "runs")
         if not any((self.outputs / root / variant).is_dir() for root in roots):
             variant = network_name(variant)
-        stored = [run for root in roots for run in self.runs(root, variant, runtime)]
+        folders = [folder for root in roots for folder in self.run_dirs(root, variant, runtime)]
         if batch_size or threads:
-            stored.sort(key=lambda run: run.run_id)
-        runs = [run for run in stored if isinstance(run, RunRecord)]
-        asked = [run for run in runs if batch_size in (None, run.batch_size) and threads in (None, run.threads)]
-        if asked:
-            return [run for run in asked if _conditions(run) == _conditions(asked[-1])]
-        there = sorted({f"--batch-size {run.batch_size} --threads {run.threads or 'any'}" for run in runs})
-        but = f" with that batch size and number of threads, but of {', '.join(there)}" if there else ""
+            folders.sort(key=lambda folder: folder.name)
+        there: set[str] = set()
+        for run in self._complete(reversed(folders)):
+            if batch_size in (None, run.batch_size) and threads in (None, run.threads):
+                alike = self._complete(folders, run.series)
+                return [other for other in alike if _conditions(other) == _conditions(run)]
+            there.add(f"--batch-size {run.batch_size} --threads {run.threads or 'any'}")
+        but = f" with that batch size and number of threads, but of {', '.join(sorted(there))}" if there else ""
         raise StoreError(
             f"{self.outputs / 'runs' / variant / runtime}: holds no run of {variant} in runtime {runtime}{but}. "
             f"Measure one: cnnprof run {variant}"
@@ -308,18 +341,21 @@ class Store(TrainedStore, MachineStore):
 
 def _conditions(run: RunRecord) -> tuple[object, ...]:
     """What processes of one measurement of a variant in a runtime share."""
-    return run.series, run.batch_size, run.threads
+    return run.series, run.machine, run.batch_size, run.threads
 
 
-def _looks_whole(folder: Path) -> bool:
-    """Whether the files of a run begin and end as such files do, which is told a hundred times as fast as read."""
+def _whole_record(folder: Path) -> bytes:
+    """The record of a run, if its files begin and end as such files do, which is told a hundred times as fast as read.
+
+    Empty where they do not.
+    """
     try:
         record = (folder / _RECORD).read_bytes()
         if b'"unattributed": null' not in record:
             _check_ops(folder / OPS)
     except (OSError, StoreError):
-        return False
-    return _KNOWN_BEGINNING.match(record) is not None and record[-1:] == b"}"
+        return b""
+    return record if _KNOWN_BEGINNING.match(record) and record.endswith(b"}") else b""
 
 
 def _check_ops(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -15,7 +15,7 @@ from ..analysis import frames
 from ..analysis.estimates import Estimate, difference_of_proportions, proportion, ratio_of_sums, unit_of_block
 from ..analysis.frames import UNATTRIBUTED, Record
 from ..analysis.profile.numbers import by_op
-from ..analysis.resolution import Resolution, ratio_to_baseline
+from ..analysis.resolution import ResolutionOf, not_checked, ratio_to_baseline
 from ..base import units
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
@@ -78,7 +78,7 @@ class Evidence:
         as_good: Variants with recipes whose weights answer for the thesis's own, from `recipes.as_good`.
         original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`, which are
             what accuracy is judged by where all variants of a claim have them.
-        resolutions: What the machine can tell apart in each runtime, from `resolution.resolutions`.
+        resolution_of: Tells what each run's machine can tell apart.
     """
 
     records: Sequence[Record]
@@ -87,7 +87,7 @@ class Evidence:
     lost: pd.DataFrame = field(default_factory=pd.DataFrame)
     as_good: frozenset[tuple[str, str]] = frozenset()
     original: pd.DataFrame = field(default_factory=pd.DataFrame)
-    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    resolution_of: ResolutionOf = not_checked
 
     @cached_property
     def by_runtime(self) -> dict[str, Evidence]:
@@ -113,7 +113,7 @@ class Evidence:
     def ratio(self, variant: str) -> Estimate:
         """Latency over that of the baseline in the same process."""
         run = self.run(variant)
-        ratio = ratio_to_baseline(run, self.resolutions.get(run.runtime))
+        ratio = ratio_to_baseline(run, self.resolution_of(run))
         if np.isnan(ratio.low):
             raise NotTestable(f"{variant} was timed in too few blocks for an interval", f"{ratio.value:.3f}")
         return ratio

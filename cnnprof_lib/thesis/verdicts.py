@@ -9,7 +9,7 @@ import pandas as pd
 from ..analysis import frames
 from ..analysis.accuracy import numbers as accuracy
 from ..analysis.frames import Record
-from ..analysis.resolution import resolutions
+from ..analysis.resolution import checked_by
 from ..records.store import Store
 from . import BASELINE, recipes, rules, training_rules
 from .claims import Claim, load_claims
@@ -54,7 +54,7 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
             lost=accuracy.losses(accuracy.outcomes(store, runs), BASELINE),
             as_good=recipes.as_good(recipes.compare(store, trainings)),
             original=recipes.original_outcomes(store, trainings, training_rules.published_steps()),
-            resolutions=resolutions(store, runs),
+            resolution_of=checked_by(store),
         )
     )
 

@@ -156,5 +156,5 @@ def test_the_baseline_against_itself_is_timed_by_whole_steps_and_by_layers(
     assert len(parts) == len(pair.parts)
     assert {("conv1", "Conv2D"), ("norm2", "LRN"), ("local4", "MatMul"), ("", "QueueDequeueManyV2")} <= set(parts)
     assert all(part.first_s > 0 and part.second_s > 0 for part in pair.parts)
-    assert project.store.read_check("unfused") == record
+    assert project.store.read_check("unfused", record.machine) == record
     assert resolution(record) is None  # one round tells nothing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -36,9 +38,12 @@ def environment() -> dict[str, str]:
     return {**clean, "PYTHONPATH": str(ROOT)}
 
 
-def sweep(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cnnprof_lib", "sweep", "one", "--preset", "smoke", "--generated", *options]
-    return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True)
+def command(name: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", "cnnprof_lib", "sweep", name, "--preset", "smoke", "--generated", *options]
+
+
+def sweep(project: Path, *options: str, name: str = "one") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(name, *options), cwd=project, env=environment(), capture_output=True, text=True)
 
 
 def stored(project: Path) -> list[str]:
@@ -50,8 +55,8 @@ WHOLE = ["notebook.ipynb", "ops.parquet", "profiler.txt", "record.json", "trace.
 
 
 def test_killed_workers_lose_nothing() -> None:
-    command = [sys.executable, "benchmarks/sweep_kills.py", "--kills", "3", "--asker-kills", "1"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    kills = [sys.executable, "benchmarks/sweep_kills.py", "--kills", "3", "--asker-kills", "1"]
+    done = subprocess.run(kills, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "killed 3 workers and 1 commands: lost 0, doubled 0, half 0, left 0"
 
@@ -108,3 +113,45 @@ def test_a_scheduler_elsewhere_is_reached_by_tls_alone(project: Path, tmp_path: 
         assert without.returncode == 1
         assert without.stderr.startswith(f"{address[0]}: cannot be reached or started. Received: ")
         assert len(without.stderr.splitlines()) == 1
+
+
+def test_a_run_that_always_fails_is_tried_twice_and_kept_with_its_notebook(project: Path) -> None:
+    (project / "broken.onnx").write_bytes(b"no model")
+    (project / "params/sweeps/broken.yaml").write_text(f"{ONE}variants: [broken.onnx]\n")
+    done = sweep(project, name="broken")
+    assert done.returncode == 1
+    failed = re.search(r"broken stock, batch of 32: failed: (.+) It is tried once more\.\n", done.stderr)
+    assert failed, done.stderr
+    assert done.stderr.count("It is tried once more.") == 1
+    assert done.stderr.endswith(
+        "1 of 2 runs failed; the notebooks are in outputs/sweeps. The same command tries them again.\n"
+    )
+    (kept,) = (project / "outputs/sweeps/broken/stock").iterdir()
+    assert sorted(path.name for path in kept.iterdir()) == ["failure.json", "notebook.ipynb"]
+    assert json.loads((kept / "failure.json").read_bytes())["error"] == failed[1]
+    (made,) = (project / "outputs/sweeps/smoke-wide/stock").iterdir()
+    assert sorted(path.name for path in made.iterdir()) == WHOLE
+
+
+def test_a_disk_that_fills_up_loses_nothing_complete(project: Path) -> None:
+    """The system refuses the second result: whoever asked may not write so large a file any more."""
+    (project / "params/sweeps/two.yaml").write_text(ONE.replace("runtimes", "  thin: {conv1: {filters: 4}}\nruntimes"))
+    home = project / "outputs/sweeps"
+    pipe = subprocess.PIPE
+    asked = subprocess.Popen(command("two"), cwd=project, env=environment(), stdout=pipe, stderr=pipe, text=True)
+    while asked.poll() is None and not list(home.glob("*/*/*/record.json")):
+        time.sleep(0.05)
+    resource.prlimit(asked.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    _, told = asked.communicate(timeout=300)
+    assert asked.returncode == 1
+    assert re.fullmatch(
+        r"outputs/sweeps/smoke-(wide|thin)/stock/\S+: cannot be written\. Received: File too large\. What was there "
+        r"before is intact: make room and start the same command again\.",
+        told.splitlines()[-1],
+    ), told
+    assert stored(project) == WHOLE
+    assert [path for path in home.rglob(".*") if path.is_dir()] == []
+    again = sweep(project, name="two")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("two: 2 runs: 1 stored, 1 to make")
+    assert stored(project) == WHOLE * 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnprof_lib.analysis.resolution import reach, resolution, resolutions
+from cnnprof_lib.analysis.resolution import checked_by, reach, resolution
 from cnnprof_lib.records.machine import PartRecord
 from cnnprof_lib.records.store import Store
 from tests.builders import make_check, make_machine, make_record, make_untraced
@@ -40,9 +40,9 @@ def test_a_check_without_layers_says_nothing_of_runs_that_were_traced(tmp_path: 
     rounds = [pair.model_copy(update={"parts": ()}) for pair in make_check().rounds]
     store = Store(tmp_path)
     store.write_check(make_check().model_copy(update={"rounds": tuple(rounds)}))
-    traced = make_record("stride2", "stock")
-    assert resolutions(store, [traced]) == {}
-    found = resolutions(store, [make_untraced("stride2", "stock")])["stock"]
+    resolution_of = checked_by(store)
+    assert resolution_of(make_record("stride2", "stock")) is None
+    found = resolution_of(make_untraced("stride2", "stock"))
     assert (found.smallest_ratio, np.isnan(found.kernel_ratio), np.isnan(found.side_ratio)) == (1.0, True, True)
 
 
@@ -87,15 +87,20 @@ def test_layers_are_judged_apart_from_whole_steps_and_kernels_from_the_rest() ->
     assert (found.smallest_ratio, found.kernel_ratio, found.side_ratio) == pytest.approx((1.0, 1.02, 1.1))
 
 
-def test_a_check_counts_on_its_own_machine_only(tmp_path: Path) -> None:
+def test_each_machine_has_a_check_of_its_own(tmp_path: Path) -> None:
+    """A machine of another processor, of other cores or another TensorFlow is another one; another host is not."""
     store = Store(tmp_path)
-    runs = [make_record("baseline", runtime) for runtime in ("unfused", "stock")]
-    assert resolutions(store, runs) == {}
-    check = make_check(*[1.0] * 17, 1.02, 0.98)
-    store.write_check(check)
-    assert resolutions(store, runs) == {"stock": resolution(check)}
-    moved = make_record("stride2", "stock", machine=make_machine("stock", cpu="Another CPU"))
-    assert resolutions(store, [*runs, moved]) == {}
+    here, unfused = make_record("baseline", "stock"), make_record("baseline", "unfused")
+    assert checked_by(store)(here) is None
+    elsewhere = make_machine("stock", cpu="Another CPU", host="far")
+    checks = [make_check(*[1.0] * 17, 1.02, 0.98), make_check(*[1.0] * 17, 1.5, 0.7, machine=elsewhere)]
+    assert len({store.write_check(check) for check in checks}) == 2
+    moved = [make_record("stride2", "stock", machine=elsewhere.model_copy(update={"host": name})) for name in "ab"]
+    found = [checked_by(store)(run) for run in (here, *moved)]
+    assert found == [resolution(checks[0]), resolution(checks[1]), resolution(checks[1])]
+    changes: list[dict[str, object]] = [{"logical_cores": 4}, {"tensorflow": "2.22.0"}, {"gpus": ("A100",)}]
+    others = [make_record("stride2", "stock", machine=make_machine("stock", **change)) for change in changes]
+    assert [checked_by(store)(run) for run in (unfused, *others)] == [None] * 4
 
 
 def test_the_outcome_in_a_clause() -> None:

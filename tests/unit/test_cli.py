@@ -700,7 +700,13 @@ def test_a_report_first_measures_what_it_says_of_the_machine(project: Path, monk
     for in_doubt in ({"busy_percent": 40.0}, {"schema_version": 1}):
         store.write_roofline(make_roofline(**in_doubt))
         assert started_by_a_report("quick") == [unfused, roofline]
-    store.write_check(make_check(machine=make_machine(cpu="Another CPU")))
-    store.write_roofline(make_roofline(cpu="Another CPU"))
-    assert started_by_a_report("quick") == [unfused, stock, roofline]
+    elsewhere = make_machine(cpu="Another CPU")
+    store.write_check(make_check(machine=elsewhere))
+    store.write_roofline(make_roofline(cpu="Another CPU", machine=elsewhere))
+    assert started_by_a_report("quick") == [unfused, roofline]
+    store.write_roofline(make_roofline(machine=make_machine()))
+    assert started_by_a_report("quick") == [unfused]
+    for runtime in RUNTIMES:  # the newest runs are those of this machine
+        write_run(store, make_record("baseline", runtime, machine=elsewhere, run_id="20300101T000000Z-0000"))
+    assert started_by_a_report("quick") == [unfused]
     assert started_by_a_report("smoke") == []

@@ -17,6 +17,7 @@ from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
 from cnnprof_lib.analysis.profile.picture import Row
+from cnnprof_lib.analysis.trust.numbers import CheckedRow
 from cnnprof_lib.analysis.trust.shown import checked_text
 from cnnprof_lib.app import report_text, terminal, terminal_diff
 from cnnprof_lib.app.provenance import ReportRecord
@@ -106,8 +107,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
     "on the 1 test image of CIFAR": lambda: report_text.data_text([single()]),
     ">1 in 1 block<": lambda: report_text.environment_table([single()]).to_html(),
-    "against itself 1 time, each": lambda: checked_text({"stock": CHECKED}, ["stock"]),
-    "the true ratio, 1, lies outside 1 of 1. ": lambda: checked_text({"stock": CHECKED}, ["stock"]),
+    "against itself 1 time, each": lambda: checked_text([CheckedRow("stock", "a machine", CHECKED)]),
+    "the true ratio, 1, lies outside 1 of 1. ": lambda: checked_text([CheckedRow("stock", "a machine", CHECKED)]),
     "U+0041 and 1 other": lambda: pdf._code_points("A" * 21),
 }
 

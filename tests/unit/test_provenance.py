@@ -10,7 +10,7 @@ import pytest
 from cnnprof_lib.app import provenance
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.records.project import Project
-from tests.builders import make_check, make_failure, make_record, write_run
+from tests.builders import MACHINE_KEY, make_check, make_failure, make_record, write_run
 
 RUN_ID = "20261124T000000Z-0000"
 
@@ -37,7 +37,7 @@ def test_a_report_names_every_file_it_reads(project: Project) -> None:
     record = provenance.check(project)
     runs = [f"runs/baseline/{runtime}/{RUN_ID}" for runtime in ("stock", "unfused")]
     assert sorted(record.inputs) == [
-        "check/stock.json",
+        f"check/{MACHINE_KEY}/stock.json",
         *(f"{run}/{name}" for run in runs for name in ("ops.parquet", "profiler.txt", "record.json")),
         f"runs/stride2/unfused/{RUN_ID}/failure.json",
     ]
@@ -52,14 +52,15 @@ def complaint(project: Project) -> str:
 
 
 def test_what_changed_is_named(project: Project) -> None:
-    (project.outputs / "check/stock.json").unlink()
+    (project.outputs / f"check/{MACHINE_KEY}/stock.json").unlink()
     profile = project.outputs / "runs/baseline/stock" / RUN_ID / "profiler.txt"
     profile.write_text("another")
     (project.outputs / "report/report.html").write_text("<p>written over")
     newer = make_record("baseline", "unfused", run_id="20261124T000001Z-0000")
     write_run(project.store, newer)
     assert complaint(project) == (
-        f"{project.outputs}/report: the report no longer matches what is stored. Received: check/stock.json is gone, "
+        f"{project.outputs}/report: the report no longer matches what is stored. Received: "
+        f"check/{MACHINE_KEY}/stock.json is gone, "
         f"runs/baseline/stock/{RUN_ID}/profiler.txt changed, runs/baseline/unfused/{RUN_ID}/ops.parquet is gone "
         "and 6 more. Write it again: cnnprof report"
     )
@@ -81,7 +82,13 @@ def test_without_a_report_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notebooks/report.ipynb", "requirements.lock", "outputs/check/stock.json", "outputs/report/report.html"]
+    "name",
+    [
+        "notebooks/report.ipynb",
+        "requirements.lock",
+        f"outputs/check/{MACHINE_KEY}/stock.json",
+        "outputs/report/report.html",
+    ],
 )
 def test_a_report_is_current_until_a_file_changes(project: Project, name: str) -> None:
     assert provenance.is_current(project)

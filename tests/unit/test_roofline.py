@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -220,12 +221,13 @@ def test_a_cache_that_cannot_be_written_does_not_cost_the_measurement(tmp_path: 
     assert roofline.cached_roofline(file, "a", measure=make_roofline) == make_roofline()
 
 
-def test_the_key_holds_what_the_roofline_depends_on() -> None:
-    key = roofline.key_of(make_machine())
+def test_the_key_holds_what_times_depend_on() -> None:
+    key = make_machine().key
+    assert re.fullmatch("made-up-cpu-[0-9a-f]{8}", key)
     same = [make_machine("stock"), make_machine(python="3.13.0"), make_machine(memory_bytes=1)]
     others = [make_machine(cpu="Other"), make_machine(logical_cores=4), make_machine(tensorflow="2.22.0")]
-    assert {roofline.key_of(machine) for machine in same} == {key}
-    assert len({key, *(roofline.key_of(machine) for machine in others)}) == 4
+    assert {machine.key for machine in same} == {key}
+    assert len({key, *(machine.key for machine in others)}) == 4
 
 
 # Traffic

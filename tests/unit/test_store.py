@@ -21,9 +21,11 @@ from cnnprof_lib.base.files import partial_name, write_atomically
 from cnnprof_lib.records.run import LatencyRecord, RunRecord
 from cnnprof_lib.records.store import Store, TracedFiles
 from tests.builders import (
+    MACHINE_KEY,
     RUN_ID,
     make_check,
     make_failure,
+    make_machine,
     make_ops,
     make_record,
     make_roofline,
@@ -261,26 +263,56 @@ def test_what_was_measured_is_kept_elsewhere_where_its_place_cannot_be_written(s
     store.outputs.mkdir()
     for name in ("runs", "check"):
         (store.outputs / name).write_text("a file in its place")
-    record, check, roof = make_record(), make_check(), make_roofline()
+    record, check, roof = make_record(), make_check(), make_roofline(machine=make_machine())
     writes = {
         f"runs/baseline/unfused/{RUN_ID}": lambda: store.write_run(record, traced(record)),
-        "check/stock.json": lambda: store.write_check(check),
-        "check/roofline.json": lambda: store.write_roofline(roof),
+        f"check/{MACHINE_KEY}/stock.json": lambda: store.write_check(check),
+        f"check/{MACHINE_KEY}/roofline.json": lambda: store.write_roofline(roof),
     }
     for name, write_there in writes.items():
         with pytest.raises(StoreError) as caught:
             write_there()
         rescue = Path(str(caught.value).rpartition(" ")[2])
-        reason = "Not a directory" if name.startswith("runs") else "File exists"
         assert str(caught.value) == (
-            f"outputs/{name}: cannot be written. Received: {reason}. "
+            f"outputs/{name}: cannot be written. Received: Not a directory. "
             f"What was measured is kept: copy {rescue}/ to outputs/, or read it with --outputs {rescue}"
         )
         assert rescue.parent == temporary
         kept = Store(rescue)
-        found = (kept.latest(), kept.read_check("stock"), kept.read_roofline())
-        expected = {"runs": [record], "check/stock.json": check, "check/roofline.json": roof}
-        assert [each for each in found if each] == [expected["runs" if "runs" in name else name]]
+        found = (kept.latest(), kept.read_check("stock", make_machine()), kept.read_roofline(make_machine()))
+        expected = {"runs": [record], "stock.json": check, "roofline.json": roof}
+        assert [each for each in found if each] == [expected["runs" if "runs" in name else Path(name).name]]
+
+
+def test_what_older_versions_kept_of_one_machine_is_read_for_that_one(store: Store) -> None:
+    """They had no folder for each machine. A roofline told no more of its own than processor and cores."""
+    store.machine_dir.mkdir(parents=True)
+    (store.machine_dir / "stock.json").write_text(make_check().model_dump_json())
+    (store.machine_dir / "roofline.json").write_text(make_roofline().model_dump_json(exclude={"machine"}))
+    here, there = make_machine("stock"), make_machine("stock", cpu="Another CPU")
+    assert (store.read_check("stock", here), store.read_roofline(here)) == (make_check(), make_roofline())
+    for machine in (there, make_machine("stock", logical_cores=4)):
+        assert (store.read_check("stock", machine), store.read_roofline(machine)) == (None, None)
+    store.write_check(make_check(machine=there))
+    store.write_roofline(make_roofline(cpu="Another CPU", machine=there))
+    assert (store.read_check("stock", here), store.read_roofline(here)) == (make_check(), make_roofline())
+    assert store.read_check("stock", there) == make_check(machine=there)
+    store.write_roofline(newer := make_roofline(busy_percent=0.5, machine=here))
+    assert store.read_roofline(here) == newer
+    assert store.unreadable() == {}
+
+
+def test_the_newest_of_each_machine_is_listed(store: Store) -> None:
+    """Failures, of which it is not known where they were, stand for the machine before them."""
+    other = make_machine(cpu="Another CPU")
+    runs = [("1", other), ("2", make_machine()), ("3", other), ("4", make_machine(tensorflow="2.22.0"))]
+    for stamp, machine in runs:
+        write(store, run_id=stamp, machine=machine)
+    assert [run.run_id for run in store.latest()] == ["3", "4"]
+    store.write_failure(make_failure("baseline", run_id="5"))
+    assert [run.run_id for run in store.latest()] == ["3", "5"]
+    write(store, run_id="6", machine=make_machine())
+    assert [run.run_id for run in store.latest()] == ["3", "6"]
 
 
 def test_lists_pass_over_what_cannot_be_read_and_tell_of_it(store: Store) -> None:
@@ -309,8 +341,9 @@ def test_lists_pass_over_what_cannot_be_read_and_tell_of_it(store: Store) -> Non
 
     assert [run.run_id for run in store.latest()] == [RUN_ID, RUN_ID]
     assert [run.run_id for run in store.newest_runs("baseline", "unfused")] == [RUN_ID]
-    assert (store.read_check("stock"), store.read_check("unfused")) == (make_check(), None)
-    assert (store.read_roofline(), store.read_comparisons()) == (None, [])
+    here = make_machine()
+    assert (store.read_check("stock", here), store.read_check("unfused", here)) == (make_check(), None)
+    assert (store.read_roofline(here), store.read_comparisons()) == (None, [])
     assert store.trainings() == [make_training("smoke")]
     again = "Remove that folder, or run again: cnnprof run"
     no_object = "`record`: input should be an object. Received: see the file."

@@ -12,11 +12,12 @@ from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.frames import RunKey
 from cnnprof_lib.analysis.profile.numbers import by_layer
 from cnnprof_lib.app.study import Study
-from cnnprof_lib.base.errors import StoreError
+from cnnprof_lib.base.errors import MeasureError, StoreError
 from cnnprof_lib.records.store import Store
-from tests.builders import make_failure, make_ops, make_record, make_training, write_run
+from tests.builders import make_failure, make_machine, make_ops, make_record, make_training, write_run
 
 OLD, NEW = "20261124T000000Z-0000", "20261125T000000Z-0000"
+ELSEWHERE = make_machine("stock", cpu="Another CPU")
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_processes_of_one_command_are_also_there_as_one_run(store: Store) -> Non
     assert study.variants == ["baseline", "stride2"]
     assert study.runtimes("baseline") == ["unfused", "stock"]
     assert study.runtimes("stride2") == ["stock"]
-    assert study.run_ids("baseline", "unfused") == [NEW, f"{NEW}-01", f"{NEW}-00", f"{OLD}-00"]
+    assert list(study.run_ids("baseline", "unfused")) == [NEW, f"{NEW}-01", f"{NEW}-00", f"{OLD}-00"]
     assert study.run("baseline", "unfused", NEW).record.pooled == (f"{NEW}-00", f"{NEW}-01")
     assert study.run("baseline", "unfused").key == RunKey("baseline", "unfused", NEW)
     assert study.run("baseline").key == RunKey("baseline", "stock", f"{NEW}-02")
@@ -52,7 +53,7 @@ def test_runs_under_other_conditions_alone_are_the_study(tmp_path: Path) -> None
         write_run(store, run.model_copy(update={"network": network, "batch_size": batch_size, "purpose": "scaling"}))
     study = Study(store)
     assert [(run.name, run.run_id[-2:]) for run in study.runs] == [("a", "03"), ("b", "01")]
-    assert study.run_ids("a", "stock") == [f"{NEW}-03", f"{NEW}-00"]
+    assert list(study.run_ids("a", "stock")) == [f"{NEW}-03", f"{NEW}-00"]
 
 
 def test_trainings_are_those_of_networks_that_were_run(store: Store) -> None:
@@ -76,7 +77,7 @@ def test_frames_are_those_of_one_run_and_may_be_changed(store: Store) -> None:
     pd.testing.assert_frame_equal(study.layers(*key), by_layer(record, make_ops(record)))
     pd.testing.assert_frame_equal(study.steps(*key), frames.steps([record]))
     assert study.network(*key) == record.network
-    assert study.resolutions == {}
+    assert study.resolution_of(record) is None
 
 
 def test_a_frame_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,7 @@ def test_failures_alone_are_no_runs(tmp_path: Path) -> None:
     store = Store(tmp_path / "outputs")
     store.write_failure(make_failure("stride3", error="out of memory"))
     with pytest.raises(StoreError) as caught:
-        _ = Study(store).every
+        Study(store).all_runs()
     assert str(caught.value) == (
         f"{store.outputs / 'runs'}: none of 1 run succeeded, the last for: out of memory. Measure again: cnnprof run"
     )
@@ -132,8 +133,56 @@ def test_of_many_runs_the_newest_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     study, read, usual = Study(store), [], store.read_run
     monkeypatch.setattr(store, "read_run", lambda folder: (read.append(folder), usual(folder))[1])
     assert len(study.overview()) == 2
-    assert len(read) == 4  # the newest of each, and one before it that is of another command
+    assert len(read) == 2  # the newest of each; of the others it is only seen where they were made
     assert store.unreadable() == {}
-    assert len(read) == 6
+    assert len(read) == 4
     assert len(study.run_ids("stride2", "stock")) == 20
+    assert len(read) == 4
     assert len(study.all_runs()) == 40
+
+
+def two_machines(store: Store) -> None:
+    """What is in the store was also run before, twice as slow, on another machine."""
+    for record in frames.completed(store.latest()):
+        steps = {name: tuple((0.2,) for _ in record.latency.plain_s) for name in ("plain_s", "baseline_s")}
+        run_id = f"20261123T000000Z-{record.run_id[-2:]}"
+        slow = make_record(record.name, record.runtime, machine=ELSEWHERE, run_id=run_id, **steps)  # type: ignore[arg-type]
+        write_run(store, slow)
+
+
+def test_machines_stand_beside_each_other_and_are_told_apart(store: Store) -> None:
+    here, there = "Made-up CPU, 2 cores", "Another CPU, 2 cores"
+    two_machines(store)
+    study = Study(store)
+    assert study.machines == [here, there]
+    overview = study.overview()
+    of_stride2 = overview[overview["variant"] == "stride2"].set_index("machine")
+    assert list(of_stride2.index) == [there, here]
+    assert of_stride2.loc[there, ["latency_s", "ratio"]].tolist() == [0.2, 1.0]
+    apart = study.on(there)
+    assert (apart.variants, apart.runtimes("baseline")) == (["baseline", "stride2"], ["unfused", "stock"])
+    assert [run.machine.kind for run in apart.runs] == [there] * 3
+    assert apart.run("stride2").key.run_id == "20261123T000000Z-03"
+    assert study.detailed().machines == [here]
+    assert study.run_ids("stride2", "stock") == {
+        f"{NEW}-03": f"{NEW}-03 ({here})",
+        "20261123T000000Z-03": f"20261123T000000Z-03 ({there})",
+    }
+    assert next(iter(study.run_ids("baseline", "unfused").values())) == f"{NEW} (2 processes, {here})"
+    assert len(study.all_runs()) == 10
+
+
+def test_latencies_of_two_machines_are_not_compared(store: Store) -> None:
+    two_machines(store)
+    run = make_record("stride3", "stock", machine=ELSEWHERE, run_id=f"{NEW}-09")
+    write_run(store, run)
+    study = Study(store)
+    with pytest.raises(MeasureError) as caught:
+        study.nodes_of("stock", ["baseline", "stride2", "stride3"])
+    assert str(caught.value) == (
+        "Latencies compare within one kind of machine. Received: baseline, stride2 on Made-up CPU, 2 cores; "
+        "stride3 on Another CPU, 2 cores. Name runs of one."
+    )
+    with pytest.raises(MeasureError) as caught:
+        study.diff("baseline", ("stride2", "stock", "20261123T000000Z-03"), "stock")
+    assert "CPU (Made-up CPU / Another CPU)" in str(caught.value)

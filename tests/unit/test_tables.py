@@ -258,13 +258,14 @@ def test_overview_says_once_what_holds_for_every_accuracy() -> None:
 def test_environment_has_a_column_per_runtime_and_every_value_where_runs_differ() -> None:
     records = [
         make_record("baseline"),
-        make_record("stride2", machine=make_machine(cpu="Another CPU"), commit=f"{'0123456789' * 4}+changes"),
+        make_record("stride2", machine=make_machine(python="3.13.0"), commit=f"{'0123456789' * 4}+changes"),
         make_record("baseline", "stock"),
         make_failure(),
     ]
     table = {name: values for name, *values in lines_of(report_text.environment_table(records).to_html())}
     assert table[""] == ["unfused", "stock"]
-    assert table["CPU"] == ["Made-up CPU / Another CPU", "Made-up CPU"]
+    assert table["CPU"] == ["Made-up CPU", "Made-up CPU"]
+    assert table["Python"] == ["3.12.1 / 3.13.0", "3.12.1"]
     assert table["oneDNN kernels"] == ["off", "on"]
     assert table["commit"] == ["unknown / 012345678901+changes", "unknown"]
     assert table["unprofiled steps"] == ["12 in 6 blocks", "12 in 6 blocks"]

@@ -9,6 +9,7 @@ from cnnprof_lib.analysis.machine import shown as machine
 from cnnprof_lib.analysis.machine.numbers import scaling
 from cnnprof_lib.analysis.memory import numbers as memory
 from cnnprof_lib.analysis.memory import shown as memory_shown
+from cnnprof_lib.analysis.resolution import not_checked
 from cnnprof_lib.analysis.trust import numbers as trust
 from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.analysis.variants import numbers as variants
@@ -44,11 +45,12 @@ def opinion(**changes: object) -> ComparisonRecord:
 
 
 def test_the_books_of_a_run() -> None:
-    (row,) = trust.books([run()], {"unfused": CHECKED}, [opinion()]).to_dict("records")
+    (row,) = trust.books([run()], lambda _: CHECKED, [opinion()]).to_dict("records")
     assert row == pytest.approx(
         {
             "variant": "baseline",
             "runtime": "unfused",
+            "machine": "Made-up CPU, 2 cores",
             "profiled_over_plain": 1.25,
             "profiled_over_plain_low": 1.25,
             "profiled_over_plain_high": 1.25,
@@ -64,7 +66,7 @@ def test_the_books_of_a_run() -> None:
 
 
 def test_unchecked_the_baseline_has_the_interval_of_its_own_run_and_others_none() -> None:
-    table = trust.books([run(), run("stride2")], {}, [])
+    table = trust.books([run(), run("stride2")], not_checked, [])
     assert table["aa_low"].tolist()[:1] == [1.0]
     assert table["aa_low"].isna().tolist() == [False, True]
     assert table["xprof_pp"].isna().all()
@@ -73,15 +75,15 @@ def test_unchecked_the_baseline_has_the_interval_of_its_own_run_and_others_none(
 def test_a_second_opinion_counts_for_its_own_run_and_machine() -> None:
     elsewhere = opinion(machine=make_machine(cpu="Another CPU"))
     other_runtime = opinion(runtime="stock", machine=make_machine("stock"))
-    table = trust.books([run(), run("stride2")], {}, [elsewhere, other_runtime])
+    table = trust.books([run(), run("stride2")], not_checked, [elsewhere, other_runtime])
     assert table["xprof_pp"].isna().all()
 
 
 def test_the_books_are_shown_without_what_was_never_measured() -> None:
-    shown = trust_shown.books_table(trust.books([run()], {}, [opinion()])).to_html()
+    shown = trust_shown.books_table(trust.books([run()], not_checked, [opinion()])).to_html()
     assert "1.250 – 1.250" in shown
     assert "XProf" in shown
-    assert "XProf" not in trust_shown.books_table(trust.books([run()], {}, [])).to_html()
+    assert "XProf" not in trust_shown.books_table(trust.books([run()], not_checked, [])).to_html()
 
 
 def test_unattributed_time_is_told_apart() -> None:
@@ -130,7 +132,9 @@ def test_memory_adds_up_and_is_explained() -> None:
 
 
 def test_what_the_machine_can_tell_apart_is_said_per_runtime() -> None:
-    assert trust_shown.checked_text({"unfused": CHECKED}, ["unfused", "stock"]).splitlines() == [
+    runs = [run(), run(runtime="stock"), run("stride2")]
+    rows = trust.checked(runs, lambda record: CHECKED if record.runtime == "unfused" else None)
+    assert trust_shown.checked_text(rows).splitlines() == [
         "- `unfused`: the baseline was timed against itself 0 times, each time in two new sessions. 95% of the ratios "
         "lie between 1/1.250 and 1.250. A ratio closer to 1 is not distinguishable here. In one layer, the "
         "multiply-adds differ by a ratio of up to 1.250, the other operations of up to 1.250. The 95% intervals over "
@@ -182,7 +186,7 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
         scaled(1, 1, 2),
         scaled(30, 128, 3),
     ]
-    table = scaling(runs, ROOF)
+    table = scaling(runs, lambda _: ROOF)
     assert table[["batch_size", "threads"]].to_numpy().tolist() == [[1, 2], [128, 1], [128, 2], [128, 3]]
     assert table["latency_s"].tolist() == [0.001, 0.06, 0.04, 0.03]
     assert table["images_per_s"].tolist() == pytest.approx([1000, 128 / 0.06, 3200, 128 / 0.03])
@@ -197,13 +201,49 @@ def test_scaling_compares_with_one_thread_and_with_the_peak_of_as_many() -> None
 def test_the_share_of_the_peak_counts_the_products_that_are_computed() -> None:
     timed = {"plain_s": ((0.04,),) * 2, "baseline_s": ((0.04,),) * 2}
     stock = make_record(runtime="stock", threads=2, purpose="scaling", **timed)
-    row = scaling([stock], ROOF).iloc[0]
+    row = scaling([stock], lambda _: ROOF).iloc[0]
     assert row["macs_per_s"] == pytest.approx(18_470_784 * 128 / 0.04)
     assert row["share_of_peak"] == pytest.approx(15_399_552 * 128 / 0.04 / 100e9)
 
 
 def test_scaling_without_runs_or_roofline() -> None:
-    assert scaling([], None).empty
-    other_cpu = ROOF.model_copy(update={"cpu": "Another CPU"})
-    for roofline in (None, other_cpu):
-        assert pd.isna(scaling([scaled(60, 128, 1)], roofline)["share_of_peak"]).all()
+    assert scaling([], lambda _: ROOF).empty
+    assert pd.isna(scaling([scaled(60, 128, 1)], lambda _: None)["share_of_peak"]).all()
+
+
+def test_machines_scale_apart() -> None:
+    """Each against its own run with one thread and its own peak."""
+    there = make_machine(cpu="Another CPU")
+    runs = [
+        scaled(60, 128, 1),
+        scaled(40, 128, 2),
+        *(each.model_copy(update={"machine": there}) for each in (scaled(20, 128, 1), scaled(5, 128, 2))),
+    ]
+    table = scaling(runs, lambda machine: ROOF if machine == there else None)
+    assert table["machine"].tolist() == ["Another CPU, 2 cores"] * 2 + ["Made-up CPU, 2 cores"] * 2
+    assert table["speedup"].tolist() == pytest.approx([1, 4, 1, 1.5])
+    assert table["share_of_peak"].isna().tolist() == [False, False, True, True]
+    assert [
+        "<th" in html and "machine" in html
+        for html in (machine.scaling_table(rows).to_html() for rows in (table, table.head(2)))
+    ] == [True, False]
+
+
+def test_each_machine_has_rows_of_its_own() -> None:
+    there = make_machine(cpu="Another CPU")
+    runs = [run(), run(machine=there), run("stride2", warnings=("busy",), machine=there)]
+    table = trust.books(runs, lambda record: CHECKED if record.machine == there else None, [opinion(machine=there)])
+    assert table["xprof_pp"].isna().tolist() == [True, False, True]
+    assert table["aa_high"].tolist() == pytest.approx([1.0, 1.25, 1.25])
+    assert "Another CPU, 2 cores" in trust_shown.books_table(table).to_html()
+    assert "Made-up CPU" not in trust_shown.books_table(table.head(1)).to_html()
+    rows = trust.checked(runs, lambda record: CHECKED if record.machine == there else None)
+    here, other = trust_shown.checked_text(rows).splitlines()
+    assert here.startswith(
+        "- `unfused` on Made\\-up CPU, 2 cores, TensorFlow 2.21.0: the baseline was not timed against itself on this "
+        "machine. So no ratio is marked *not distinguishable here*."
+    )
+    assert other.startswith("- `unfused` on Another CPU, 2 cores, TensorFlow 2.21.0: the baseline was timed against")
+    assert trust_shown.all_cautions_text(variants.overview(runs)) == (
+        "- **Warning**, `stride2` (unfused, Another CPU, 2 cores): busy."
+    )

@@ -12,6 +12,8 @@ from ..estimates import Estimate, difference_of_proportions, is_below
 from ..frames import frame_of
 from .numbers import paired_loss
 
+PLACE = ["runtime", "machine"]
+"""Columns of that within which latencies compare."""
 ON_FRONTIER, DOMINATED, SLOWER, LESS_ACCURATE, BEHIND = "frontier", "dominated", "slower", "less accurate", "behind"
 """How a variant stands to its rival: slower with an accuracy that cannot be told apart, less accurate with a latency
 that cannot be, or behind in both, neither of which can be told."""
@@ -21,6 +23,8 @@ class StandingRow(NamedTuple):
     """How a variant stands to the fastest of those that may dominate it, as far as the intervals allow."""
 
     runtime: str
+    machine: str
+    """Its kind."""
     variant: str
     standing: str
     rival: str = ""
@@ -31,17 +35,18 @@ def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
     """Latencies that can be set against each other, though each run was timed in a process of its own.
 
     One process may be slower than another for no reason of the network's. So each latency becomes that of the baseline
-    in the same runtime, times the ratio to the baseline that the run measured within its own processes.
+    in the same runtime on the same kind of machine, times the ratio to the baseline that the run measured within its
+    own processes.
 
     Args:
         overview: From `variants.numbers.overview`.
 
     Returns:
-        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where the runtime has no
+        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where that has no
         run of the baseline.
     """
-    baselines = overview[overview["is_baseline"]].groupby("runtime")["latency_s"].first()
-    scale_s = overview["runtime"].map(baselines)
+    base_s = overview["latency_s"].where(overview["is_baseline"])
+    scale_s = base_s.groupby([overview[name] for name in PLACE]).transform("first")
     return overview.assign(
         latency_s=(scale_s * overview["ratio"]).fillna(overview["latency_s"]),
         latency_s_low=(scale_s * overview["ratio_low"]).fillna(overview["latency_s_low"]),
@@ -50,7 +55,7 @@ def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
 
 
 def dominated(data: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows another one of the same runtime beats, by the values alone, whatever their intervals.
+    """Which rows another one of the same `PLACE` beats, by the values alone, whatever their intervals.
 
     Args:
         data: Rows of `in_one_scale` with a latency and an accuracy.
@@ -59,7 +64,7 @@ def dominated(data: pd.DataFrame) -> pd.Series[bool]:
         True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
     """
     beaten = np.zeros(len(data), dtype=bool)
-    for places in data.groupby("runtime").indices.values():
+    for places in data.groupby(PLACE).indices.values():
         rows = data.iloc[places]
         best = rows.groupby("latency_s")["top1"].max()  # by rising latency
         best_faster = rows["latency_s"].map(best.cummax().shift(fill_value=-np.inf))
@@ -74,7 +79,7 @@ def frontier(overview: pd.DataFrame) -> pd.DataFrame:
 
 
 def standings(overview: pd.DataFrame, outcomes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A `StandingRow` per variant of the runtimes with two or more variants.
+    """A `StandingRow` per variant of each `PLACE` with two or more variants.
 
     A variant is faster where the intervals of the ratios to the baseline are apart, by more than the machine can tell
     apart, and more accurate where the interval of the difference leaves out 0.
@@ -85,11 +90,12 @@ def standings(overview: pd.DataFrame, outcomes: Mapping[str, pd.DataFrame]) -> p
             accuracies alone.
     """
     rows = []
-    for runtime, alike in frontier(overview).groupby("runtime", sort=False):
+    for _, alike in frontier(overview).groupby(PLACE, sort=False):
         by_name = alike.set_index("variant")
+        runtime, machine = alike[PLACE].iloc[0]
         if len(alike) > 1:
-            right = outcomes.get(str(runtime), pd.DataFrame())
-            rows += [StandingRow(str(runtime), name, *_standing(name, by_name, right)) for name in by_name.index]
+            right = outcomes.get(runtime, pd.DataFrame())
+            rows += [StandingRow(runtime, machine, name, *_standing(name, by_name, right)) for name in by_name.index]
     return frame_of(StandingRow, rows)
 
 

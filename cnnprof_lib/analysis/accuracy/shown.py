@@ -15,9 +15,9 @@ from ...base import units
 from ...page import hover
 from ...page.style import interval_lengths, label_points, legend_below, log_ticks
 from ...page.table import Column, interval_texts, styled
-from ...page.text import code
+from ...page.text import code, escape
 from ..colours import source_style
-from .frontier import BEHIND, DOMINATED, LESS_ACCURATE, ON_FRONTIER, SLOWER
+from .frontier import BEHIND, DOMINATED, LESS_ACCURATE, ON_FRONTIER, PLACE, SLOWER
 
 NO_CHOICE = (
     "This cannot be said here. What the profiled weights make of each test image is not known, for the baseline or for "
@@ -105,8 +105,8 @@ def loss_figure(lost: pd.DataFrame, overview: pd.DataFrame, *, ax: Axes | None =
 def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """What accuracy a millisecond buys: one point per run with 95% intervals, hollow where dominated.
 
-    The steps are the efficient frontier of each runtime: the accuracy to be had in a given time. Bars are dotted where
-    the accuracy was recorded with the weights, not measured.
+    The steps are the efficient frontier of each runtime on each machine: the accuracy to be had in a given time. Bars
+    are dotted where the accuracy was recorded with the weights, not measured.
 
     Args:
         data: From `frontier.frontier`.
@@ -114,7 +114,7 @@ def accuracy_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or plt.gca()
     ax.set(xlabel="latency per step [ms]", ylabel="top-1 accuracy [%]", title="What does accuracy cost?")
-    for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby("runtime")):
+    for place, (_, rows) in enumerate(data[~data["dominated"]].sort_values("latency_s").groupby(PLACE)):
         steps, label = (rows["latency_s"] * _MS, rows["top1"] * 100), None if place else "efficient frontier"
         ax.step(*steps, where="post", color="#aaaaaa", linewidth=1, zorder=1, label=label)
     for (runtime, measured), rows in data.groupby(["runtime", "accuracy_measured"], sort=False):
@@ -154,8 +154,11 @@ def _named(ax: Axes, rows: pd.DataFrame, x: tuple[str, float], y: tuple[str, flo
 def frontier_text(standings: pd.DataFrame) -> str:
     """Which variants are dominated and by which, a sentence per finding; ``standings`` from `frontier.standings`."""
     found: dict[str, list[str]] = {}
-    for runtime, rows in standings.groupby("runtime", sort=False):
-        found.setdefault(_standings(rows), []).append(f"`{runtime}`")
+    several = standings["machine"].nunique() > 1
+    for _, rows in standings.groupby(PLACE, sort=False):
+        runtime, machine = rows[PLACE].iloc[0]
+        where = f"`{runtime}` on {escape(machine)}" if several else f"`{runtime}`"
+        found.setdefault(_standings(rows), []).append(where)
     sentences = [f"In {' and '.join(runtimes)}, {text}." for text, runtimes in found.items()]
     return " ".join([*sentences, "[Figure](#F_accuracy) shows the frontier."] if sentences else [])
 

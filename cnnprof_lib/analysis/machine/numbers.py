@@ -7,14 +7,14 @@ Architectures", CACM 52(4), 2009, with multiply-adds (MAC) for their floating-po
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from ...params.costs import LayerTraffic, layer_traffic
 from ...records.machine import RooflineRecord
-from ...records.run import RunRecord
+from ...records.run import MachineRecord, RunRecord
 from ..estimates import latency
 from ..frames import frame_of, in_order
 from ..profile.numbers import by_layer
@@ -61,6 +61,8 @@ class ScalingRow(NamedTuple):
 
     variant: str
     runtime: str
+    machine: str
+    """Its kind."""
     batch_size: int
     threads: int | None
     """Missing where TensorFlow chose."""
@@ -148,27 +150,29 @@ def _against(roof: Roof, record: RunRecord, layer: LayerTraffic, time_s: float) 
     return row
 
 
-def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.DataFrame:
-    """The newest run of each variant, runtime, batch size and number of threads.
+def scaling(runs: Sequence[RunRecord], roofline_of: Callable[[MachineRecord], RooflineRecord | None]) -> pd.DataFrame:
+    """The newest run of each variant, runtime, kind of machine, batch size and number of threads.
 
     Args:
         runs: From `Store.scaling_runs`, the oldest first.
-        roofline: What the machine can do; None where it was not measured.
+        roofline_of: Tells what a machine can do; None where it was not measured.
 
     Returns:
         A `ScalingRow` per run.
     """
-    newest = {(run.name, run.runtime, run.batch_size, run.threads): run for run in runs}
+    newest = {(run.name, run.runtime, run.machine.kind, run.batch_size, run.threads): run for run in runs}
     rows = []
     for run in newest.values():
         step = latency(run)
-        single = newest.get((run.name, run.runtime, run.batch_size, 1))
+        single = newest.get((run.name, run.runtime, run.machine.kind, run.batch_size, 1))
         images_per_s = run.batch_size / step.value
         computed = run.network.products(with_padding=run.machine.multiplies_padding)
+        peak = _peak(roofline_of(run.machine), run)
         rows.append(
             ScalingRow(
                 run.name,
                 run.runtime,
+                run.machine.kind,
                 batch_size=run.batch_size,
                 threads=run.threads,
                 latency_s=step.value,
@@ -177,18 +181,21 @@ def scaling(runs: Sequence[RunRecord], roofline: RooflineRecord | None) -> pd.Da
                 images_per_s=images_per_s,
                 speedup=latency(single).value / step.value if single else None,
                 macs_per_s=run.network.macs_per_image * images_per_s,
-                share_of_peak=computed * images_per_s / peak if (peak := _peak(roofline, run)) else None,
+                share_of_peak=computed * images_per_s / peak
+                if (peak := _peak(roofline_of(run.machine), run))
+                else None,
             )
         )
     order = list(dict.fromkeys(run.name for run in in_order(newest.values()) if isinstance(run, RunRecord)))
     table = frame_of(ScalingRow, rows).astype({"threads": "Int64", "speedup": float})
     table = table.assign(_place=table["variant"].map(order.index) if rows else [])
-    return table.sort_values(["_place", "runtime", "batch_size", "threads"], ignore_index=True).drop(columns="_place")
+    order_by = ["_place", "runtime", "machine", "batch_size", "threads"]
+    return table.sort_values(order_by, ignore_index=True).drop(columns="_place")
 
 
 def _peak(roofline: RooflineRecord | None, run: RunRecord) -> float | None:
     """The machine's peak rate at the run's threads, where it was measured at as many."""
-    if roofline is None or roofline.cpu != run.machine.cpu:
+    if roofline is None:
         return None
     if run.threads == 1:
         return roofline.peak_macs_per_s_1_thread

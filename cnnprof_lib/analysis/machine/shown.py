@@ -11,13 +11,13 @@ from pandas.io.formats.style import Styler
 from ...base import units
 from ...page import hover
 from ...page.style import label_points, legend_below, log_ticks
-from ...page.table import Column, interval_texts, styled
+from ...page.table import Column, interval_texts, same_in_all, styled
 from ...page.text import shortened
 from ...records.machine import RooflineRecord
 from ..colours import source_style
 from .numbers import disturbance, roofs
 
-NO_ROOFLINE = "Not measured: `cnnprof roofline` measures it once, and `make render` then draws it."
+NO_ROOFLINE = "Not measured{}: `cnnprof roofline` measures it once, and `make render` then draws it."
 NO_SCALING = "Not measured: `make scaling` times two variants with small and large batches, on one and on all threads."
 ROOFLINE_CAPTION = hover.Caption("roofline", "Each layer of the baseline under the roofline of this machine, in {}")
 _MOST_NAMED = 12
@@ -43,6 +43,7 @@ _ROOFLINE = {
 _SCALING = {
     "variant": Column("variant", wraps=False),
     "runtime": Column("runtime"),
+    "machine": Column("machine"),
     "batch_size": Column("images per step", "{:.0f}".format),
     "threads": Column("threads", "{:.0f}".format),
     "latency_s": Column("median", units.seconds, _LATENCY),
@@ -112,6 +113,7 @@ def scaling_table(table: pd.DataFrame) -> Styler:
     """Latency by batch size and threads, from `numbers.scaling`."""
     shown = table.assign(latency_interval=interval_texts(table, "latency_s", units.seconds))
     hidden = [name for name in ("speedup", "share_of_peak") if table[name].isna().all()]
+    hidden += same_in_all(table, "machine")
     return styled(shown, _SCALING, hidden=hidden, key="scaling", caption="Latency by batch size and number of threads")
 
 

@@ -18,7 +18,7 @@ from ..differences.numbers import CONVERSIONS, KERNELS, LATENCY, waterfall
 from ..estimates import Estimate, is_below, latency, profiled_over_plain, proportion, unattributed_share
 from ..frames import UNATTRIBUTED, frame_of, layer_order
 from ..profile.numbers import by_layer, kernels
-from ..resolution import Resolution, ratio_to_reference
+from ..resolution import Resolution, ResolutionOf, not_checked, ratio_to_reference
 
 MOST_TOLD = 3
 """Layers that a sentence names: own choice."""
@@ -31,6 +31,8 @@ class RuntimeRow(NamedTuple):
 
     variant: str
     runtime: str
+    machine: str
+    """Its kind."""
     precision: str
     latency_s: float
     ratio: float
@@ -66,19 +68,17 @@ class Contribution(NamedTuple):
     """Why the layer's kernel is not what the runtime is for; empty where it is."""
 
 
-def by_runtime(
-    runs: Sequence[RunRecord], store: Store, resolutions: Mapping[str, Resolution] | None = None
-) -> pd.DataFrame:
+def by_runtime(runs: Sequence[RunRecord], store: Store, resolution_of: ResolutionOf = not_checked) -> pd.DataFrame:
     """A `RuntimeRow` for each run that has a reference, in their order.
 
     Args:
         runs: The runs.
         store: Where the outcomes of the test images are.
-        resolutions: What the machine can tell apart in each runtime.
+        resolution_of: Tells what each run's machine can tell apart.
     """
     referred = [run for run in runs if run.reference]
-    right = {(run.name, run.runtime): _right(store, run) for run in referred}
-    return frame_of(RuntimeRow, [_row(run, right, (resolutions or {}).get(run.runtime)) for run in referred])
+    right = {(run.name, run.runtime, run.machine.kind): _right(store, run) for run in referred}
+    return frame_of(RuntimeRow, [_row(run, right, resolution_of(run)) for run in referred])
 
 
 def _right(store: Store, run: RunRecord) -> pd.DataFrame | None:
@@ -89,11 +89,12 @@ def _right(store: Store, run: RunRecord) -> pd.DataFrame | None:
 
 
 def _row(
-    run: RunRecord, right: Mapping[tuple[str, str], pd.DataFrame | None], resolution: Resolution | None
+    run: RunRecord, right: Mapping[tuple[str, str, str], pd.DataFrame | None], resolution: Resolution | None
 ) -> RuntimeRow:
     row = RuntimeRow(
         run.name,
         run.runtime,
+        run.machine.kind,
         run.precision,
         latency(run).value,
         *ratio_to_reference(run, resolution),
@@ -105,7 +106,7 @@ def _row(
     if run.accuracy:
         top1, low, high = proportion(run.accuracy.correct, run.accuracy.images)
         row = row._replace(top1=top1, top1_low=low, top1_high=high)
-    base, own = right.get((run.name, REFERENCE_RUNTIME)), right[run.name, run.runtime]
+    base, own = (right.get((run.name, runtime, run.machine.kind)) for runtime in (REFERENCE_RUNTIME, run.runtime))
     if base is not None and own is not None and base["label"].equals(own["label"]):
         hits = [(found["predicted"] == found["label"]).to_numpy() for found in (base, own)]
         loss, low, high = paired_loss(*hits)
@@ -117,11 +118,15 @@ def _row(
 
 
 def is_slower(table: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows of `by_runtime` take longer than the same network in the reference runtime, as far as can be told."""
-    stock = table[table["runtime"] == REFERENCE_RUNTIME].set_index("variant")
+    """Which rows of `by_runtime` take longer than the same network in the reference runtime, as far as can be told.
+
+    Ratios compare between processes of one kind of machine.
+    """
+    rows = table.to_dict("records")
+    stock = {(row["variant"], row["machine"]): row for row in rows if row["runtime"] == REFERENCE_RUNTIME}
     found = []
-    for row in table.to_dict("records"):
-        base = stock.loc[row["variant"]] if row["variant"] in stock.index else None
+    for row in rows:
+        base = stock.get((row["variant"], row["machine"]))
         ratios = [
             Estimate(*(of[key] for key in ("ratio", "ratio_low", "ratio_high"))) for of in (base, row) if of is not None
         ]

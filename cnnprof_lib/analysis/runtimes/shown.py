@@ -15,7 +15,7 @@ from pandas.io.formats.style import Styler
 from ...base import units
 from ...page import hover
 from ...page.style import NAME_LETTERS
-from ...page.table import MISSING, Column, interval_texts, styled
+from ...page.table import MISSING, Column, interval_texts, same_in_all, styled
 from ...page.text import code, escape, shortened
 from ...params.runtimes import REFERENCE_RUNTIME
 from ..differences.numbers import CONVERSIONS
@@ -34,6 +34,7 @@ LAYERS_CAPTION = hover.Caption(
 _RUNTIMES = {
     "variant": Column("network", wraps=False),
     "runtime": Column("runtime", wraps=False),
+    "machine": Column("machine"),
     "ratio": Column("median", "{:.3f}".format, _RATIO),
     "ratio_interval": Column("95% interval", None, _RATIO, wraps=False),
     "top1": Column("accuracy", units.percent, _TOP1),
@@ -52,14 +53,16 @@ def matrix_table(table: pd.DataFrame) -> Styler:
     """The ratio to the reference of each network in each runtime, the fastest of each network in bold.
 
     Args:
-        table: From `numbers.by_runtime`.
+        table: From `numbers.by_runtime`. Each kind of machine has rows of its own.
     """
-    ratios = table.pivot(index="variant", columns="runtime", values="ratio")
-    ratios = ratios.loc[list(dict.fromkeys(table["variant"])), list(dict.fromkeys(table["runtime"]))]
-    columns = {"network": Column("network", wraps=False)}
+    places = ["variant", "machine"]
+    ratios = table.pivot(index=places, columns="runtime", values="ratio")
+    ratios = ratios.loc[table.set_index(places).index.unique(), list(dict.fromkeys(table["runtime"]))]
+    columns = {name: _RUNTIMES[name] for name in places}
     columns |= {runtime: Column(runtime, "{:.3f}".format, wraps=False) for runtime in ratios.columns}
     caption = "Latency of each network in each runtime, over that of the reference; the fastest is bold"
-    shown = styled(ratios.rename_axis("network").reset_index(), columns, caption=caption, key="runtimes")
+    hidden = same_in_all(table, "machine")
+    shown = styled(ratios.reset_index(), columns, hidden=hidden, caption=caption, key="runtimes")
     return shown.highlight_min(axis=1, subset=list(ratios.columns), props="font-weight: bold")
 
 
@@ -78,7 +81,7 @@ def runtimes_table(table: pd.DataFrame) -> Styler:
         loss_points=table["loss"] * 100,
         loss_interval=_points_texts(table),
     )
-    return styled(shown, _RUNTIMES)
+    return styled(shown, _RUNTIMES, hidden=same_in_all(table, "machine"))
 
 
 def _points_texts(table: pd.DataFrame) -> list[str]:

@@ -14,11 +14,10 @@ from scipy import linalg
 from ...params.variant import VariantSpec
 from ...records.run import RunRecord
 from ..accuracy.frontier import dominated
-from ..conditions import machine_kind
 from ..estimates import UNKNOWN, latency, proportion
 from ..frames import frame_of
 from ..pool import pooled
-from ..resolution import ratio_to_baseline
+from ..resolution import ResolutionOf, not_checked, ratio_to_baseline
 
 CONDITIONS = ("machine", "runtime", "batch_size", "threads", "preset")
 """Under one of each networks compare; between machines only ratios do."""
@@ -84,14 +83,15 @@ def levels_of(variant: VariantSpec | None) -> dict[str, Any]:
     return found
 
 
-def sweep_rows(runs: Iterable[RunRecord]) -> pd.DataFrame:
+def sweep_rows(runs: Iterable[RunRecord], resolution_of: ResolutionOf = not_checked) -> pd.DataFrame:
     """A `SweepRow` for each network and set of conditions; what is older is left out.
 
     Args:
         runs: Those of a network in a runtime one after the other, oldest first. They are not kept.
+        resolution_of: Tells what each run's machine can tell apart.
     """
     rows = [
-        _row(pooled(newest))
+        _row(pooled(newest), resolution_of)
         for _, place in itertools.groupby(runs, key=lambda run: (run.name, run.runtime))
         for newest in _newest(place)
     ]
@@ -102,19 +102,19 @@ def _newest(runs: Iterable[RunRecord]) -> Iterator[list[RunRecord]]:
     """Of each set of conditions, and each kind of machine, the processes of the newest series on one host."""
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in runs:
-        conditions = machine_kind(run.machine), run.batch_size, run.threads, run.preset, run.baseline
+        conditions = run.machine.kind, run.batch_size, run.threads, run.preset, run.baseline
         groups.setdefault(conditions, []).append(run)
     for group in groups.values():
         last = group[-1]
         yield [run for run in group if (run.series, run.machine) == (last.series, last.machine)]
 
 
-def _row(run: RunRecord) -> SweepRow:
+def _row(run: RunRecord, resolution_of: ResolutionOf) -> SweepRow:
     accuracy = run.accuracy
     return SweepRow(
         base=run.variant.extends or "" if run.variant else "",
         levels=levels_of(run.variant),
-        machine=machine_kind(run.machine),
+        machine=run.machine.kind,
         host=run.machine.host,
         variant=run.name,
         runtime=run.runtime,
@@ -126,7 +126,7 @@ def _row(run: RunRecord) -> SweepRow:
         is_baseline=run.is_baseline,
         accuracy_measured=bool(accuracy and accuracy.measured),
         **_named("latency_s", latency(run)),
-        **_named("ratio", ratio_to_baseline(run, None)),
+        **_named("ratio", ratio_to_baseline(run, resolution_of(run))),
         **_named("top1", proportion(accuracy.correct, accuracy.images) if accuracy else UNKNOWN),
     )
 

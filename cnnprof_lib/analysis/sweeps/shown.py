@@ -15,7 +15,7 @@ from pandas.io.formats.style import Styler
 from ...base import units
 from ...page import hover
 from ...page.style import log_ticks
-from ...page.table import Column, interval_texts, styled
+from ...page.table import Column, interval_texts, same_in_all, styled
 from ...page.text import code, escape, listed
 from .numbers import REST, Grid
 
@@ -74,10 +74,13 @@ def heat_figure(
 
 def explained_table(table: pd.DataFrame, base: str) -> Styler:
     """Which factor explains the latency, from `numbers.explained`."""
-    hidden = ["machine"] if table["machine"].nunique() < 2 else []
     caption = f"Which factor explains the latency of the networks that change {base or 'nothing'}"
     return styled(
-        table.replace({"factor": _NAMES}), _EXPLAINED, hidden=hidden, caption=caption, key=f"explained-{base}"
+        table.replace({"factor": _NAMES}),
+        _EXPLAINED,
+        hidden=same_in_all(table, "machine"),
+        caption=caption,
+        key=f"explained-{base}",
     )
 
 
@@ -139,15 +142,11 @@ def networks_table(grid: Grid) -> Styler:
         "macs_per_image": Column("MACs per image", units.count),
         "top1": Column("top-1", units.percent),
     }
-    same = [name for name in ("machine", "host", "runtime", "batch_size", "threads") if _is_one(grid.data, name)]
+    same = same_in_all(grid.data, "machine", "host", "runtime", "batch_size", "threads")
     hidden = [*same, *(["top1"] if shown["top1"].isna().all() else [])]
     what = f" that change {grid.base}" if grid.base else ""
     first = f", the fastest {MOST_NETWORKS} of {len(grid.data):,}" if len(grid.data) > MOST_NETWORKS else ""
     return styled(shown, columns, hidden=hidden, caption=f"The networks{what}{first}")
-
-
-def _is_one(data: pd.DataFrame, name: str) -> bool:
-    return bool(data[name].nunique() < 2)
 
 
 def machines_table(table: pd.DataFrame) -> Styler:

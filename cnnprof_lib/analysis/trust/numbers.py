@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -11,10 +11,9 @@ import pandas as pd
 
 from ...records.machine import ComparisonRecord
 from ...records.run import RunRecord
-from ..conditions import of_machine
 from ..estimates import latency, profiled_over_plain, unattributed_share
 from ..frames import frame_of
-from ..resolution import Resolution, ratio_to_baseline
+from ..resolution import Resolution, ResolutionOf, ratio_to_baseline
 
 
 class TrustRow(NamedTuple):
@@ -22,6 +21,8 @@ class TrustRow(NamedTuple):
 
     variant: str
     runtime: str
+    machine: str
+    """Its kind."""
     profiled_over_plain: float
     profiled_over_plain_low: float
     profiled_over_plain_high: float
@@ -37,6 +38,15 @@ class TrustRow(NamedTuple):
     the interval of its own run."""
     xprof_pp: float = math.nan
     """The largest difference of an op's share from a second opinion, in percentage points."""
+
+
+class CheckedRow(NamedTuple):
+    """What a machine can tell apart in a runtime; None where the baseline was not timed against itself there."""
+
+    runtime: str
+    machine: str
+    """Its kind, and what else it must share with the machine of a check."""
+    resolution: Resolution | None
 
 
 class UnattributedRow(NamedTuple):
@@ -70,24 +80,28 @@ class OverheadRow(NamedTuple):
 
 def books(
     runs: Sequence[RunRecord],
-    resolutions: Mapping[str, Resolution],
+    resolution_of: ResolutionOf,
     comparisons: Sequence[ComparisonRecord],
 ) -> pd.DataFrame:
     """A `TrustRow` per run.
 
     Args:
         runs: The runs.
-        resolutions: What the machine can tell apart, see `resolution.resolutions`.
+        resolution_of: Tells what each run's machine can tell apart.
         comparisons: Second opinions; one from another machine is left out.
     """
-    seconds = {(found.variant, found.runtime): found for found in comparisons}
-    return frame_of(TrustRow, [_trust(run, resolutions.get(run.runtime), seconds.get(_key(run))) for run in runs])
+    seconds = {(found.variant, found.runtime, found.machine.key): found for found in comparisons}
+    opinions = [seconds.get((*_key(run), run.machine.key)) for run in runs]
+    return frame_of(
+        TrustRow, [_trust(run, resolution_of(run), found) for run, found in zip(runs, opinions, strict=True)]
+    )
 
 
 def _trust(run: RunRecord, resolution: Resolution | None, opinion: ComparisonRecord | None) -> TrustRow:
     cost = profiled_over_plain(run)
     row = TrustRow(
         *_key(run),
+        run.machine.kind,
         profiled_over_plain=cost.value,
         profiled_over_plain_low=cost.low,
         profiled_over_plain_high=cost.high,
@@ -101,9 +115,20 @@ def _trust(run: RunRecord, resolution: Resolution | None, opinion: ComparisonRec
     elif run.is_baseline:
         to_itself = ratio_to_baseline(run, resolution)
         row = row._replace(aa_low=to_itself.low, aa_high=to_itself.high)
-    if opinion and of_machine(opinion.machine) == of_machine(run.machine):
+    if opinion:
         row = row._replace(xprof_pp=opinion.largest_difference_pp)
     return row
+
+
+def checked(runs: Sequence[RunRecord], resolution_of: ResolutionOf) -> list[CheckedRow]:
+    """A `CheckedRow` for each runtime and each machine on which it was run, the runtimes one after the other."""
+    found: dict[tuple[str, str], CheckedRow] = {}
+    for run in runs:
+        row = CheckedRow(run.runtime, f"{run.machine.kind}, TensorFlow {run.machine.tensorflow}", resolution_of(run))
+        place = run.runtime, run.machine.key
+        found[place] = row if row.resolution else found.get(place, row)
+    runtimes = list(dict.fromkeys(run.runtime for run in runs))
+    return sorted(found.values(), key=lambda row: runtimes.index(row.runtime))
 
 
 def unattributed_times(runs: Sequence[RunRecord]) -> pd.DataFrame:

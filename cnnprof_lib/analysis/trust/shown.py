@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,10 +13,11 @@ from pandas.io.formats.style import Styler
 from ...base import units
 from ...page import hover
 from ...page.style import factor_rows, label_right, legend_below, row_heights
-from ...page.table import Column, interval_texts, styled
+from ...page.table import Column, interval_texts, same_in_all, styled
 from ...page.text import code, escape, listed
 from ..colours import source_style
-from ..resolution import INDISTINCT, Resolution
+from ..resolution import INDISTINCT
+from .numbers import CheckedRow
 
 OVERHEAD_CAPTION = hover.Caption(
     "overhead",
@@ -28,6 +29,7 @@ _OVERHEAD_GROUP, _MEMORY_GROUP = "profiled / unprofiled", "memory of a step"
 
 _BOOKS = {
     **_RUN,
+    "machine": Column("machine"),
     "profiled_over_plain": Column("median", "{:.3f}".format, _OVERHEAD_GROUP),
     "profiled_over_plain_interval": Column("95% interval", None, _OVERHEAD_GROUP, wraps=False),
     "unattributed_share": Column("unattributed", units.percent, "profiled step"),
@@ -62,7 +64,7 @@ def books_table(table: pd.DataFrame) -> Styler:
         profiled_over_plain_interval=interval_texts(table, "profiled_over_plain", "{:.3f}".format),
         aa_interval=interval_texts(table, "aa", "{:.3f}".format),
     )
-    hidden = [name for name in ("xprof_pp",) if table[name].isna().all()]
+    hidden = [*same_in_all(table, "machine"), *(["xprof_pp"] if table["xprof_pp"].isna().all() else [])]
     return styled(shown, _BOOKS, hidden=hidden, caption="How far each run can be trusted", key="books")
 
 
@@ -100,13 +102,15 @@ def overhead_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str]) -> str:
-    """What the baseline timed against itself says of each runtime; a list."""
+def checked_text(rows: Sequence[CheckedRow]) -> str:
+    """What the baseline timed against itself says of each runtime, on each machine; a list; from `numbers.checked`."""
     lines = []
-    for runtime in runtimes:
-        if (found := resolutions.get(runtime)) is None:
+    several = len({row.machine for row in rows}) > 1
+    for runtime, machine, found in rows:
+        where = f"`{runtime}` on {escape(machine)}" if several else f"`{runtime}`"
+        if found is None:
             lines.append(
-                f"- `{runtime}`: the baseline was not timed against itself on this machine. So no ratio is marked "
+                f"- {where}: the baseline was not timed against itself on this machine. So no ratio is marked "
                 f"*{INDISTINCT}*. `cnnprof check --runtime {runtime}` times it; `make render` then uses the result."
             )
             continue
@@ -119,7 +123,7 @@ def checked_text(resolutions: Mapping[str, Resolution], runtimes: Sequence[str])
                 f"operations of up to {found.side_ratio:.3f}. "
             )
         lines.append(
-            f"- `{runtime}`: the baseline was timed against itself {times}, each time in two new "
+            f"- {where}: the baseline was timed against itself {times}, each time in two new "
             f"sessions. 95% of the ratios lie between 1/{found.smallest_ratio:.3f} and {found.smallest_ratio:.3f}. A "
             f"ratio closer to 1 is {INDISTINCT}. {layers}The 95% intervals over "
             f"blocks are {found.width:.3f} wide (median); the true ratio, 1, lies outside {found.excluding} of "
@@ -161,10 +165,12 @@ def overhead_text(table: pd.DataFrame) -> str:
 def all_cautions_text(overview: pd.DataFrame) -> str:
     """The cautions of all runs, each once with the runs it concerns; ``overview`` from `variants.numbers.overview`."""
     runs = overview[overview["status"] == "ok"]
+    several = runs["machine"].nunique() > 1
     found: dict[str, list[str]] = {}
     for row in runs.to_dict("records"):
         for line in row["cautions"]:
-            found.setdefault(line, []).append(f"{code(row['variant'])} ({row['runtime']})")
+            where = f"{row['runtime']}, {escape(row['machine'])}" if several else row["runtime"]
+            found.setdefault(line, []).append(f"{code(row['variant'])} ({where})")
     return "\n".join(
         f"- **Warning**, {'all runs' if len(names) == len(runs) else listed(names)}: {escape(line)}."
         for line, names in found.items()

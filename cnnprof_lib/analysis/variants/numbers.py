@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,7 +11,6 @@ import pandas as pd
 from ...records.run import RunRecord
 from .. import frames
 from ..cautions import cautions
-from ..conditions import machine_kind
 from ..estimates import (
     UNKNOWN,
     latency,
@@ -23,7 +22,7 @@ from ..estimates import (
     unattributed_share,
 )
 from ..frames import Record
-from ..resolution import Resolution, ratio_to_baseline
+from ..resolution import Resolution, ResolutionOf, not_checked, ratio_to_baseline
 
 
 class Estimates(NamedTuple):
@@ -51,12 +50,12 @@ class Estimates(NamedTuple):
     unattributed_share: float = math.nan
 
 
-def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | None = None) -> pd.DataFrame:
+def overview(records: Sequence[Record], resolution_of: ResolutionOf = not_checked) -> pd.DataFrame:
     """One row per run or failure: the columns of `frames.runs` and the `Estimates`.
 
     Args:
         records: The runs and failures.
-        resolutions: What the machine can tell apart in each runtime, see `resolution.resolutions`.
+        resolution_of: Tells what each run's machine can tell apart.
 
     Returns:
         Also ``machine``, its kind, empty for a failure; ``is_baseline``;
@@ -65,23 +64,21 @@ def overview(records: Sequence[Record], resolutions: Mapping[str, Resolution] | 
         ``indistinct``, true where the ratio of a variant other than the baseline is nearer to 1 than that; and
         ``cautions``, a list of texts.
     """
-    resolutions = resolutions or {}
     baseline = frames.baseline_of(records)
     table = frames.runs(records)
     table["cautions"] = [cautions(r) if isinstance(r, RunRecord) else [] for r in records]
-    table["machine"] = [machine_kind(r.machine) if isinstance(r, RunRecord) else "" for r in records]
+    table["machine"] = [r.machine.kind if isinstance(r, RunRecord) else "" for r in records]
     table["is_baseline"] = table["variant"] == baseline
+    checked = [resolution_of(r) if isinstance(r, RunRecord) else None for r in records]
     rows = [
-        _estimates(r, resolutions.get(r.runtime), baseline) if isinstance(r, RunRecord) else Estimates()
-        for r in records
+        _estimates(r, found, baseline) if isinstance(r, RunRecord) else Estimates()
+        for r, found in zip(records, checked, strict=True)
     ]
     estimated = frames.frame_of(Estimates, rows).astype(float)
-    table["smallest_ratio"] = [
-        resolutions[r.runtime].smallest_ratio if r.runtime in resolutions else math.nan for r in records
-    ]
+    table["smallest_ratio"] = [found.smallest_ratio if found else math.nan for found in checked]
     table["indistinct"] = [
-        r.runtime in resolutions and not resolutions[r.runtime].distinguishes(ratio)
-        for r, ratio in zip(records, estimated["ratio"].fillna(math.inf), strict=True)
+        found is not None and not found.distinguishes(ratio)
+        for found, ratio in zip(checked, estimated["ratio"].fillna(math.inf), strict=True)
     ]
     table["indistinct"] &= ~table["is_baseline"]  # of itself it is no question
     return pd.concat([table, estimated], axis=1)

@@ -13,7 +13,7 @@ from pandas.io.formats.style import Styler
 
 from ...base import units
 from ...page.style import factor_rows, interval_lengths, label_right, legend_below, row_heights
-from ...page.table import Column, interval_texts, styled
+from ...page.table import Column, interval_texts, same_in_all, styled
 from ...page.text import code, escape, interval_text
 from ..colours import source_style
 from ..resolution import INDISTINCT
@@ -49,8 +49,7 @@ def overview_table(table: pd.DataFrame) -> Styler:
         top1_interval=interval_texts(table, "top1", units.percent),
         remark=[_remark(row) for row in table.to_dict("records")],
     )
-    hidden = [] if table["indistinct"].any() else ["indistinct"]
-    hidden += ["machine"] if table["machine"].replace("", None).nunique() < 2 else []  # none of a failure
+    hidden = [*same_in_all(table, "machine"), *([] if table["indistinct"].any() else ["indistinct"])]
     hidden += ["process_spread"] if table["process_spread"].isna().all() else []
     caption = "All runs: latency, ratio to the baseline, size of the network and accuracy"
     if len(remarks := set(shown["remark"])) == 1:  # once is enough
@@ -65,8 +64,8 @@ def brief_table(table: pd.DataFrame) -> Styler:
         latency_interval=interval_texts(table, "latency_s", units.seconds),
         ratio_interval=interval_texts(table, "ratio", "{:.3f}".format),
     )
-    brief = ("variant", "runtime", "latency_s", "latency_interval", "ratio", "ratio_interval", "top1")
-    return styled(shown, {name: _OVERVIEW[name] for name in brief})
+    brief = ("variant", "runtime", "machine", "latency_s", "latency_interval", "ratio", "ratio_interval", "top1")
+    return styled(shown, {name: _OVERVIEW[name] for name in brief}, hidden=same_in_all(table, "machine"))
 
 
 def _remark(row: dict[Any, Any]) -> str:
