@@ -1,4 +1,4 @@
-"""The report's first section: which network to take, in which runtime."""
+"""The report's first section: which network to take, in which runtime, and whom it forgets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import HTML
 
-from ..analysis.accuracy import frontier, shown
+from ..analysis.accuracy import forgets, frontier, shown, shown_forgets
+from ..base.errors import MeasureError, StoreError
+from ..page.table import folded_table
+from ..params.runtimes import REFERENCE_RUNTIME
 from .study import Study
 
 
@@ -34,3 +38,20 @@ def answer_parts(study: Study, published: pd.DataFrame | None) -> Iterator[objec
     yield shown.ACCURACY_CAPTION.put(figure)
     if chosen:
         yield shown.choice_table(choices)
+        yield from _forgotten(study, baseline, chosen)
+
+
+def _forgotten(study: Study, baseline: str, chosen: frontier.ChoiceRow) -> Iterator[object]:
+    """What the network that the answer names loses by class; nothing where it is the baseline itself."""
+    if (chosen.variant, chosen.runtime) == (baseline, REFERENCE_RUNTIME):
+        return
+    runs = {(run.name, run.runtime): run for run in study.runs}
+    before, after = runs[baseline, REFERENCE_RUNTIME], runs[chosen.variant, chosen.runtime]
+    try:
+        found = forgets.forgotten(study.store, before, after)
+    except (MeasureError, StoreError) as error:
+        yield str(error)
+        return
+    yield shown_forgets.forgets_text(found)
+    title = f"Classes by {baseline} in {REFERENCE_RUNTIME} and {chosen.variant} in {chosen.runtime}"
+    yield HTML(folded_table(title, shown_forgets.forgets_table(found.classes)))
