@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,19 @@ from ..base.files import write_atomically
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import Project, find_project
 from . import terminal
-from .cli_options import BatchSizeOption, JsonOption, OutputsOption, StoredRuntimeOption, ThreadsOption, console
+from .cli_options import (
+    BatchSizeOption,
+    DataOption,
+    JsonOption,
+    OutputsOption,
+    StoredRuntimeOption,
+    ThreadsOption,
+    console,
+)
 
 if TYPE_CHECKING:
     from .stored_run import Run
+    from .study import Study
 
 app = typer.Typer()
 
@@ -69,13 +78,21 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A")],
     after: Annotated[str, typer.Argument(metavar="B")],
     runtime: StoredRuntimeOption = REFERENCE_RUNTIME,
-    to: Annotated[str, typer.Option("--to", help="The runtime of B, where A and B are one network in two.")] = "",
+    to: Annotated[str, typer.Option("--to", help="The runtime of B, if it is not that of A.")] = "",
     batch_size: BatchSizeOption = None,
     threads: ThreadsOption = None,
+    forgets: Annotated[
+        bool, typer.Option("--forgets", help="Show instead whom B forgets: what each class of the test images loses.")
+    ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="FILE.png", help="With --forgets: draw the images that only A gets right."),
+    ] = None,
+    source: DataOption = None,
     as_json: JsonOption = False,
     outputs: OutputsOption = "",
 ) -> None:
-    """Show where the time went from A to B: layer by layer, each change with its cause and interval."""
+    """Show where the time went from A to B: layer by layer, each change with its cause. Or whom B forgets."""
     from ..analysis.differences.numbers import difference_for_scripts
     from . import terminal_diff
     from .study import Study
@@ -83,12 +100,27 @@ def diff(
     study = Study(open_project(outputs).store)
     sides = ((before, runtime), (after, to or runtime))
     old, new = (study.run_under(name, in_runtime, batch_size, threads) for name, in_runtime in sides)
-    shown = difference_for_scripts(study.between(old, new))
+    if forgets or sheet:
+        shown = _forgets(old, new, study, sheet, source)
+    else:
+        shown = difference_for_scripts(study.between(old, new))
     if as_json:
         print(json.dumps(shown, indent=1))
         return
-    for part in terminal_diff.diff_parts(shown):
+    for part in terminal_diff.forgets_parts(shown) if forgets or sheet else terminal_diff.diff_parts(shown):
         console.print(part, highlight=False)
+
+
+def _forgets(old: Run, new: Run, study: Study, sheet: Path | None, source: Path | None) -> dict[str, Any]:
+    """Whom the new one forgets; draws the images, if a file for them is named."""
+    from ..analysis.accuracy.forgets import forgotten, forgotten_for_scripts
+
+    found = forgotten(study.store, old.record, new.record)
+    if sheet:
+        from .contact_sheet import write_sheet
+
+        terminal.say(f"Images: {write_sheet(sheet, found, source)}")
+    return forgotten_for_scripts(found)
 
 
 @app.command()

@@ -132,17 +132,17 @@ def data_text(records: Sequence[Record]) -> str:
     return "\n\n".join(lines)
 
 
-def claims_drawn_text(*, strides_drawn: bool, steps_trained: bool) -> str:
+def claims_drawn_text(*, strides_drawn: bool, accuracy_drawn: bool, steps_trained: bool) -> str:
     """Where the figures are that the claims are about.
 
     Args:
         strides_drawn: Whether the series of strides is.
+        accuracy_drawn: Whether accuracy against latency is.
         steps_trained: Whether the time of a training step is known of any training.
     """
-    places = [
-        "accuracy against latency in [Figure](#F_accuracy)",
-        "the overhead of profiling in [Figure](#F_overhead)",
-    ]
+    places = ["the overhead of profiling in [Figure](#F_overhead)"]
+    if accuracy_drawn:
+        places.insert(0, "accuracy against latency in [Figure](#F_accuracy)")
     if strides_drawn:
         places.insert(0, "latency and Conv2D's share against stride in [Figure](#F_stride)")
     if steps_trained:

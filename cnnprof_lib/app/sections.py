@@ -16,9 +16,6 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from ..analysis import frames
-from ..analysis.accuracy import frontier
-from ..analysis.accuracy import numbers as accuracy
-from ..analysis.accuracy import shown as accuracy_shown
 from ..analysis.differences.numbers import largest_steps
 from ..analysis.differences.shown import waterfall_figure
 from ..analysis.machine import numbers as machine
@@ -46,6 +43,7 @@ from ..records.machine import RooflineRecord
 from ..records.project import find_project
 from ..records.run import RunRecord
 from . import report_text
+from .answer_sections import answer_parts, is_answered
 from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
 from .stored_run import Run
@@ -85,9 +83,9 @@ class Report:
         style.use_style()
         self._every = study
         self._study = study.detailed()
-        self._thesis = thesis_sections(self._study)
         self._shown = study.runtimes_in_full
         self._several = len(study.machines) > 1
+        self._thesis = thesis_sections(study)
 
     @section
     def introduction(self) -> Parts:
@@ -96,33 +94,23 @@ class Report:
         yield f"{report_text.introduction_text(self._every.records)} {cited}"
 
     @section
-    def choice(self) -> Parts:
-        """Which variant to take for how much accuracy."""
-        lost, overview = self._study.losses(), self._study.overview()
-        if lost.empty:
-            yield accuracy_shown.NO_CHOICE
-            return
-        choices = accuracy.choices(lost, overview)
-        if not choices.empty:
-            yield accuracy_shown.choice_table(choices)
-        yield accuracy_shown.choice_text(choices, overview["runtime"].unique())
-        figure, ax = plt.subplots(figsize=(8, 4))
-        accuracy_shown.loss_figure(lost, overview, ax=ax)
-        yield accuracy_shown.LOSS_CAPTION.put(figure)
+    def answer(self) -> Parts:
+        """Which network to take, in which runtime."""
+        yield from answer_parts(self._every, self._thesis.published_points() if self._thesis else None)
 
     @section
     def overview(self) -> Parts:
-        """All variants in a table, and what accuracy costs."""
+        """All variants in a table, and how much of the latency each leaves."""
         overview = self._study.overview()
-        yield variants_shown.findings_text(overview, self._study.store.unreadable().values())
+        if not is_answered(self._every):  # else the answer says more
+            yield variants_shown.findings_text(overview)
+        yield variants_shown.passed_over_text(self._study.store.unreadable().values())
         yield variants_shown.overview_table(self._everywhere)
         if not self._study.runs:
             return
-        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
-        accuracy_shown.accuracy_figure(frontier.frontier(overview), ax=left)
-        variants_shown.ratio_figure(overview, ax=right)
-        yield accuracy_shown.ACCURACY_CAPTION.put(figure)
-        yield accuracy_shown.frontier_text(self._study.standings())
+        figure, ax = plt.subplots(figsize=(9, 4.5))
+        variants_shown.ratio_figure(overview, ax=ax)
+        yield variants_shown.RATIO_CAPTION.put(figure)
 
     @section
     def runtimes(self) -> Parts:

@@ -220,9 +220,16 @@ class Study:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""
         return self._outcomes.get(runtime, pd.DataFrame()).copy()
 
-    def standings(self) -> pd.DataFrame:
-        """Which variants no other one of their runtime beats, see `accuracy.frontier.standings`."""
-        return self._once("standings", lambda: frontier.standings(self.overview(), self._outcomes))
+    def frontier(self) -> pd.DataFrame:
+        """A row per network and runtime with its accuracy, and what no other one beats, see `accuracy.frontier`."""
+        return self._once(
+            "frontier",
+            lambda: frontier.frontier(self.runtimes_table(), accuracy.scored(self.store, self.runs), self.baseline),
+        )
+
+    def choices(self) -> pd.DataFrame:
+        """The fastest network and runtime for a given loss of accuracy, see `accuracy.frontier.choices`."""
+        return self._once("choices", lambda: frontier.choices(self.frontier()))
 
     def losses(self) -> pd.DataFrame:
         """What each variant loses against the baseline, image by image, see `accuracy.numbers.losses`."""
@@ -238,7 +245,7 @@ class Study:
             raise ReportError("cnnprof_lib/thesis: is missing. It holds the claims. Install the whole of cnnprof.")
         from ..thesis.verdicts import judge_stored
 
-        return self._once("verdicts", lambda: judge_stored(self.detailed().records, self.store))
+        return self._once("verdicts", lambda: judge_stored(self.detailed().records, self.store, self.frontier()))
 
     # One run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..analysis.differences.matching import BOTH
 from ..analysis.resolution import INDISTINCT
-from ..base.units import counted, signed_seconds
+from ..base.units import counted, percent, signed_seconds
 
 NOTABLE_DRIFT = 0.05
 """From this share on the drift between the two processes is called a reason to measure again."""
@@ -80,3 +80,44 @@ def _interval(value: Mapping[str, Any], form: Callable[[float], str]) -> str:
 def _seconds(value_s: float) -> str:
     """A duration; less than nothing where the changes so far take away more than there was, which noise can do."""
     return signed_seconds(value_s).removeprefix("+")
+
+
+def forgets_parts(shown: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Whom a network forgets, from the object that ``diff --forgets --json`` prints."""
+    before, after = (f"{shown[side]['variant']} in {shown[side]['runtime']}" for side in ("before", "after"))
+    yield Text(f"{before} to {after}: {counted(shown['images'], 'test image')}", style="bold")
+    both_wrong = shown["differ"] - shown["only_before"] - shown["only_after"]
+    yield (
+        f"They disagree on {shown['differ']:,}: {shown['only_before']:,} only {before} gets right, "
+        f"{shown['only_after']:,} only {after}, {both_wrong:,} neither."
+    )
+    if shown["seeds_differ"] is not None:
+        name = shown["before"]["variant"]
+        yield f"Two trainings of {name} that differ by the seed alone disagree on {shown['seeds_differ']:,.0f}."
+    yield _classes_table(shown["classes"])
+    yield f"The intervals hold for all {counted(len(shown['classes']), 'row')} at once, with 95%."
+
+
+def _classes_table(classes: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per class."""
+    table = Table("class", box=None)
+    for heading in ("images", "top-1 before", "after", "points lost", "interval", "only before", "only after"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for row in classes:
+        table.add_row(
+            row["class"],
+            f"{row['images']:,}",
+            *(percent(row["top1"][side], 1) for side in ("before", "after")),
+            _points(row["loss"]["value"]),
+            _interval(row["loss"], _points),
+            f"{row['only_before']:,}",
+            f"{row['only_after']:,}",
+            row["told"] or "",
+            style="bold" if row["told"] else None,
+        )
+    return table
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
@@ -12,7 +13,8 @@ from ..analysis.estimates import Estimate
 from ..page.table import folded_table
 from ..records.run import RunRecord
 from ..records.training import TrainingRecord
-from ..thesis import claims_table, errata, recipes, shown, strides, training_rules, verdicts
+from ..thesis import claims_table, errata, points, recipes, shown, strides, training_rules, verdicts
+from .answer_sections import is_answered
 from .report_text import STRIDE_CAPTION, claims_drawn_text
 from .study import Study
 
@@ -27,7 +29,8 @@ class ThesisSections:
     """Parts of sections, see `sections.Report`."""
 
     def __init__(self, study: Study) -> None:
-        self._study = study
+        self._every = study
+        self._study = study.detailed()
 
     def citation(self) -> str:
         """Whose the published figures are."""
@@ -40,6 +43,10 @@ class ThesisSections:
     def published(self, variant: str) -> str:
         """What the thesis printed of a variant."""
         return shown.published(variant)
+
+    def published_points(self) -> pd.DataFrame:
+        """What was published of the networks that were run, see `points.published_points`."""
+        return points.published_points(set(self._every.frontier()["variant"]))
 
     def published_step_s(self) -> Mapping[str, Estimate]:
         """The thesis's seconds per training step, by variant."""
@@ -69,8 +76,8 @@ class ThesisSections:
             timed = any(record.step_s for record in self._study.trainings)
             yield verdicts.EXPLANATION
             drawn = not strides.stride_table(self._study.records).empty
-            yield claims_drawn_text(strides_drawn=drawn, steps_trained=timed)
-            yield claims_table.styled_claims(self._study.verdicts())
+            yield claims_drawn_text(strides_drawn=drawn, accuracy_drawn=is_answered(self._every), steps_trained=timed)
+            yield claims_table.styled_claims(self._every.verdicts())
 
     def errata(self) -> Iterator[object]:
         """The published tables, corrected."""

@@ -152,16 +152,24 @@ def label_right(ax: Axes, text: str, point: tuple[float, float]) -> None:
     ax.annotate(text, point, (8, 0), textcoords="offset points", va="center", fontsize="small")
 
 
-def label_points(ax: Axes, points: Sequence[tuple[float, float, str]], *, rim: bool = False) -> None:
+def label_points(
+    ax: Axes,
+    points: Sequence[tuple[float, float, str]],
+    *,
+    others: Sequence[tuple[float, float]] = (),
+    rim: bool = False,
+) -> None:
     """Writes each name once, beside one of its points where it covers no other point or name, if there is room.
 
     Args:
         ax: With its final limits, for the distances on paper are taken from them.
         points: x, y and name; a name may have several points.
+        others: x and y of points without names, which no name is to cover either.
         rim: Set the names off lines by a white rim.
     """
     ax.autoscale_view()  # else the limits are those of before the last drawing
-    on_paper = [tuple(ax.transData.transform((x, y)) * 72 / ax.figure.dpi) for x, y, _ in points]
+    places_of = [*((x, y) for x, y, _ in points), *others]
+    on_paper = [tuple(ax.transData.transform(place) * 72 / ax.figure.dpi) for place in places_of]
     taken = [_Box(x - 4, y - 9, x + 4, y + 9) for x, y in on_paper]
     for name in dict.fromkeys(name for _, _, name in points):
         own = [i for i, point in enumerate(points) if point[2] == name]

@@ -91,3 +91,14 @@ class TrainingRecord(Spec):
             return ""
         cores = units.counted(self.machine.logical_cores, "core")
         return f"{self.machine.cpu}, {cores}{'' if self.machine.onednn else ', oneDNN off'}"
+
+    @property
+    def but_for_chance(self) -> str:
+        """What it came out of, but for its seed; of older records only the number of steps is known."""
+        if self.settings is None:
+            return str(self.steps)
+        return self.settings.model_dump_json(exclude={"seed", "checkpoint_every"})
+
+    def repeats(self, other: TrainingRecord) -> bool:
+        """Whether it trained the same network by the same recipe, with any seed; true of itself."""
+        return (self.variant, self.recipe, self.but_for_chance) == (other.variant, other.recipe, other.but_for_chance)

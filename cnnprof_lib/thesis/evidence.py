@@ -79,6 +79,7 @@ class Evidence:
         original: Outcomes under weights of the thesis's own recipe in full, from `recipes.original_outcomes`, which are
             what accuracy is judged by where all variants of a claim have them.
         resolution_of: Tells what each run's machine can tell apart.
+        everywhere: All networks in all runtimes, from `accuracy.frontier.frontier`, whatever the records are of.
     """
 
     records: Sequence[Record]
@@ -88,6 +89,7 @@ class Evidence:
     as_good: frozenset[tuple[str, str]] = frozenset()
     original: pd.DataFrame = field(default_factory=pd.DataFrame)
     resolution_of: ResolutionOf = not_checked
+    everywhere: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
     def by_runtime(self) -> dict[str, Evidence]:
@@ -204,4 +206,4 @@ def share_text(share: Estimate) -> str:
 
 def points_text(loss: Estimate) -> str:
     """``6.4 points (5.3 to 7.5)``."""
-    return f"{100 * loss.value:.1f} points ({100 * loss.low:.1f} to {100 * loss.high:.1f})"
+    return f"{100 * loss.value:z.1f} points ({100 * loss.low:z.1f} to {100 * loss.high:z.1f})"

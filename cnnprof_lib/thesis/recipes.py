@@ -48,7 +48,7 @@ def compare(store: Store, trainings: Sequence[TrainingRecord]) -> pd.DataFrame:
     """
     groups: dict[tuple[str, str, str], list[TrainingRecord]] = {}
     for record in trainings:
-        groups.setdefault((record.variant.name, record.recipe, _settings_but_seed(record)), []).append(record)
+        groups.setdefault((record.variant.name, record.recipe, record.but_for_chance), []).append(record)
     right = {key: _share_right(store, records) for key, records in groups.items()}
     by_length = sorted(groups, key=lambda key: (key[1] == ORIGINAL, groups[key][0].steps))
     originals = {key[0]: key for key in by_length if key[1] in (ORIGINAL, SHORTENED)}
@@ -103,13 +103,6 @@ def original_outcomes(store: Store, trainings: Sequence[TrainingRecord], steps: 
             except StoreError:  # of before outcomes were kept
                 continue
     return right_on_the_same_images(scored)
-
-
-def _settings_but_seed(record: TrainingRecord) -> str:
-    """What a training came out of, but for chance; of older records only the number of steps is known."""
-    if record.settings is None:
-        return str(record.steps)
-    return record.settings.model_dump_json(exclude={"seed", "checkpoint_every"})
 
 
 def _share_right(store: Store, records: Sequence[TrainingRecord]) -> npt.NDArray[np.float64] | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..analysis.accuracy import numbers as accuracy
+from ..analysis.accuracy.frontier import ANSWER_POINTS, answer, choices
 from ..analysis.estimates import FEWEST, Estimate, difference_of_proportions, proportion, ratio_of_medians
 from ..base.units import counted
+from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.training import TrainingRecord
 from . import BASELINE, STRIDES
 from .claims import Claim, published_numbers
@@ -159,3 +163,35 @@ def _require_training(claim: Claim, evidence: Evidence, variants: Iterable[str],
             raise NotTestable(
                 f"the weights of {name} were trained by {recipe} for {steps}, on {training.dataset}", ours
             )
+
+
+@rule(16, once=True)
+def _price_of_speed(claim: Claim, evidence: Evidence) -> Finding:
+    """Of what is at least as fast, what loses least; beside it the thesis's own network, as measured here."""
+    known = evidence.everywhere.dropna(subset=["loss"]) if len(evidence.everywhere) else evidence.everywhere
+    if known.empty:
+        raise NotTestable("it is not known what any network loses against the baseline in the reference runtime")
+    printed, texts, cheaper = _published_loss(claim, "stride 1", "stride 5"), [], {}
+    for name, times in claim.criteria.items():
+        fast = known[known["ratio_high"] <= 1 / times.value]
+        if not fast.empty:
+            best = fast.sort_values("loss").iloc[0]
+            texts.append((f"at least {times} faster", _price_text(best)))
+            cheaper[name] = bool(best["loss_high"] < printed.low)
+    own = known[(known["variant"] == STRIDES[5]) & (known["runtime"] == REFERENCE_RUNTIME)]
+    texts += [("the thesis's own", _price_text(row)) for _, row in own.iterrows()]
+    if (kept := answer(choices(known, (ANSWER_POINTS,)))) and kept.ratio < 1:
+        texts.append((f"at most {ANSWER_POINTS:g} point lost", _price_text(pd.Series(kept._asdict()))))
+    ours = labelled(texts)
+    if cheaper.get("as fast"):
+        return Finding(ours, Verdict.CONTRADICTED, f"fewer points lost than the printed {points_text(printed)}")
+    if cheaper.get("nearly as fast"):
+        return Finding(ours, Verdict.DEPENDS, f"fewer than the printed {points_text(printed)} at a little less speed")
+    if "as fast" not in cheaper:
+        raise NotTestable("nothing is 20 times faster", ours)
+    return Finding(ours, Verdict.REPRODUCED, f"not fewer points lost than the printed {points_text(printed)}")
+
+
+def _price_text(row: pd.Series[Any]) -> str:
+    ratio, loss = (Estimate(*(row[f"{name}{end}"] for end in ("", "_low", "_high"))) for name in ("ratio", "loss"))
+    return f"{row['variant']} in {row['runtime']}, ratio {ratio_text(ratio)}, {points_text(loss)}"

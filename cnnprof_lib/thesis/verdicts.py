@@ -35,12 +35,13 @@ def judge(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame([_judged(claim, evidence) for claim in load_claims()])
 
 
-def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
+def judge_stored(records: Sequence[Record], store: Store, everywhere: pd.DataFrame) -> pd.DataFrame:
     """Judges every claim by the records and by all that is stored of them: trainings, executions, outcomes of images.
 
     Args:
         records: As from `Study.records`.
         store: Where they are from.
+        everywhere: All networks in all runtimes, from `accuracy.frontier.frontier`.
 
     Raises:
         StoreError: something of it cannot be read.
@@ -55,6 +56,7 @@ def judge_stored(records: Sequence[Record], store: Store) -> pd.DataFrame:
             as_good=recipes.as_good(recipes.compare(store, trainings)),
             original=recipes.original_outcomes(store, trainings, training_rules.published_steps()),
             resolution_of=checked_by(store),
+            everywhere=everywhere,
         )
     )
 

@@ -114,7 +114,7 @@ def test_one_network_is_explained_from_one_runtime_to_another(project: Path) -> 
 
 def test_the_report_sets_them_side_by_side(project: Path) -> None:
     page = (project / "outputs/report/report.html").read_text(encoding="utf-8")
-    assert "Which runtime to take" in page
+    assert "Networks by runtimes" in page
     assert "Every network in each runtime" in page
     assert "Kernels of smoke in each runtime" in page
     table = Study.open(project / "outputs").runtimes_table()

@@ -11,14 +11,14 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
-from cnnprof_lib.analysis.accuracy.shown import LOSS_CAPTION
 from cnnprof_lib.analysis.machine.shown import ROOFLINE_CAPTION
+from cnnprof_lib.analysis.variants.shown import RATIO_CAPTION
 from cnnprof_lib.page import hover
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / "cnnprof_lib/analysis").rglob("*.py"), ROOT / "cnnprof_lib/app/report_text.py"]
 TEXTS = [path.read_text(encoding="utf-8") for path in SOURCES]
-_SECTIONS = ("runtime_sections.py", "sections.py", "sweep_sections.py", "thesis_sections.py")
+_SECTIONS = ("answer_sections.py", "runtime_sections.py", "sections.py", "sweep_sections.py", "thesis_sections.py")
 SECTIONS = "".join((ROOT / "cnnprof_lib/app" / name).read_text() for name in _SECTIONS)
 NOTEBOOK = (ROOT / "notebooks/report.ipynb").read_text(encoding="utf-8")
 CAPTIONS = dict(
@@ -33,8 +33,8 @@ def test_a_caption_and_its_key_name_the_runtime() -> None:
     assert figure.get_gid() == (
         f"{hover.CAPTION}roofline-stock:Each layer of the baseline under the roofline of this machine, in stock"
     )
-    LOSS_CAPTION.put(figure)
-    assert figure.get_gid() == f"{hover.CAPTION}choice:{LOSS_CAPTION.text}"
+    RATIO_CAPTION.put(figure)
+    assert figure.get_gid() == f"{hover.CAPTION}ratio:{RATIO_CAPTION.text}"
     plt.close(figure)
 
 

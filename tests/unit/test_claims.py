@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cnnprof_lib.analysis.accuracy.frontier import FrontierRow
 from cnnprof_lib.analysis.accuracy.numbers import losses
-from cnnprof_lib.analysis.frames import Record
+from cnnprof_lib.analysis.frames import Record, frame_of
 from cnnprof_lib.params.network import Network
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
@@ -69,10 +71,10 @@ def ops_of(**seconds: float) -> list[Node]:
 # The claims as data
 
 
-def test_there_are_fifteen_claims_each_with_its_rule() -> None:
+def test_there_are_sixteen_claims_each_with_its_rule() -> None:
     claims = load_claims()
-    assert [claim.number for claim in claims] == list(range(1, 16))
-    assert len({claim.rule for claim in claims}) == 15
+    assert [claim.number for claim in claims] == list(range(1, 17))
+    assert len({claim.rule for claim in claims}) == 16
     assert sorted(PARTS) == [claim.number for claim in claims]
 
 
@@ -90,6 +92,10 @@ def test_what_claims_cite_of_the_tables_is_printed_there() -> None:
         assert sum_ms == round(tables[name]["time_s"].sum() * 1e3, 2)
     accuracies = [published[7][f"stride {i}"].value for i in (1, 2, 3, 5)]
     assert accuracies == [pytest.approx(100 * PUBLISHED[name].top1) for name in STRIDES]
+    for key in ("stride 1", "stride 5"):
+        assert published[16][key].value == published[7][key].value
+    for key in ("sum of Table 4.3", "sum of Table 4.6"):
+        assert published[16][key].value == published[4][key].value
     assert published[9]["filters32"].value == pytest.approx(100 * PUBLISHED["filters32"].top1)
     assert published[11]["pool-large"].value == pytest.approx(100 * PUBLISHED["pool-large"].top1)
 
@@ -422,6 +428,62 @@ def test_outcomes_of_the_same_images_narrow_a_loss() -> None:
     assert row["ours"].endswith("lost: 0.6 points (0.4 to 0.8)")
 
 
+def everywhere(*cells: tuple[str, str, float, float]) -> pd.DataFrame:
+    """Network, runtime, ratio and points lost, with narrow intervals; the baseline first."""
+    rows = []
+    for name, runtime, ratio, points in (("baseline", "stock", 1.0, 0.0), *cells):
+        ratios = (ratio, 0.99 * ratio, 1.01 * ratio) if name != "baseline" else (1.0, math.nan, math.nan)
+        top1 = (0.83 - points / 100,) * 3
+        loss = (points / 100, (points - 1) / 100, (points + 1) / 100) if name != "baseline" else (0.0,) * 3
+        rows.append(FrontierRow(name, runtime, name == "baseline", *ratios, *top1, *loss, images=10_000))
+    return frame_of(FrontierRow, rows)
+
+
+STRIDE5 = ("stride5", "stock", 0.034, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected", "reason"),
+    [
+        ([STRIDE5], REPRODUCED, "not fewer points lost than the printed 16.0 points (14.9 to 17.1)"),
+        (
+            [STRIDE5, ("residual-3", "openvino-int8", 0.04, 0.8)],
+            CONTRADICTED,
+            "fewer points lost than the printed 16.0 points (14.9 to 17.1)",
+        ),
+        (
+            [STRIDE5, ("residual-4", "openvino-int8", 0.06, 0.2)],
+            DEPENDS,
+            "fewer than the printed 16.0 points (14.9 to 17.1) at a little less speed",
+        ),
+        ([("stride2", "stock", 0.2, 6.0)], NOT_TESTABLE, "nothing is 20 times faster"),
+        (
+            [("stride5", "stock", 0.0499, 2.0)],
+            DEPENDS,
+            "fewer than the printed 16.0 points (14.9 to 17.1) at a little less speed",
+        ),
+        ([], NOT_TESTABLE, "nothing is 20 times faster"),
+    ],
+)
+def test_the_price_of_speed(cells: list[tuple[str, str, float, float]], expected: str, reason: str) -> None:
+    row = judge(Evidence([], everywhere=everywhere(*cells))).set_index("number").loc[16]
+    assert (row["verdict"], row["reason"]) == (expected, reason)
+
+
+def test_the_price_of_speed_names_what_loses_least_and_the_thesis_s_own() -> None:
+    found = everywhere(STRIDE5, ("residual-3", "int8", 0.04, 0.8), ("residual-4", "int8", 0.06, 0.0))
+    row = judge(Evidence([], everywhere=found)).set_index("number").loc[16]
+    assert row["ours"] == (
+        "at least 20 times faster: residual-3 in int8, ratio 0.040 (0.040 to 0.040), 0.8 points (-0.2 to 1.8)"
+        "; at least 15 times faster and at most 1 point lost: residual-4 in int8, ratio 0.060 (0.059 to 0.061), "
+        "0.0 points (-1.0 to 1.0); the thesis's own: stride5 in stock, ratio 0.034 (0.034 to 0.034), 15.0 points "
+        "(14.0 to 16.0)"
+    )
+    assert judge(Evidence([])).set_index("number").loc[16, "reason"] == (
+        "it is not known what any network loses against the baseline in the reference runtime"
+    )
+
+
 @pytest.mark.parametrize(
     ("step_s", "expected"),
     [
@@ -521,7 +583,7 @@ def test_the_table_shows_every_column_and_escapes_foreign_text() -> None:
 
 def test_the_text_names_claim_verdict_numbers_and_rule() -> None:
     text = claims_table.plain_text(judge(Evidence([make_record(), make_record("filters32")])))
-    assert text.splitlines()[0] == "not testable here 8, contradicted 4, reproduced 3"
+    assert text.splitlines()[0] == "not testable here 9, contradicted 4, reproduced 3"
     start = text.index("10. Half the filters")
     assert text[start:].split("\n\n")[0] == (
         "10. Half the filters do not lower Conv2D's share of the time: CONTRADICTED\n"

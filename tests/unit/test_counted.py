@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
-from cnnprof_lib.analysis.accuracy.numbers import ChoiceRow
+from cnnprof_lib.analysis.accuracy.frontier import ChoiceRow
 from cnnprof_lib.analysis.estimates import Estimate
 from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.profile import shown_network
@@ -100,8 +100,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     "; 1 step on each side": lambda: parts_of(terminal.comparison_parts(compared())),
     " per step of 1 image\n": lambda: parts_of(terminal_diff.diff_parts(DIFFERENT)),
     "1 file, rendered ": lambda: str(rendered()),
-    "on the same 1 test image<": lambda: chosen(1),
-    "on the same 10,000 test images<": lambda: chosen(10_000),
+    "on the same 1 test image.": lambda: chosen(1),
+    "on the same 10,000 test images.": lambda: chosen(10_000),
     "loss you accept [points]": lambda: chosen(1),
     "1 parameter": lambda: "\n".join(shown_network._facts(Row("one", 0.0, (make_layer("one", macs=64),)))),
     "one batch of 1 image; ": lambda: report_text.introduction_text([single()]),
@@ -128,7 +128,7 @@ def rendered() -> ReportRecord:
 
 
 def chosen(images: int) -> str:
-    row = ChoiceRow("stock", 0.5, "baseline", 1.0, 1.0, 1.0, loss=0.0, loss_high=0.0, undecided=["wide"], images=images)
+    row = ChoiceRow(0.5, "baseline", "stock", 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, undecided="wide in stock", images=images)
     return accuracy_shown.choice_table(frame_of(ChoiceRow, [row])).to_html()
 
 

@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 
 from cnnprof_lib.analysis import colours, frames
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
-from cnnprof_lib.analysis.accuracy.frontier import frontier
+from cnnprof_lib.analysis.accuracy.frontier import dominated
 from cnnprof_lib.analysis.profile import shown as profile_shown
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.analysis.variants import shown as variants_shown
@@ -150,7 +150,8 @@ def test_accuracy_against_latency_marks_what_was_not_measured(ax: Axes) -> None:
             make_failure("stride5"),
         ]
     )
-    accuracy_shown.accuracy_figure(frontier(overview), ax=ax)
+    data = overview.dropna(subset=["top1"])
+    accuracy_shown.accuracy_figure(data.assign(dominated=dominated(data)), ax=ax)
     measured = ax.containers[0]
     assert [c.get_label() for c in ax.containers] == ["unfused, accuracy measured", "unfused, accuracy recorded"]
     assert [c[0].get_xydata().round(6).tolist() for c in ax.containers] == [[[10, 86]], [[1, 79.6]]]
@@ -167,7 +168,8 @@ def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: A
         return make_record(name, plain_s=plain_s, baseline_s=STEADY, accuracy=make_accuracy(correct))
 
     runs = [measured("baseline", 0.01, 8600), measured("stride2", 0.002, 7900), measured("stride3", 0.001, 8000)]
-    accuracy_shown.accuracy_figure(frontier(variants.overview(runs)), ax=ax)
+    data = variants.overview(runs)
+    accuracy_shown.accuracy_figure(data.assign(dominated=dominated(data)), ax=ax)
     (steps,) = (line for line in ax.lines if line.get_label() == "efficient frontier")
     assert steps.get_xydata().round(6).tolist() == [[1, 80], [10, 86]]
     assert steps.get_drawstyle() == "steps-post"
@@ -175,12 +177,6 @@ def test_accuracy_against_latency_marks_the_frontier_and_what_is_dominated(ax: A
     assert beaten[0].get_xydata().round(6).tolist() == [[2, 79]]
     assert (on_it[0].get_markerfacecolor(), beaten[0].get_markerfacecolor()) == (on_it[0].get_color(), "white")
     assert sorted(legend_of(ax)) == ["dominated", "efficient frontier", "unfused, accuracy measured"]
-
-
-def test_without_any_accuracy_the_figure_says_so(ax: Axes) -> None:
-    accuracy_shown.accuracy_figure(frontier(variants.overview([make_record()])), ax=ax)
-    assert [text.get_text() for text in ax.texts] == ["no run has an accuracy"]
-    assert ax.get_title() == "What does accuracy cost?"
 
 
 def test_names_of_neighbouring_points_cover_neither_points_nor_names(ax: Axes) -> None:

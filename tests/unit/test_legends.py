@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import matplotlib
 
@@ -17,16 +18,18 @@ from matplotlib.transforms import Bbox
 
 from cnnprof_lib.analysis import frames
 from cnnprof_lib.analysis.accuracy import shown as accuracy_shown
-from cnnprof_lib.analysis.accuracy.frontier import frontier
+from cnnprof_lib.analysis.accuracy.frontier import PublishedRow, dominated, frontier
 from cnnprof_lib.analysis.differences import numbers as diff
 from cnnprof_lib.analysis.differences.shown import waterfall_figure
-from cnnprof_lib.analysis.estimates import Estimate
+from cnnprof_lib.analysis.estimates import FEWEST, Estimate
+from cnnprof_lib.analysis.frames import frame_of
 from cnnprof_lib.analysis.machine import numbers as limits
 from cnnprof_lib.analysis.machine import shown as machine
 from cnnprof_lib.analysis.memory import numbers as memory
 from cnnprof_lib.analysis.memory import shown as memory_shown
 from cnnprof_lib.analysis.profile import shown as profile_shown
 from cnnprof_lib.analysis.profile.shown_pair import side_by_side_figure
+from cnnprof_lib.analysis.runtimes.numbers import by_runtime
 from cnnprof_lib.analysis.training import numbers as training
 from cnnprof_lib.analysis.training import shown as training_shown
 from cnnprof_lib.analysis.trust import numbers as trust
@@ -34,7 +37,9 @@ from cnnprof_lib.analysis.trust import shown as trust_shown
 from cnnprof_lib.analysis.variants import numbers as variants
 from cnnprof_lib.analysis.variants import shown as variants_shown
 from cnnprof_lib.page import style
+from cnnprof_lib.params.runtimes import runtime_names
 from cnnprof_lib.records.run import RunRecord
+from cnnprof_lib.records.store import Store
 from cnnprof_lib.thesis import strides
 from tests.builders import RUNTIMES, make_accuracy, make_ops, make_record, make_roofline, make_thesis_training
 
@@ -53,7 +58,7 @@ def _style() -> Iterator[None]:
 def runs() -> list[RunRecord]:
     """Every variant in both runtimes, the faster the less accurate."""
     return [
-        make_record(variant, runtime, accuracy=make_accuracy(8600 - 300 * place))
+        make_record(variant, runtime, accuracy=make_accuracy(8600 - 300 * place), reference_s=((0.01, 0.01),) * FEWEST)
         for runtime in RUNTIMES
         for place, variant in enumerate(VARIANTS)
     ]
@@ -74,10 +79,22 @@ def wide(draw: Callable[..., Axes], *data: object, height: float = 4.0, **option
     draw(*data, ax=plt.subplots(figsize=(9, height))[1], **options)
 
 
-def draw_losses(runs: Sequence[RunRecord]) -> None:
-    losses = {"variant": VARIANTS[1:], "loss": 0.03, "loss_low": 0.02, "loss_high": 0.04, "images": 10_000}
-    both = pd.concat([pd.DataFrame(losses).assign(runtime=runtime) for runtime in ("unfused", "stock")])
-    wide(accuracy_shown.loss_figure, both, variants.overview(runs))
+def draw_sweep(runs: Sequence[RunRecord]) -> None:
+    data = variants.overview(runs)
+    both(accuracy_shown.accuracy_figure, data.assign(dominated=dominated(data)))
+
+
+def draw_answer(runs: Sequence[RunRecord]) -> None:
+    """In as many runtimes as there are, each a little slower than the one before."""
+    table = by_runtime([run for run in runs if run.runtime == "stock"], Store(Path("nowhere")))
+    ratios = ["ratio", "ratio_low", "ratio_high"]
+    every = [
+        table.assign(runtime=name, **{each: table[each] * 1.2**place for each in ratios})
+        for place, name in enumerate(runtime_names())
+    ]
+    rows = frontier(pd.concat(every, ignore_index=True), {}, "baseline")
+    published = frame_of(PublishedRow, [PublishedRow("them", "stride2", 0.79, 0.2), PublishedRow("us", "level", 0.85)])
+    accuracy_shown.answer_figure(rows, published, ax=plt.subplots(figsize=(12, 5.5))[1])
 
 
 def draw_waterfall(runs: Sequence[RunRecord], after: str) -> None:
@@ -104,14 +121,14 @@ def draw_step_times(_: Sequence[RunRecord]) -> None:
 
 
 DRAWN: dict[str, Callable[[Sequence[RunRecord]], None]] = {
-    "accuracy": lambda runs: both(accuracy_shown.accuracy_figure, frontier(variants.overview(runs))),
+    "accuracy of a sweep": draw_sweep,
+    "answer": draw_answer,
     "ratio": lambda runs: both(variants_shown.ratio_figure, variants.overview(runs)),
     "latency against stride": lambda runs: both(strides.latency_against_stride, strides.stride_table(runs)),
     "share against stride": lambda runs: both(strides.conv2d_share_against_stride, strides.stride_table(runs)),
     "op times": lambda runs: wide(profile_shown.op_times_figure, frames.ops(runs[:7])),
     "op bars": lambda runs: wide(profile_shown.op_bars_figure, frames.ops([runs[5], runs[12]])),
     "plot": lambda runs: wide(profile_shown.profile_figure, frames.ops(runs)),
-    "losses": draw_losses,
     "overhead": lambda runs: wide(trust_shown.overhead_figure, trust.overhead(runs)),
     "memory": lambda runs: wide(memory_shown.memory_figure, memory.memory(runs[:7])),
     "waterfall of pool-large": lambda runs: draw_waterfall(runs, "pool-large"),

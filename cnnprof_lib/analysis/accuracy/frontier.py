@@ -1,64 +1,121 @@
-"""The efficient frontier: the variants that no other one beats in latency and accuracy together."""
+"""The efficient frontier: the networks and runtimes that no other one beats in latency and accuracy together.
+
+All stand on two scales. Latency is over that of the baseline in the reference runtime, which every run times beside
+itself. Accuracy is by the runtime's own answers to the same test images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ..estimates import Estimate, difference_of_proportions, is_below
+from ...params.runtimes import REFERENCE_RUNTIME
 from ..frames import frame_of
-from .numbers import paired_loss
+from .numbers import paired_loss, right_on_the_same_images
 
 PLACE = ["runtime", "machine"]
 """Columns of that within which latencies compare."""
-ON_FRONTIER, DOMINATED, SLOWER, LESS_ACCURATE, BEHIND = "frontier", "dominated", "slower", "less accurate", "behind"
-"""How a variant stands to its rival: slower with an accuracy that cannot be told apart, less accurate with a latency
-that cannot be, or behind in both, neither of which can be told."""
+LIMITS_POINTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Losses of accuracy that a reader may be willing to bear, in percentage points."""
+ANSWER_POINTS = 1.0
+"""The one that the answer in words is about. Own choice: of 10,000 test images an interval is about as wide."""
 
 
-class StandingRow(NamedTuple):
-    """How a variant stands to the fastest of those that may dominate it, as far as the intervals allow."""
+class FrontierRow(NamedTuple):
+    """A network in a runtime, with a ratio and an accuracy."""
 
+    variant: str
     runtime: str
     machine: str
     """Its kind."""
+    is_base: bool
+    """Whether it is what all are compared with: the baseline in the reference runtime."""
+    ratio: float
+    """To the latency of the base; 1, without an interval, for the base itself."""
+    ratio_low: float
+    ratio_high: float
+    top1: float
+    top1_low: float
+    top1_high: float
+    loss: float = math.nan
+    """Share of the same test images lost against the base, with its 95% interval; missing where it is not known."""
+    loss_low: float = math.nan
+    loss_high: float = math.nan
+    images: float = math.nan
+    """In pairs."""
+    dominated: bool = False
+
+
+class PublishedRow(NamedTuple):
+    """What somebody printed of a network."""
+
+    source: str
+    """Who, as a legend has it."""
+    name: str
+    top1: float
+    ratio: float = math.nan
+    """Of the printed latency to that of the same source's baseline; missing where there is none."""
+
+
+class ChoiceRow(NamedTuple):
+    """The fastest network and runtime that stay within a limit, with 95%: the interval of the loss ends below it."""
+
+    limit_points: float
     variant: str
-    standing: str
-    rival: str = ""
-    """Missing on the frontier."""
+    """The base where nothing faster qualifies."""
+    runtime: str
+    machine: str
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    loss: float
+    loss_low: float
+    loss_high: float
+    undecided: str
+    """The fastest, if faster, whose interval has the limit inside; empty where there is none."""
+    images: int
 
 
-def in_one_scale(overview: pd.DataFrame) -> pd.DataFrame:
-    """Latencies that can be set against each other, though each run was timed in a process of its own.
-
-    One process may be slower than another for no reason of the network's. So each latency becomes that of the baseline
-    in the same runtime on the same kind of machine, times the ratio to the baseline that the run measured within its
-    own processes.
+def frontier(table: pd.DataFrame, scored: Mapping[tuple[str, str], pd.DataFrame], baseline: str | None) -> pd.DataFrame:
+    """A `FrontierRow` for each row with an accuracy that was timed beside the baseline in the reference runtime.
 
     Args:
-        overview: From `variants.numbers.overview`.
-
-    Returns:
-        A copy with other ``latency_s``, ``latency_s_low`` and ``latency_s_high``; as they were where that has no
-        run of the baseline.
+        table: From `runtimes.numbers.by_runtime`.
+        scored: From `numbers.scored`.
+        baseline: Its name.
     """
-    base_s = overview["latency_s"].where(overview["is_baseline"])
-    scale_s = base_s.groupby([overview[name] for name in PLACE]).transform("first")
-    return overview.assign(
-        latency_s=(scale_s * overview["ratio"]).fillna(overview["latency_s"]),
-        latency_s_low=(scale_s * overview["ratio_low"]).fillna(overview["latency_s_low"]),
-        latency_s_high=(scale_s * overview["ratio_high"]).fillna(overview["latency_s_high"]),
-    )
+    known = table[table["reference"] == baseline].dropna(subset=["ratio", "top1"])
+    base = (str(baseline), REFERENCE_RUNTIME)
+    first = {base: scored[base]} if base in scored else {}
+    alike = right_on_the_same_images({**first, **scored} if first else {})
+    right = {key: column.to_numpy(dtype=bool) for key, column in alike.items()}
+    rows = frame_of(FrontierRow, [_row(row, base, right) for row in known.to_dict("records")])
+    return rows.assign(
+        dominated=dominated(rows.assign(runtime="", machine="", latency_s=rows["ratio"]))
+    )  # of all at once
+
+
+def _row(row: Mapping[Any, Any], base: tuple[str, str], right: Mapping[Any, NDArray[np.bool_]]) -> FrontierRow:
+    key = row["variant"], row["runtime"]
+    ratio = (1.0, math.nan, math.nan) if key == base else tuple(row[f"ratio{end}"] for end in ("", "_low", "_high"))
+    top1 = (row[f"top1{end}"] for end in ("", "_low", "_high"))
+    found = FrontierRow(*key, row["machine"], key == base, *ratio, *top1)
+    if key not in right:
+        return found
+    loss, low, high = (0.0, 0.0, 0.0) if key == base else paired_loss(right[base], right[key])
+    return found._replace(loss=loss, loss_low=low, loss_high=high, images=len(right[base]))
 
 
 def dominated(data: pd.DataFrame) -> pd.Series[bool]:
     """Which rows another one of the same `PLACE` beats, by the values alone, whatever their intervals.
 
     Args:
-        data: Rows of `in_one_scale` with a latency and an accuracy.
+        data: With `PLACE`, ``latency_s`` and ``top1``, none missing.
 
     Returns:
         True where another row is no slower and no less accurate, and one of the two better; on the index of ``data``.
@@ -72,65 +129,34 @@ def dominated(data: pd.DataFrame) -> pd.Series[bool]:
     return pd.Series(beaten, index=data.index, dtype=bool)
 
 
-def frontier(overview: pd.DataFrame) -> pd.DataFrame:
-    """The rows of an overview with a latency and an accuracy, `in_one_scale`, and whether each is `dominated`."""
-    known = in_one_scale(overview).dropna(subset=["latency_s", "top1"])
-    return known.assign(dominated=dominated(known))
-
-
-def standings(overview: pd.DataFrame, outcomes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A `StandingRow` per variant of each `PLACE` with two or more variants.
-
-    A variant is faster where the intervals of the ratios to the baseline are apart, by more than the machine can tell
-    apart, and more accurate where the interval of the difference leaves out 0.
+def choices(rows: pd.DataFrame, limits_points: Sequence[float] = LIMITS_POINTS) -> pd.DataFrame:
+    """A `ChoiceRow` per limit; none where it is not known what anything loses against the base.
 
     Args:
-        overview: From `variants.numbers.overview`; runs without a latency or an accuracy are left out.
-        outcomes: From `numbers.outcomes`. Variants that are in it are compared image by image, others by their
-            accuracies alone.
+        rows: From `frontier`.
+        limits_points: Losses to bear, in percentage points.
     """
-    rows = []
-    for _, alike in frontier(overview).groupby(PLACE, sort=False):
-        by_name = alike.set_index("variant")
-        runtime, machine = alike[PLACE].iloc[0]
-        if len(alike) > 1:
-            right = outcomes.get(runtime, pd.DataFrame())
-            rows += [StandingRow(runtime, machine, name, *_standing(name, by_name, right)) for name in by_name.index]
-    return frame_of(StandingRow, rows)
+    known = rows.dropna(subset=["loss"]).sort_values("ratio")
+    limits = limits_points if known["is_base"].any() and len(known) > 1 else ()
+    return frame_of(ChoiceRow, [_within(known, limit) for limit in limits])
 
 
-def _standing(name: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> tuple[str, str]:
-    """How a variant stands, and to which rival."""
-    rivals = {
-        rival: (_is_faster(rival, name, rows), _is_more_accurate(rival, name, rows, outcomes))
-        for rival in rows.sort_values("latency_s").index
-        if rival != name
-    }
-    told = {found: rival for rival, found in reversed(rivals.items())}
-    for found, standing in (((True, True), DOMINATED), ((True, None), SLOWER), ((None, True), LESS_ACCURATE)):
-        if found in told:
-            return standing, told[found]
-    if (rival := told.get((None, None))) and dominated(rows.loc[[rival, name]]).iloc[1]:
-        return BEHIND, rival
-    return ON_FRONTIER, ""
+def _within(known: pd.DataFrame, limit_points: float) -> ChoiceRow:
+    """Of rows by rising ratio."""
+    limit = limit_points / 100
+    chosen = known[known["loss_high"] <= limit].iloc[0]
+    inside = known[(known["loss_low"] <= limit) & (limit < known["loss_high"])]
+    faster = inside[inside["ratio"] < chosen["ratio"]]
+    names = ("variant", "runtime", "machine", "ratio", "ratio_low", "ratio_high", "loss", "loss_low", "loss_high")
+    return ChoiceRow(
+        limit_points,
+        **{name: chosen[name] for name in names},
+        undecided="" if faster.empty else f"{faster['variant'].iloc[0]} in {faster['runtime'].iloc[0]}",
+        images=int(chosen["images"]),
+    )
 
 
-def _is_faster(rival: str, name: str, rows: pd.DataFrame) -> bool | None:
-    """None where it cannot be told."""
-    ratios = [Estimate(*rows.loc[who, ["ratio", "ratio_low", "ratio_high"]].astype(float)) for who in (rival, name)]
-    between, smallest = ratios[1].value / ratios[0].value, rows["smallest_ratio"].max()
-    if 1 / smallest <= between <= smallest or any(np.isnan(ratio.low) for ratio in ratios):
-        return None
-    return is_below(*ratios)
-
-
-def _is_more_accurate(rival: str, name: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> bool | None:
-    """None where it cannot be told."""
-    if {rival, name} <= set(outcomes.columns):
-        loss = paired_loss(outcomes[rival].to_numpy(dtype=bool), outcomes[name].to_numpy(dtype=bool))
-    else:
-        top1 = [Estimate(*rows.loc[who, ["top1", "top1_low", "top1_high"]].astype(float)) for who in (rival, name)]
-        loss = difference_of_proportions(*top1)
-    if loss.low <= 0 <= loss.high:
-        return None
-    return loss.low > 0
+def answer(chosen: pd.DataFrame) -> ChoiceRow | None:
+    """The choice at `ANSWER_POINTS`, if there is one; ``chosen`` from `choices`."""
+    found = chosen[chosen["limit_points"] == ANSWER_POINTS].to_dict("records")
+    return ChoiceRow(**{str(name): value for name, value in found[0].items()}) if found else None

@@ -56,6 +56,8 @@ class RuntimeRow(NamedTuple):
     """On disk."""
     profiled_over_plain: float = math.nan
     unattributed_share: float = math.nan
+    reference: str = ""
+    """The network that was stepped beside it in the reference runtime."""
 
 
 class Contribution(NamedTuple):
@@ -102,6 +104,7 @@ def _row(
         model_bytes=math.nan if run.model_bytes is None else run.model_bytes,
         profiled_over_plain=profiled_over_plain(run).value,
         unattributed_share=unattributed_share(run),
+        reference=run.reference.network if run.reference else "",
     )
     if run.accuracy:
         top1, low, high = proportion(run.accuracy.correct, run.accuracy.images)

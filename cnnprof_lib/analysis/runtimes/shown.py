@@ -114,8 +114,9 @@ def layers_figure(times: pd.DataFrame, fell_back: Mapping[str, set[str]], *, ax:
         annot_kws={"fontsize": "small"},
         ax=ax,
     )
-    totals = ms.sum()
-    ax.set_xticklabels([f"{name}\n{totals[name]:.1f} ms" for name in ms.columns], rotation=0)
+    names = [str(name).replace("-", "-\n", 1) for name in ms.columns]  # a column has room for one word
+    totals_ms = [f"{total:.1f} ms" for total in ms.sum()]
+    ax.set_xticklabels([f"{name}\n{total}" for name, total in zip(names, totals_ms, strict=True)], rotation=0)
     ax.set_yticklabels([shortened(str(name), NAME_LETTERS) for name in ms.index], rotation=0)
     ax.set(xlabel="", ylabel="")
     return ax

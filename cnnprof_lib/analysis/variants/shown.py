@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from pandas.io.formats.style import Styler
 
 from ...base import units
+from ...page import hover
 from ...page.style import factor_rows, interval_lengths, label_right, legend_below, row_heights
 from ...page.table import Column, interval_texts, same_in_all, styled
 from ...page.text import code, escape, interval_text
@@ -19,6 +20,7 @@ from ..colours import source_style
 from ..resolution import INDISTINCT
 
 RECORDED = "recorded, not measured here"
+RATIO_CAPTION = hover.Caption("ratio", "The share of the baseline's latency that is left, with 95% intervals")
 _LATENCY, _RATIO, _NETWORK, _TOP1 = "latency per step", "ratio to baseline", "network", "top-1"
 
 _OVERVIEW = {
@@ -101,12 +103,11 @@ def ratio_figure(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def findings_text(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str:
+def findings_text(overview: pd.DataFrame) -> str:
     """The fastest variant of each runtime against the baseline, and what it costs; a list.
 
     Args:
         overview: From `numbers.overview`.
-        unreadable: Why some of what is stored is not among it, from `Store.unreadable`.
     """
     lines = []
     for runtime in overview["runtime"].unique():
@@ -123,5 +124,9 @@ def findings_text(overview: pd.DataFrame, unreadable: Iterable[str] = ()) -> str
         if pd.notna(fastest["top1"]) and pd.notna(base_row["top1"]):
             line += f", at {units.percent(fastest['top1'], 1)} top-1 instead of {units.percent(base_row['top1'], 1)}"
         lines.append(f"- {line}. [Figure](#F_ops-{runtime}) shows what the steps are made of.")
-    lines += [f"- **Passed over**: {escape(line)}" for line in unreadable]
     return "\n".join(lines)
+
+
+def passed_over_text(unreadable: Iterable[str]) -> str:
+    """Why some of what is stored is shown nowhere, from `Store.unreadable`; a list."""
+    return "\n".join(f"- **Passed over**: {escape(line)}" for line in unreadable)
