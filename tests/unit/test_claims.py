@@ -435,7 +435,7 @@ def everywhere(*cells: tuple[str, str, float, float]) -> pd.DataFrame:
         ratios = (ratio, 0.99 * ratio, 1.01 * ratio) if name != "baseline" else (1.0, math.nan, math.nan)
         top1 = (0.83 - points / 100,) * 3
         loss = (points / 100, (points - 1) / 100, (points + 1) / 100) if name != "baseline" else (0.0,) * 3
-        rows.append(FrontierRow(name, runtime, name == "baseline", *ratios, *top1, *loss, images=10_000))
+        rows.append(FrontierRow(name, runtime, "", name == "baseline", *ratios, *top1, *loss, images=10_000))
     return frame_of(FrontierRow, rows)
 
 

@@ -40,7 +40,9 @@ def outcome(only_base: int = 0, only_network: int = 0, images: int = IMAGES) -> 
 def row_of(name: str, runtime: str, ratio: float, found: pd.DataFrame, **changes: object) -> RuntimeRow:
     top1 = proportion(int((found["predicted"] == found["label"]).sum()), len(found))
     ends = {"top1": top1.value, "top1_low": top1.low, "top1_high": top1.high, "reference": "baseline"}
-    return RuntimeRow(name, runtime, "float32", 0.01 * ratio, ratio, 0.9 * ratio, 1.1 * ratio, **{**ends, **changes})
+    return RuntimeRow(
+        name, runtime, "", "float32", 0.01 * ratio, ratio, 0.9 * ratio, 1.1 * ratio, **{**ends, **changes}
+    )
 
 
 def rows_of(*cells: Cell, images: int = IMAGES) -> pd.DataFrame:
@@ -90,7 +92,7 @@ def test_rows_that_do_not_compare_are_left_out() -> None:
 
 
 def test_equal_latencies_and_accuracies_do_not_dominate_each_other() -> None:
-    data = pd.DataFrame({"runtime": "stock", "latency_s": [1.0, 2, 1, 1], "top1": [0.8, 0.8, 0.8, 0.7]})
+    data = pd.DataFrame({"runtime": "stock", "machine": "", "latency_s": [1.0, 2, 1, 1], "top1": [0.8, 0.8, 0.8, 0.7]})
     assert list(frontier.dominated(data)) == [False, True, False, True]
     assert list(frontier.dominated(data.assign(runtime=["a", "b", "c", "d"]))) == [False] * 4
 
