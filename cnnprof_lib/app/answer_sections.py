@@ -53,5 +53,5 @@ def _forgotten(study: Study, baseline: str, chosen: frontier.ChoiceRow) -> Itera
         yield str(error)
         return
     yield shown_forgets.forgets_text(found)
-    title = f"Classes by {baseline} in {REFERENCE_RUNTIME} and {chosen.variant} in {chosen.runtime}"
+    title = f"By class: {baseline} in {REFERENCE_RUNTIME} before, {chosen.variant} in {chosen.runtime} after"
     yield HTML(folded_table(title, shown_forgets.forgets_table(found.classes)))

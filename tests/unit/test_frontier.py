@@ -226,7 +226,7 @@ def test_the_section_of_a_whole_study(tmp_path: Path) -> None:
     assert str(forgotten).startswith(
         "`filters32` in `stock` and `baseline` in `stock` disagree on 70 of 10,000 test im"
     )
-    assert "Classes by baseline in stock and filters32 in stock" in folded.data
+    assert "By class: baseline in stock before, filters32 in stock after" in folded.data
 
 
 def test_runs_of_before_there_was_a_reference_cost_one_line(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ _CLASSES = {
     "top1_before": Column("before", units.percent, _TOP1),
     "top1_after": Column("after", units.percent, _TOP1),
     "loss_points": Column("measured", "{:+.1f}".format, _LOSS),
-    "loss_interval": Column("interval", None, _LOSS, wraps=False),
+    "loss_interval": Column("95%, all at once", None, _LOSS, wraps=False),
     "told": Column("", None, _LOSS, wraps=False),
     "only_before": Column("before", "{:,}".format, _ALONE),
     "only_after": Column("after", "{:,}".format, _ALONE),
@@ -93,8 +93,8 @@ def contact_figure(found: Forgotten, images: NDArray[np.uint8]) -> Figure:
         answers = [_name(found.names, row[side]) for side in ("label", "after")]
         ax.set_title("\n→ ".join(answers), fontsize=7, parse_math=False)
     figure.suptitle(
-        f"{len(wrong)} of {units.counted(len(found.lost), 'image')} that {found.before.name} in {found.before.runtime} "
-        f"gets right, each with the answer of {found.after.name} in {found.after.runtime}",
+        f"{len(wrong)} of {units.counted(len(found.lost), 'image')} that only {found.before.name} in "
+        f"{found.before.runtime} gets right, each with the answer of {found.after.name} in {found.after.runtime}",
         fontsize=9,
         parse_math=False,
     )
