@@ -128,9 +128,8 @@ def rendered() -> ReportRecord:
 
 
 def chosen(images: int) -> str:
-    row = ChoiceRow(
-        0.5, "baseline", "stock", "", 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, undecided="wide in stock", images=images
-    )
+    numbers = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+    row = ChoiceRow(0.5, "baseline", "stock", "", *numbers, undecided="wide in stock", images=images)
     return accuracy_shown.choice_table(frame_of(ChoiceRow, [row])).to_html()
 
 
