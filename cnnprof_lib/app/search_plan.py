@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..analysis.prediction.model import require_sklearn
 from ..analysis.searches import numbers
 from ..base.errors import TrainingError, VariantError
 from ..base.stamps import utc_now
@@ -59,7 +60,7 @@ class SearchPlan:
             f"{record.maybe_within:,} others as fast."
         )
         if doubtful := sum(bool(candidate.predicted.outside) for candidate in self.candidates):
-            yield f"{spec.name}: {doubtful} of those to try have layers that were not calibrated for."
+            yield f"{spec.name}: some layers of {counted(doubtful, 'network')} to try were not calibrated for."
         if self.earlier:
             more = f" ({len(self.earlier) - _MOST_TOLD} more)" if len(self.earlier) > _MOST_TOLD else ""
             yield (
@@ -99,17 +100,22 @@ def plan_search(spec: SearchSpec, project: Project) -> SearchPlan:
     """
     params, store = project.params, project.store
     proxy, recipe = _recipes(spec, project)
-    oracle = _Oracle(spec, project)
     picked = [reading.load_variant(name, params) for name in spec.compare]
     networks = networks_in(spec, params)
-    forecasts = [oracle.forecast(network.variant) for network in networks]
+    require_sklearn()
+    from threadpoolctl import threadpool_limits  # which scikit-learn needs
+
+    with threadpool_limits(1, user_api="blas"):  # of products so small, threads take ten times the time
+        oracle = _Oracle(spec, project)
+        forecasts = [oracle.forecast(network.variant) for network in networks]
+        of_picked = [oracle.forecast(variant) for variant in picked]
     places = _wanted(spec, networks, forecasts, project)
     stored = store.candidates(spec.name)
     teacher = _teacher_sha256(proxy, store)
     candidates = []
     for variant, predicted, by_person in (
         *((networks[place].variant, forecasts[place], False) for place in places),
-        *((variant, oracle.forecast(variant), True) for variant in picked),
+        *((variant, predicted, True) for variant, predicted in zip(picked, of_picked, strict=True)),
     ):
         candidate = CandidateRecord(
             variant=variant, picked=by_person, predicted=predicted, recipe=proxy, teacher_sha256=teacher

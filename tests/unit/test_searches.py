@@ -18,6 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn")
+
 from cnnprof_lib.analysis.prediction.numbers import Prediction
 from cnnprof_lib.analysis.searches import numbers, shown
 from cnnprof_lib.app import cli, searching
@@ -170,7 +172,7 @@ def test_a_plan_says_what_there_is_and_what_it_costs(project: Project) -> None:
     assert list(found.describe()) == [
         "tiny: 6 networks, 5 predicted to take at most 0.004 of the latency of baseline in stock, in stock with "
         "batches of 32. By their 95% intervals 0 of these may be slower, and 1 others as fast.",
-        "tiny: 1 of those to try have layers that were not calibrated for.",
+        "tiny: some layers of 1 network to try were not calibrated for.",
         "tiny: 3 candidates and 1 picked: 4 to try by brief (6 steps), up to 1 to train by longer (9 steps); no stored "
         "training tells how long that takes.",
     ]
