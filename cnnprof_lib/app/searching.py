@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _Made = TypeVar("_Made", TrialRecord, TrainingRecord)
 _OnRow = Callable[[HistoryRow], None]
 OnHistory = Callable[[VariantSpec, RecipeSpec, HistoryRow], None]
-OnEnd = Callable[[VariantSpec, TrialRecord | TrainingRecord | CnnprofError], None]
+OnEnded = Callable[[VariantSpec, TrialRecord | TrainingRecord | CnnprofError], None]
 
 
 def check_data(plan: SearchPlan, data: DataSet, project: Project) -> None:
@@ -59,7 +59,7 @@ def store_plan(plan: SearchPlan, store: Store) -> None:
     store.write_search(plan.record)
 
 
-def make_search(plan: SearchPlan, data: DataSet, store: Store, on_row: OnHistory, on_end: OnEnd) -> list[CnnprofError]:
+def make_search(plan: SearchPlan, data: DataSet, store: Store, on_row: OnHistory, on_end: OnEnded) -> list[CnnprofError]:
     """Tries what was not tried, then trains the finalists that are not trained. TensorFlow must be set up for it.
 
     Args:
