@@ -46,6 +46,7 @@ from . import report_text
 from .answer_sections import answer_parts, is_answered
 from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
+from .search_sections import search_parts
 from .stored_run import Run
 from .study import Study, has_thesis
 from .sweep_sections import sweep_parts
@@ -206,6 +207,11 @@ class Report:
     def sweeps(self) -> Parts:
         """What sweeps show: nothing where none is stored."""
         yield from sweep_parts(self._study)
+
+    @section
+    def searches(self) -> Parts:
+        """What searches tried: nothing where none is stored."""
+        yield from search_parts(self._study)
 
     @section
     def scaling(self) -> Parts:

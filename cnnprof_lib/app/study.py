@@ -28,6 +28,7 @@ from ..analysis.pool import pooled
 from ..analysis.prediction.numbers import Predictor
 from ..analysis.resolution import ResolutionOf, checked_by
 from ..analysis.runtimes.numbers import by_runtime
+from ..analysis.searches import numbers as searches
 from ..analysis.sweeps.numbers import sweep_rows
 from ..analysis.variants import numbers as variants
 from ..analysis.variants.shown import brief_table
@@ -215,6 +216,10 @@ class Study:
     def sweeps(self) -> pd.DataFrame:
         """A row per network of the sweeps and set of conditions, see `analysis.sweeps.numbers.sweep_rows`."""
         return self._once("sweeps", lambda: sweep_rows(self.store.sweep_runs(), self.resolution_of))
+
+    def tried(self) -> pd.DataFrame:
+        """A row per network that searches tried, see `analysis.searches.numbers.tried`."""
+        return self._once("tried", lambda: searches.tried(self.store))
 
     def outcomes(self, runtime: str = REFERENCE_RUNTIME) -> pd.DataFrame:
         """A row per test image, a column per variant: whether it was right, see `accuracy.numbers.outcomes`."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import StoreError
 from ..base.files import new_folder, read_spec
+from ..params.settings import RecipeSpec
+from ..params.variant import VariantSpec
 from .place import Place
 from .training import TrainingRecord
 
@@ -78,6 +80,18 @@ class TrainedStore(Place):
         if not any((folder / name).exists() for name in TRAINED_FILES):
             return None
         return read_spec(TrainingRecord, folder / TRAINING, self.restore(variant, key))
+
+    def training_by(self, variant: VariantSpec, recipe: RecipeSpec) -> TrainingRecord | None:
+        """How weights of these layers came about by this very recipe, the reference or beside it; None without any.
+
+        Raises:
+            StoreError: a record is damaged, or missing beside what belongs to it.
+        """
+        for key in (None, recipe.key):
+            record = self.read_training(variant.name, key)
+            if record and record.settings == recipe and record.variant.layers == variant.layers:
+                return record
+        return None
 
     def restore(self, variant: str, key: str | None = None) -> str:
         """What to do where a file of a training is missing or damaged, and nothing that took hours may be lost."""

@@ -8,7 +8,7 @@ from ..base import units
 from ..base.spec import Spec
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from .run import AccuracyRecord, MachineRecord
+from .run import AccuracyRecord, MachineRecord, NonNegative, Positive
 
 
 class HistoryRow(Spec):
@@ -36,6 +36,22 @@ class HistoryRow(Spec):
         """How far a training by ``recipe`` is, and how long it will still take."""
         left_s = (recipe.steps - self.step) * recipe.batch_size / self.images_per_s
         return f"step {self.step} of {recipe.steps}, {left_s / 60:.1f} min left"
+
+
+class TrialRecord(Spec):
+    """What came of a training that only compares networks: the test images were not read, its weights are not kept."""
+
+    created: str
+    machine: MachineRecord
+    dataset: str
+    dataset_sha256: str
+    held_out: AccuracyRecord
+    """Of the images held out."""
+    seconds: NonNegative
+    """Spent in training steps and input, as in `TrainingRecord`."""
+    step_s: Positive
+    """Median time of a step."""
+    history: tuple[HistoryRow, ...]
 
 
 class TrainingRecord(Spec):

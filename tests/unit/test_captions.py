@@ -18,7 +18,7 @@ from cnnprof_lib.page import hover
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / "cnnprof_lib/analysis").rglob("*.py"), ROOT / "cnnprof_lib/app/report_text.py"]
 TEXTS = [path.read_text(encoding="utf-8") for path in SOURCES]
-_SECTIONS = ("answer_sections.py", "runtime_sections.py", "sections.py", "sweep_sections.py", "thesis_sections.py")
+_SECTIONS = [f"{name}sections.py" for name in ("answer_", "runtime_", "", "search_", "sweep_", "thesis_")]
 SECTIONS = "".join((ROOT / "cnnprof_lib/app" / name).read_text() for name in _SECTIONS)
 NOTEBOOK = (ROOT / "notebooks/report.ipynb").read_text(encoding="utf-8")
 CAPTIONS = dict(
@@ -39,7 +39,7 @@ def test_a_caption_and_its_key_name_the_runtime() -> None:
 
 
 def test_the_report_draws_every_figure_that_has_a_key() -> None:
-    assert len(CAPTIONS) == len(set(CAPTIONS.values())) == 13
+    assert len(CAPTIONS) == len(set(CAPTIONS.values())) == 14
     assert set(re.findall(r"\b(\w+_CAPTION)\.put\(figure", SECTIONS)) == set(CAPTIONS)
 
 

@@ -424,3 +424,34 @@ def test_tensorboard_finds_every_number_of_the_history(tmp_path: Path) -> None:
     assert {value.tag: value.simple_value for value in rest[1].summary.value} == pytest.approx(
         rows[1].model_dump(exclude={"step"})
     )
+
+
+def test_a_trial_reads_no_test_image_and_leaves_no_weights(
+    images: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, scored = Store(tmp_path), []
+    fewer = dataclasses.replace(images, test_images=images.test_images[:13], test_labels=images.test_labels[:13])
+    predicted = evaluate.Classifier.predicted
+
+    def count(self: evaluate.Classifier, pixels: Any, labels: Any) -> Any:
+        scored.append(len(pixels))
+        return predicted(self, pixels, labels)
+
+    monkeypatch.setattr(evaluate.Classifier, "predicted", count)
+    with pytest.raises(Killed):
+        train.try_out(SMOKE, RECIPE, fewer, store, kill_at(6))
+    trial = train.try_out(SMOKE, RECIPE, fewer, store)
+    assert set(scored) == {20}  # those held out
+    assert [row.step for row in trial.history] == [3, 6, 9, 12]
+    assert (trial.held_out.images, trial.held_out.top1) == (20, trial.history[-1].held_out_accuracy)
+    assert (trial.dataset, trial.dataset_sha256) == ("made up", "0" * 64)
+    assert store.trained_variants() == []
+    assert [path.name for path in store.training_dir("smoke", RECIPE.key).iterdir()] == ["lock"]
+    whole = train.train(SMOKE, RECIPE, fewer, store)
+    assert (whole.held_out, whole.weights_sha256) == (trial.held_out, trial.held_out.weights_sha256)
+    with pytest.raises(CnnprofError) as caught:
+        train.try_out(SMOKE, RECIPE.model_copy(update={"held_out": 0}), fewer, store)
+    assert str(caught.value) == (
+        "recipe short, `held_out`: must be at least 1, for networks are compared by those images. Received: 0. "
+        "Hold some out, 5000 for example."
+    )

@@ -6,6 +6,8 @@ weights, averages, optimiser state and step, so that a resumed training repeats 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import statistics
 import tempfile
@@ -24,7 +26,7 @@ from ...params.settings import RecipeSpec
 from ...params.variant import VariantSpec
 from ...records.store import Store
 from ...records.trained_store import WEIGHTS
-from ...records.training import HistoryRow, TrainingRecord
+from ...records.training import HistoryRow, TrainingRecord, TrialRecord
 from .. import machine
 from ..images.cache import DataSet
 from ..images.fit import in_order_of_weights
@@ -68,15 +70,58 @@ def train(
         StoreError: something cannot be written. Older results are intact.
         MeasureError: memory cannot hold the network.
     """
-    scored_at_once = min(EVALUATION_BATCH, len(data.test_labels))
+    with _under_way(variant, recipe, data, store, store.reference_dir(variant.name)) as training:
+        training.go_on(on_row)
+        return training.finish(store, reference)
+
+
+def try_out(variant: VariantSpec, recipe: RecipeSpec, data: DataSet, store: Store, *on_row: OnRow) -> TrialRecord:
+    """Trains a variant to compare it with others by the images held out; resumes where a checkpoint is.
+
+    It stores nothing that lasts, and hands no test image on.
+
+    Args:
+        variant: The network.
+        recipe: How to train it.
+        data: The images.
+        store: Where the checkpoint goes, and where a teacher's weights are.
+        on_row: Each called with each new row of the history.
+
+    Raises:
+        CnnprofError: as `train`; also where the recipe holds no images out.
+    """
+    if not recipe.held_out:
+        raise TrainingError(
+            f"recipe {recipe.name}, `held_out`: must be at least 1, for networks are compared by those images. "
+            "Received: 0. Hold some out, 5000 for example."
+        )
+    without_test = dataclasses.replace(data, test_images=data.test_images[:0], test_labels=data.test_labels[:0])
+    with _under_way(variant, recipe, without_test, store, store.training_dir(variant.name, recipe.key)) as training:
+        training.go_on(on_row)
+        return training.trial()
+
+
+@contextlib.contextmanager
+def _under_way(
+    variant: VariantSpec, recipe: RecipeSpec, data: DataSet, store: Store, home: Path
+) -> Iterator[_Training]:
+    """A training that no other process makes; its checkpoint goes when the block ends without an error.
+
+    Args:
+        variant: The network.
+        recipe: How to train it.
+        data: The images.
+        store: Where the checkpoint is.
+        home: Where the result goes, to find out beforehand whether it can be written.
+    """
+    scored_at_once = min(EVALUATION_BATCH, max(len(data.test_labels), recipe.held_out))
     require_memory(variant.network, max(scored_at_once, recipe.batch_size // 2))  # bfloat16 takes half of float32
     data = in_order_of_weights(data, variant, store)
-    try_writing(store.reference_dir(variant.name))
+    try_writing(home)
     with only_process(store.training_dir(variant.name, recipe.key), "is training the same", TrainingError):
         training = _Training(variant, recipe, data, store)
-        record = training.run(store, on_row, reference)
+        yield training
         training.checkpoint.remove()
-    return record
 
 
 class _Training:
@@ -98,8 +143,8 @@ class _Training:
         self.trainer = Trainer(models.build(variant, recipe.seed, recipe.precision), recipe)
         self.progress = self.checkpoint.restore(self.trainer.state)
 
-    def run(self, store: Store, on_row: Sequence[OnRow], reference: bool) -> TrainingRecord:
-        """The loop."""
+    def go_on(self, on_row: Sequence[OnRow]) -> None:
+        """The loop, up to the last step."""
         recipe, progress = self.recipe, self.progress
         ask = self.teaching.ask if self.teaching else None
         batches = training_batches(self.data, self.keep, recipe, self.variant.input, progress.step, ask)
@@ -109,7 +154,6 @@ class _Training:
             self.checkpoint.save(progress, self.trainer.state)
             for tell in on_row:
                 tell(row)
-        return self._finish(store, reference)
 
     def _advance(self, until: int, batches: Iterator[Batch]) -> HistoryRow:
         """Trains up to step ``until`` and returns the row that sums it up.
@@ -158,7 +202,22 @@ class _Training:
         images, labels = self.data.train_images[self.held_out], self.data.train_labels[self.held_out]
         return self.scored.predicted(images, labels), labels
 
-    def _finish(self, store: Store, reference: bool) -> TrainingRecord:
+    def trial(self) -> TrialRecord:
+        """Scores the weights on the held-out images alone."""
+        self.scored.model.set_weights(self.trainer.weights())
+        sha256 = hashlib.sha256(_weights_file(self.scored.model)).hexdigest()
+        return TrialRecord(
+            created=utc_now(),
+            machine=machine.describe(onednn=onednn_is_on()),
+            dataset=self.data.name,
+            dataset_sha256=self.data.sha256,
+            held_out=accuracy(*self._held_out_outcomes(), self.data.name, sha256),
+            seconds=self.progress.seconds,
+            step_s=self._step_s(),
+            history=tuple(self.progress.history),
+        )
+
+    def finish(self, store: Store, reference: bool) -> TrainingRecord:
         """Scores the weights on the held-out and the test images, and stores all there is to keep."""
         recipe, data, progress = self.recipe, self.data, self.progress
         self.scored.model.set_weights(self.trainer.weights())
@@ -180,7 +239,7 @@ class _Training:
             dataset_sha256=data.sha256,
             classes=data.classes,
             seconds=progress.seconds,
-            step_s=statistics.median(row.step_s for row in progress.history if row.step_s),
+            step_s=self._step_s(),
             held_out=accuracy(*self._held_out_outcomes(), data.name, sha256) if len(self.held_out) else None,
             test=accuracy(predicted, data.test_labels, data.name, sha256),
             weights_sha256=sha256,
@@ -189,6 +248,9 @@ class _Training:
         key = None if reference else recipe.key
         store.write_training(record, weights, predicted, data.test_labels, key)
         return record
+
+    def _step_s(self) -> float:
+        return statistics.median(row.step_s for row in self.progress.history if row.step_s)
 
 
 def _weights_file(model: keras.Model) -> bytes:
