@@ -36,11 +36,11 @@ def test_the_space_holds_what_a_person_picked_layer_by_layer() -> None:
     search = load_search("residual", PARAMS)
     networks = {network.variant.name: network.variant for network in networks_in(search, PARAMS)}
     assert search.compare == ("residual-3", "residual-4")
-    for name, person in (("s16d2-32x1d2-64x2d2", "residual-3"), ("s16d2-32x1d2-64x3d2", "residual-4")):
+    for name, person in (("s16d2-32x1d2-64x2d2", "residual-3"), ("s16k2d2-32x1d2-64x3d2", "residual-4")):
         found = networks[f"residual-{name}"]
         assert found.layers == load_variant(person, PARAMS).layers
     assert found.title == (
-        "Stem of 16 filters, stride 2; 1 residual block of 32, stride 2; 3 residual blocks of 64, stride 2"
+        "Stem of 16 filters 2x2, stride 2; 1 residual block of 32, stride 2; 3 residual blocks of 64, stride 2"
     )
 
 
