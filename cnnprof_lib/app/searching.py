@@ -59,7 +59,9 @@ def store_plan(plan: SearchPlan, store: Store) -> None:
     store.write_search(plan.record)
 
 
-def make_search(plan: SearchPlan, data: DataSet, store: Store, on_row: OnHistory, on_end: OnEnded) -> list[CnnprofError]:
+def make_search(
+    plan: SearchPlan, data: DataSet, store: Store, on_row: OnHistory, on_end: OnEnded
+) -> list[CnnprofError]:
     """Tries what was not tried, then trains the finalists that are not trained. TensorFlow must be set up for it.
 
     Args:
