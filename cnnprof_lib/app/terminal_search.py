@@ -30,7 +30,7 @@ def end_text(variant: VariantSpec, ended: TrialRecord | TrainingRecord | Cnnprof
 
 
 def tried_parts(spec: SearchSpec, rows: pd.DataFrame, kept: Sequence[Path]) -> Iterator[RenderableType]:
-    """What a search tried, as a table, and how to go on.
+    """What a search tried, as a table of ratios to the baseline and of top-1, and how to go on.
 
     Args:
         spec: The search.
@@ -43,15 +43,13 @@ def tried_parts(spec: SearchSpec, rows: pd.DataFrame, kept: Sequence[Path]) -> I
         "network": ("variant", str),
         "role": ("role", str),
         "MACs": ("macs_per_image", units.count),
-        "predicted ratio": ("ratio", "{:.4f}".format),
-        "95%": ("ends", str),
+        "predicted": ("ratio", "{:.4f}".format),
         "held out": ("held_out", "{:.1%}".format),
         "in full": ("full_held_out", "{:.1%}".format),
         "test": ("full_test", "{:.1%}".format),
-        "measured ratio": ("measured_ratio", "{:.4f}".format),
+        "measured": ("measured_ratio", "{:.4f}".format),
     }
-    ends = [f"{low:.4f} to {high:.4f}" for low, high in zip(rows["ratio_low"], rows["ratio_high"], strict=True)]
-    known = rows.assign(ends=ends)
+    known = rows.assign(role=rows["role"].str.split(" by").str[0])
     records = known.astype(object).where(known.notna(), None).to_dict("records")
     yield rows_table([{str(key): value for key, value in row.items()} for row in records], columns)
     finalists = list(rows.loc[rows["role"] == FINALIST, "variant"])

@@ -76,7 +76,7 @@ def tried_figure(rows: pd.DataFrame, target_ratio: float, *, ax: Axes | None = N
     ax.margins(x=0.2, y=0.1)
     log_ticks(ax.xaxis)
     named = there[there["role"].isin(_NAMED)]
-    label_points(ax, list(zip(named["ratio"], named["held_out"] * 100, named["variant"], strict=True)))
+    label_points(ax, list(zip(named["ratio"], named["held_out"] * 100, named["variant"], strict=True)), rim=True)
     legend_below(ax)
     return ax
 
