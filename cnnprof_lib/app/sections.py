@@ -42,6 +42,7 @@ from ..page.table import beside, folded, folded_table
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..records.project import find_project
 from . import report_text
+from .optimized_sections import optimized_parts
 from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
 from .stored_run import Run
@@ -207,6 +208,11 @@ class Report:
     def sweeps(self) -> Parts:
         """What sweeps show: nothing where none is stored."""
         yield from sweep_parts(self._study)
+
+    @section
+    def optimized(self) -> Parts:
+        """What became of trained networks that were made cheaper: nothing where none was."""
+        yield from optimized_parts(self._study)
 
     @section
     def scaling(self) -> Parts:

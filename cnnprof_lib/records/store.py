@@ -1,4 +1,4 @@
-"""Stores what is under ``outputs/``: atomic writes, reads, lists. With its two halves it alone knows the paths.
+"""Stores what is under ``outputs/``: atomic writes, reads, lists. With its other parts it alone knows the paths.
 
     runs/<variant>/<runtime>/<run_id>/   record.json, outcomes.npz, ops.parquet, profiler.txt, trace.json.gz,
                                          notebook.ipynb, or failure.json and notebook.ipynb
@@ -10,6 +10,7 @@
     reference/<variant>/                 model.weights.h5, training.json, outcomes.npz: the weights that are profiled
     reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
     training/<variant>/<key>/            checkpoint.npz and lock, of a training under way
+    optimized/                           <name>.keras and <name>.json, trained networks that were made cheaper
     report/                              report.ipynb, report.html, report.pdf
 
 A run's folder is written under a hidden name and renamed when complete, so what can be listed is whole. What was
@@ -31,6 +32,7 @@ from ..base.files import new_folder, read_spec, write_atomically
 from ..params.model import network_name
 from ..params.settings import Purpose, RunRequest
 from .machine_store import MachineStore
+from .optimized_store import OptimizedStore
 from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
 from .trained_store import OUTCOMES, TrainedStore, outcomes_in
 
@@ -65,7 +67,7 @@ class TracedFiles(NamedTuple):
     trace: bytes
 
 
-class Store(TrainedStore, MachineStore):
+class Store(TrainedStore, OptimizedStore, MachineStore):
     """Reads and writes below one ``outputs/`` folder."""
 
     def unreadable(self) -> dict[Path, str]:
@@ -91,6 +93,7 @@ class Store(TrainedStore, MachineStore):
                 yield folder, partial(self.read_run, folder) if whole else bool
         yield from self._machine_readings()
         yield from self._trained_readings()
+        yield from self._optimized_readings()
 
     # Runs
 

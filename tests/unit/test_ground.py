@@ -229,10 +229,10 @@ def test_what_shows_says_what_it_makes():
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
-    assert len(TOPICS) == 11
+    assert len(TOPICS) == 12
 
 
-_COMMAND_MODULES = ("cli", "cli_predict", "cli_stored", "cli_sweep")
+_COMMAND_MODULES = ("cli", "cli_optimize", "cli_predict", "cli_stored", "cli_sweep")
 COMMANDS = {"cnnprof_lib.__main__", *(f"cnnprof_lib.app.{name}" for name in _COMMAND_MODULES)}
 """Modules whose functions are commands, called as users type them."""
 
