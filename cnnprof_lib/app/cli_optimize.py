@@ -19,7 +19,6 @@ from ..params.variant import VariantSpec
 from ..records.optimized import MethodName, OptimizedRecord, TriedRecord
 from ..records.project import Project, find_project
 from . import terminal, terminal_optimize
-from .terminal import LiveBar, say
 from .cli_options import (
     DataOption,
     InputShapeOption,
@@ -31,6 +30,7 @@ from .cli_options import (
     images_of,
     sides_of,
 )
+from .terminal import LiveBar, say
 
 if TYPE_CHECKING:
     from ..measure.images.cache import DataSet

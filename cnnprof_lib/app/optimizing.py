@@ -23,7 +23,7 @@ from ..measure.models.load import LoadedNetwork
 from ..measure.optimizing.methods import METHODS, changes
 from ..measure.optimizing.rebuild import network_of_model, rebuilt, released
 from ..measure.optimizing.subject import Cost, Subject
-from ..measure.optimizing.tune import Tuner, OnStep
+from ..measure.optimizing.tune import OnStep, Tuner
 from ..measure.private import onednn_is_on
 from ..params.model import ModelSpec, NetworkSpec
 from ..params.network import Network

@@ -20,9 +20,10 @@ def images_text(tuner: Tuner, *, is_model: bool) -> str:
     """Which images are used for what, and what losses so many of them can tell."""
     from ..analysis.accuracy.numbers import paired_loss
 
-    held_out, test = (units.counted(len(images), kind) for images, kind in (
-        (tuner.held_out, "training image"), (tuner.data.test_labels, "test image")
-    ))
+    held_out, test = (
+        units.counted(len(images), kind)
+        for images, kind in ((tuner.held_out, "training image"), (tuner.data.test_labels, "test image"))
+    )
     alike = np.ones(len(tuner.held_out), bool)
     least = 100 * paired_loss(alike, alike).high
     may_know = " If the model learnt from those held out, losses come out too large." if is_model else ""

@@ -115,7 +115,7 @@ class Teacher(Spec):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    """A file of ``params/`` that has reference weights; `ITSELF` in recipes by which a changed network is trained on."""
+    """A file of ``params/`` that has reference weights; `ITSELF` where a changed network is trained on."""
     temperature: Rate
     weight: Annotated[float, Field(gt=0, le=1)]
     epochs: PositiveInt

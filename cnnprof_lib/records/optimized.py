@@ -1,4 +1,4 @@
-"""What became of a trained network that was made cheaper: every method that was tried, and the network that was left."""
+"""What became of a trained network that was made cheaper: every method tried, and the network that was left."""
 
 from __future__ import annotations
 

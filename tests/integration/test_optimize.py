@@ -83,7 +83,10 @@ def test_a_model_of_ones_own_becomes_cheaper_and_is_measured(project: Path) -> N
     )
     assert status == 0, err
     assert "Runtime stock is not calibrated, so gains are of multiply-adds and values written." in err
-    assert "photos: 200 training images held out to choose by, 1,800 to train on; the 2,000 test images are read once" in err
+    assert (
+        "photos: 200 training images held out to choose by, 1,800 to train on; the 2,000 test images are read once"
+        in err
+    )
     (record,) = Store(project / "outputs").optimizations()
     kept = [each.method for each in record.tried if each.outcome == "kept"]
     assert "prune" in kept
@@ -91,9 +94,10 @@ def test_a_model_of_ones_own_becomes_cheaper_and_is_measured(project: Path) -> N
     assert (record.lost.images, record.lost.low <= record.lost.loss <= record.lost.high) == (2000, True)
     path = project / "outputs/optimized/mine-optimized.keras"
     model = keras.models.load_model(path)
-    assert network_of_model(model).macs_per_image < 0.8 * network_of_model(
-        keras.models.load_model(project / "mine.keras")
-    ).macs_per_image
+    assert (
+        network_of_model(model).macs_per_image
+        < 0.8 * network_of_model(keras.models.load_model(project / "mine.keras")).macs_per_image
+    )
     assert f"cnnprof run {path.relative_to(project)} --baseline mine.keras --runtime stock" in out
 
     status, _, err = run(
@@ -116,7 +120,7 @@ def test_a_model_of_ones_own_becomes_cheaper_and_is_measured(project: Path) -> N
 def test_a_variant_loses_its_lrn_and_is_measured_beside_what_it_was(project: Path) -> None:
     shutil.copytree(PARAMS.parent / "outputs/reference/stride5", project / "outputs/reference/stride5")
     arguments = ("optimize", "stride5", "--method", "no-lrn", "--lose-at-most", "3", "--data", REAL_IMAGES)
-    status, out, err = run(project, *arguments, "--measure")
+    status, _, err = run(project, *arguments, "--measure")
     assert status == 0, err
     assert "5,000 training images held out to choose by, 45,000 to train on; the 10,000 test images" in err
     store = Store(project / "outputs")

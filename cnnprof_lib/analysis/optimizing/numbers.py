@@ -44,9 +44,7 @@ def tried_methods(records: Iterable[OptimizedRecord]) -> pd.DataFrame:
 
 def _row(record: OptimizedRecord, tried: TriedRecord) -> TriedRow:
     gain = math.nan if tried.gain is None else tried.gain
-    return TriedRow(
-        record.source, tried.method, tried.outcome, tried.changed, gain, *_loss(tried.lost), tried.seconds
-    )
+    return TriedRow(record.source, tried.method, tried.outcome, tried.changed, gain, *_loss(tried.lost), tried.seconds)
 
 
 def _loss(lost: PairedRecord | None) -> tuple[float, float, float, float]:

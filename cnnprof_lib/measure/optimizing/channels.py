@@ -119,7 +119,9 @@ class Channels:
                 for one, another in zip(first.tolist(), other.tolist(), strict=True):
                     self._parents[self._root(another)] = self._root(one)
             return first
-        return first if isinstance(operation, _ONE_BY_ONE) and size == len(first) else None
+        if not isinstance(operation, _ONE_BY_ONE) or size != len(first):
+            return None
+        return first if getattr(operation, "axis", -1) in (-1, len(operation.output.shape) - 1) else None
 
     def narrowed(self, network: Network, alive: Alive) -> Network:
         """The network as it is without the channels that are not kept."""
@@ -145,7 +147,7 @@ def without_channels(model: keras.Model, channels: Channels, alive: Alive) -> ke
 
     def change(layer: keras.Layer) -> Sequence[NewLayer] | None:
         given, read = (ids.get(layer.name) for ids in (channels.gives, channels.reads))
-        if given is None or not layer.get_weights() or alive[given].all() and (read is None or alive[read].all()):
+        if given is None or not layer.get_weights() or (alive[given].all() and (read is None or alive[read].all())):
             return None
         return _narrowed_layer(layer, alive[given], None if read is None else alive[read])
 

@@ -36,7 +36,7 @@ def lrn_to_batch_norm(subject: Subject) -> keras.Model | None:
     found = _lrns(subject.model)
     if not found:
         return None
-    ends = keras.Model(subject.model.inputs, [tensor for layer in found for tensor in (layer.input, layer.output)])
+    ends = keras.Model(subject.model.input, [tensor for layer in found for tensor in (layer.input, layer.output)])
     values = iter(keras.tree.flatten(ends.predict(subject.images, batch_size=64, verbose=0)))
     weights = {layer.name: _nearest(next(values), next(values)) for layer in found}
 
@@ -97,9 +97,9 @@ def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
         if not isinstance(layer, _FOLDABLE) or layer.activation not in (None, keras.activations.linear):
             continue
         (norm, *others) = readers[layer.name]
-        if isinstance(norm, keras.layers.BatchNormalization) and not others and every.count(norm) == 1:
-            if norm.axis in (-1, len(layer.output.shape) - 1):
-                found[layer.name] = norm
+        is_alone = isinstance(norm, keras.layers.BatchNormalization) and not others and every.count(norm) == 1
+        if is_alone and norm.axis in (-1, len(layer.output.shape) - 1):
+            found[layer.name] = norm
     return found
 
 

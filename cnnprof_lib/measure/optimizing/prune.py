@@ -88,28 +88,34 @@ def fewer(channels: Channels, scores: Scores, network: Network, cost: Cost, targ
     alive, spent = channels.all_alive, cost(network)
     left = {group: ids[np.argsort(scores[ids], kind="stable")] for group, ids in channels.groups.items()}
 
-    def without(group: tuple[str, ...]) -> tuple[Alive, float]:
-        """The next step of a group, and its price."""
-        ids = channels.groups[group]
-        going = left[group][: min(_LARGEST_STEP, 2 ** max(0, int(math.log2(len(ids) / 4))))]
-        if len(left[group]) - len(going) < max(1, _LEAST_SHARE * len(ids)):
-            return alive, math.inf
+    def without(group: tuple[str, ...], count: int) -> tuple[Alive, float]:
+        """What is kept without so many more of a group, and its cost."""
         kept = alive.copy()
-        kept[going] = False
-        saved = spent - cost(channels.narrowed(network, kept))
-        return kept, float(scores[going].sum()) / saved if saved > 0 else math.inf
+        kept[left[group][:count]] = False
+        return kept, cost(channels.narrowed(network, kept))
 
-    waiting = [(without(group)[1], group) for group in left]
+    def step(group: tuple[str, ...]) -> tuple[float, int]:
+        """The price of the next step of a group, and how many channels it is."""
+        size = len(channels.groups[group])
+        count = min(_LARGEST_STEP, 2 ** max(0, int(math.log2(size / 4))))
+        if len(left[group]) - count < max(1, _LEAST_SHARE * size):
+            return math.inf, count
+        saved = spent - without(group, count)[1]
+        return float(scores[left[group][:count]].sum()) / saved if saved > 0 else math.inf, count
+
+    waiting = [(step(group)[0], group) for group in left]
     heapq.heapify(waiting)
     while waiting and spent > target:
         _, group = heapq.heappop(waiting)
-        kept, price = without(group)  # others have gone since it was found
+        price, count = step(group)  # others have gone since it was found
         if waiting and price > waiting[0][0]:
             heapq.heappush(waiting, (price, group))
             continue
         if math.isinf(price):
             break
-        alive, spent = kept, cost(channels.narrowed(network, kept))
-        left[group] = left[group][alive[left[group]]]
-        heapq.heappush(waiting, (without(group)[1], group))
+        if without(group, count)[1] <= target:  # the last step: no more than need be
+            count = next(few for few in range(1, count + 1) if without(group, few)[1] <= target)
+        alive, spent = without(group, count)
+        left[group] = left[group][count:]
+        heapq.heappush(waiting, (step(group)[0], group))
     return alive

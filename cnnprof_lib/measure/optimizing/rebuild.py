@@ -136,7 +136,7 @@ def logits_of(model: keras.Model) -> keras.Model:
     )
     if not gives_probabilities:
         return model
-    return keras.Model(model.inputs, keras.ops.log(keras.ops.maximum(model.outputs[0], _LEAST)))
+    return keras.Model(model.input, keras.ops.log(keras.ops.maximum(model.outputs[0], _LEAST)))
 
 
 def network_of_model(model: keras.Model) -> Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -21,7 +21,6 @@ _ENERGIES = (0.99, 0.98, 0.96, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.65, 0.6)
 """Shares of the squared weights that may be kept, tried one after the other. Own choice."""
 _ROUNDED = 8
 """Ranks are multiples of it, as kernels compute whole vectors; smaller ones stay."""
-_FIRST = "_in"
 
 
 @dataclass(frozen=True)
@@ -30,18 +29,20 @@ class Form:
 
     - ``channels``: its own window with few filters, then 1x1 to all. Source: Zhang et al., "Accelerating very deep
       convolutional networks", arXiv 1505.06798, without its data.
-    - ``lines``: a column of its window, then a row. Source: Jaderberg et al., "Speeding up convolutional neural networks
-      with low rank expansions", arXiv 1405.3866.
+    - ``lines``: a column of its window, then a row. Source: Jaderberg et al., "Speeding up convolutional neural
+      networks with low rank expansions", arXiv 1405.3866.
     - ``depthwise``: its window on each channel by itself, then 1x1.
     - ``dense``: two dense layers.
 
     Attributes:
         layer: The layer.
         kind: Which of these.
+        name: Of the first of the two; the second bears the layer's.
     """
 
     layer: keras.Layer
     kind: FormKind
+    name: str
 
     @cached_property
     def _parts(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
@@ -85,7 +86,7 @@ class Form:
 
     def parts(self, rank: int) -> Sequence[NewLayer]:
         """The two layers."""
-        layer, name = self.layer, self.layer.name + _FIRST
+        layer, name = self.layer, self.name
         first, second = self.kernels(rank)
         weights = [second, *layer.get_weights()[1:]]
         if self.kind == "dense":
@@ -119,7 +120,7 @@ class Form:
             return {"macs": macs, "pixel_macs": round(macs * real)}
 
         begins = NetworkLayer(
-            name=row.name + _FIRST,
+            name=self.name,
             type=type_,
             inputs=row.inputs,
             output_shape=tuple(between),
@@ -142,7 +143,8 @@ def separable(subject: Subject) -> keras.Model | None:
 
 
 def _split(subject: Subject, kinds: Sequence[FormKind]) -> keras.Model | None:
-    forms = {layer.name: forms_of(layer, kinds) for layer in subject.model.layers}
+    taken = {layer.name for layer in subject.model.layers}
+    forms = {layer.name: forms_of(layer, kinds, taken) for layer in subject.model.layers}
     chosen: Mapping[str, tuple[Form, int]] = {}
     for energy in _ENERGIES:
         chosen, spent = _choose(subject, forms, energy)
@@ -160,8 +162,8 @@ def _split(subject: Subject, kinds: Sequence[FormKind]) -> keras.Model | None:
     return rebuilt(subject.model, change)
 
 
-def forms_of(layer: keras.Layer, kinds: Sequence[FormKind]) -> list[Form]:
-    """The ways in which a layer can be written as two."""
+def forms_of(layer: keras.Layer, kinds: Sequence[FormKind], taken: Container[str] = ()) -> list[Form]:
+    """The ways in which a layer can be written as two; no new one bears a name that is taken."""
     if isinstance(layer, keras.layers.Dense):
         possible: Sequence[FormKind] = ("dense",)
     elif isinstance(layer, keras.layers.Conv2D) and layer.groups == 1 and layer.dilation_rate in (1, (1, 1)):
@@ -171,7 +173,10 @@ def forms_of(layer: keras.Layer, kinds: Sequence[FormKind]) -> list[Form]:
             possible = ["channels", "lines", *(["depthwise"] if layer.strides[0] == layer.strides[1] else [])]
     else:
         possible = ()
-    return [Form(layer, kind) for kind in possible if kind in kinds]
+    name = f"{layer.name}_in"
+    while name in taken:  # by what was made of the layer before
+        name += "_in"
+    return [Form(layer, kind, name) for kind in possible if kind in kinds]
 
 
 def _choose(
