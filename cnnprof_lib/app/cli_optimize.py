@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -153,7 +154,7 @@ def _images(spec: NetworkSpec, source: Path | None, project: Project) -> DataSet
 
 
 def _measure(
-    record: OptimizedRecord, path: Path, project: Project, source: Path | None, options: dict[str, object]
+    record: OptimizedRecord, path: Path, project: Project, source: Path | None, options: Mapping[str, object]
 ) -> None:
     """Runs the new network beside the old one in the runtime that it was made for."""
     from . import runs

@@ -167,10 +167,9 @@ def forms_of(layer: keras.Layer, kinds: Sequence[FormKind], taken: Container[str
     if isinstance(layer, keras.layers.Dense):
         possible: Sequence[FormKind] = ("dense",)
     elif isinstance(layer, keras.layers.Conv2D) and layer.groups == 1 and layer.dilation_rate in (1, (1, 1)):
-        height, width = layer.kernel_size
-        possible = ["channels"]
-        if height > 1 and width > 1:
-            possible = ["channels", "lines", *(["depthwise"] if layer.strides[0] == layer.strides[1] else [])]
+        possible = ("channels",)
+        if min(layer.kernel_size) > 1:
+            possible = ("channels", "lines", "depthwise") if len({*layer.strides}) == 1 else ("channels", "lines")
     else:
         possible = ()
     name = f"{layer.name}_in"

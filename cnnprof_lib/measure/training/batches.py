@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,7 +32,7 @@ def training_batches(
     ask: Ask | None = None,
     fit: Fit | None = None,
     finish: Finish | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Augmented batches from ``first_step`` on, each prepared in a thread while the one before is trained on.
 
     Args:
