@@ -149,4 +149,6 @@ def test_what_cannot_be_made_cheaper_is_refused_in_one_line(project: Path) -> No
         assert message in err
     status, _, err = run(project, "optimize", "baseline", "--method", "magic")
     assert status == 2
-    assert "'magic' is not one of fold, no-lrn, lrn-to-bn, prune, low-rank, separable." in " ".join(err.split())
+    assert "'magic' is not one of fold, no-lrn, lrn-to-bn, prune, low-rank, separable." in " ".join(
+        err.replace("│", " ").split()
+    )
