@@ -148,13 +148,22 @@ class Optimizer:
         found = {"changed": changes(self.best.network, network), "gain": cost / self.best.cost}
         if cost >= self.best.cost and not self.wish.methods:
             return tried.model_copy(update={**found, "outcome": "no gain predicted"}), None
-        if not METHODS[name].is_exact:
-            self.tuner.tune(model, self.wish.recipe, self.first.model, self._on_step)
         after = _Standing(model, network, cost, self.tuner.right(model))
-        lost = paired(self.first.right, after.right)
         same = METHODS[name].is_exact and bool((after.right == self.best.right).all())
-        outcome = "kept" if same or 100 * lost.high <= self.wish.limit_points else "dropped"
-        return tried.model_copy(update={**found, "lost": lost, "outcome": outcome}), after
+        is_kept = same or self._is_within_limit(after)
+        if not is_kept and not METHODS[name].is_exact:
+            after, found["tuned"] = self._tuned(after), True
+            is_kept = self._is_within_limit(after)
+        lost = paired(self.first.right, after.right)
+        return tried.model_copy(update={**found, "lost": lost, "outcome": "kept" if is_kept else "dropped"}), after
+
+    def _is_within_limit(self, after: _Standing) -> bool:
+        return 100 * paired(self.first.right, after.right).high <= self.wish.limit_points
+
+    def _tuned(self, after: _Standing) -> _Standing:
+        """A network trained on, which costs what it did."""
+        self.tuner.tune(after.model, self.wish.recipe, self.first.model, self._on_step)
+        return after._replace(right=self.tuner.right(after.model))
 
 
 def paired(before: Right, after: Right) -> PairedRecord:

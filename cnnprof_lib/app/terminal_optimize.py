@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.table import Table
 
 from ..base import units
 from ..records.optimized import OptimizedRecord, PairedRecord, TriedRecord
-from .terminal import ColumnForm, LiveBar, rows_table
+from .terminal import LiveBar
 
 if TYPE_CHECKING:
     from ..measure.optimizing.tune import Tuner
@@ -53,39 +51,14 @@ def tried_text(tried: TriedRecord) -> str:
     gain = f", {units.ratio(tried.gain)} of the cost before" if tried.gain is not None else ""
     lost = f", loses {lost_text(tried.lost)}" if tried.lost else ""
     changed = f"; {tried.changed}" if tried.changed else ""
-    return f"{tried.method}: {tried.outcome}{gain}{lost}{changed}"
+    tuned = " after training on" if tried.tuned else ""
+    return f"{tried.method}: {tried.outcome}{tuned}{gain}{lost}{changed}"
 
 
 def lost_text(lost: PairedRecord) -> str:
     """A loss with its interval, in percentage points."""
     loss, low, high = (f"{100 * share:.2f}" for share in (lost.loss, lost.low, lost.high))
     return f"{loss} points (95%: {low} to {high}, {units.counted(lost.images, 'image')})"
-
-
-def tried_table(tried: Sequence[TriedRecord]) -> Table:
-    """A row for each method that was tried."""
-    rows = [
-        {
-            "method": each.method,
-            "outcome": each.outcome,
-            "gain": each.gain,
-            "loss": each.lost and f"{100 * each.lost.loss:.2f}",
-            "interval": each.lost and f"{100 * each.lost.low:.2f} to {100 * each.lost.high:.2f}",
-            "seconds": each.seconds,
-            "changed": each.changed or None,
-        }
-        for each in tried
-    ]
-    columns: dict[str, ColumnForm] = {
-        "method": ("method", str),
-        "outcome": ("outcome", str),
-        "of the cost before": ("gain", units.ratio),
-        "points lost": ("loss", "{}".format),
-        "95% interval": ("interval", "{}".format),
-        "seconds": ("seconds", "{:.0f}".format),
-        "changed": ("changed", str),
-    }
-    return rows_table(rows, columns)
 
 
 def written_text(record: OptimizedRecord, path: object) -> str:

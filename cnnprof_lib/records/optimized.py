@@ -29,6 +29,8 @@ class TriedRecord(Spec):
     """In words."""
     gain: NonNegativeFloat | None = None
     """Predicted cost after it by that before; None where there was nothing to change."""
+    tuned: bool = False
+    """Whether it was trained on: only what lost too much as it was is."""
     lost: PairedRecord | None = None
     """Of the network with all that was kept before, on the images held out; None where it was not applied."""
     seconds: NonNegativeFloat

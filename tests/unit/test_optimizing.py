@@ -419,6 +419,7 @@ def make_optimizer(data: DataSet, *names: Any, limit: float = 100.0) -> Optimize
 def test_all_methods_are_tried_in_order_of_their_gain(data: DataSet) -> None:
     optimizer = make_optimizer(data)
     assert tried(optimizer)[0] == ("low-rank", "kept")  # all filters are alike
+    assert not any(each.tuned for each in optimizer.tried)
     assert ("fold", "kept") in tried(optimizer)
     assert {("no-lrn", "nothing to change"), ("lrn-to-bn", "nothing to change")} <= set(tried(optimizer))
     kept = [each.gain for each in optimizer.tried if each.outcome == "kept" and each.gain]
@@ -441,7 +442,7 @@ def test_what_loses_too_much_for_so_few_images_is_dropped_but_not_what_changes_n
     optimizer = make_optimizer(data, "fold", "prune", limit=0.5)
     assert tried(optimizer) == [("fold", "kept"), ("prune", "dropped")]
     fold, pruned = optimizer.tried
-    assert fold.changed == "without bn"
+    assert (fold.changed, fold.tuned, pruned.tuned) == ("without bn", False, True)
     assert pruned.lost is not None
     alike = np.ones(30, bool)
     assert pruned.lost.high >= paired_loss(alike, alike).high > 0.005

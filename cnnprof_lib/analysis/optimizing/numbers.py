@@ -21,6 +21,8 @@ class TriedRow(NamedTuple):
     network: str
     method: str
     outcome: str
+    tuned: str
+    """``yes`` if it was trained on."""
     changed: str
     gain: float
     """Predicted cost by that before the method."""
@@ -38,13 +40,22 @@ def tried_methods(records: Iterable[OptimizedRecord]) -> pd.DataFrame:
     for record in records:
         rows += [_row(record, each) for each in record.tried]
         seconds = sum(each.seconds for each in record.tried)
-        rows.append(TriedRow(record.source, WHOLE, record.name, "", record.gain, *_loss(record.lost), seconds))
+        rows.append(TriedRow(record.source, WHOLE, record.name, "", "", record.gain, *_loss(record.lost), seconds))
     return frame_of(TriedRow, rows)
 
 
 def _row(record: OptimizedRecord, tried: TriedRecord) -> TriedRow:
     gain = math.nan if tried.gain is None else tried.gain
-    return TriedRow(record.source, tried.method, tried.outcome, tried.changed, gain, *_loss(tried.lost), tried.seconds)
+    return TriedRow(
+        record.source,
+        tried.method,
+        tried.outcome,
+        "yes" if tried.tuned else "",
+        tried.changed,
+        gain,
+        *_loss(tried.lost),
+        tried.seconds,
+    )
 
 
 def _loss(lost: PairedRecord | None) -> tuple[float, float, float, float]:

@@ -21,6 +21,7 @@ _TRIED = {
     "network": Column("network"),
     "method": Column("method"),
     "outcome": Column("outcome"),
+    "tuned": Column("trained on"),
     "gain": Column("of the cost before", units.ratio),
     "loss": Column("loss", _points, "points of accuracy"),
     "interval": Column("95% interval", str, "points of accuracy"),
