@@ -21,7 +21,7 @@ from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, RecipeSpec
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_predict, cli_search, cli_stored, cli_sweep, terminal
+from . import cli_optimize, cli_predict, cli_search, cli_stored, cli_sweep, terminal
 from .cli_options import (
     BaselineOption,
     DataOption,
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_stored.app)
 app.add_typer(cli_predict.app)
+app.add_typer(cli_optimize.app)
 app.add_typer(cli_sweep.app)
 app.add_typer(cli_search.app)
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download CIFAR-10 if it is missing.")]

@@ -77,7 +77,7 @@ PreprocessingOption = Annotated[
     typer.Option(
         "--preprocessing",
         metavar="HOW",
-        help="Of images for a model: none (the default), standardize, scale, or a module of keras.applications.",
+        help="Of images for a model: none (the default), standardize, scale, crop, or a module of keras.applications.",
     ),
 ]
 DataOption = Annotated[

@@ -73,6 +73,7 @@ def _input_files(store: Store) -> Iterator[Path]:
     yield from (store.run_dir(run) / "record.json" for run in store.scaling_runs())
     yield from (store.outputs / "check").rglob("*.json")
     yield from (store.outputs / "searches").rglob("*.json")
+    yield from store.optimized_dir.glob("*.json")
     for name in ("training.json", "outcomes.npz"):
         yield from (store.outputs / "reference").rglob(name)
 

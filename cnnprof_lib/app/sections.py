@@ -44,6 +44,7 @@ from ..records.project import find_project
 from ..records.run import RunRecord
 from . import report_text
 from .answer_sections import answer_parts, is_answered
+from .optimized_sections import optimized_parts
 from .provenance import lock_sha256
 from .runtime_sections import runtime_parts
 from .search_sections import search_parts
@@ -212,6 +213,11 @@ class Report:
     def searches(self) -> Parts:
         """What searches tried: nothing where none is stored."""
         yield from search_parts(self._study)
+
+    @section
+    def optimized(self) -> Parts:
+        """What became of trained networks that were made cheaper: nothing where none was."""
+        yield from optimized_parts(self._study)
 
     @section
     def scaling(self) -> Parts:

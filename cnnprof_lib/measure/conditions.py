@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from ..params.model import ModelSpec, NetworkSpec, is_model, model_of
+from ..params.model import ModelSpec, NetworkSpec, is_model, model_of, preprocessing_of
 from ..params.network import Tensor
 from ..params.reading import load_preset, load_spec
 from ..params.runtimes import REFERENCE_RUNTIME
@@ -90,8 +90,7 @@ class Conditions:
 
     def images(self, dataset: DataSet | None, spec: NetworkSpec, inputs: Sequence[Tensor]) -> Images:
         """What a network is fed."""
-        how = spec.preprocessing if isinstance(spec, ModelSpec) else None
-        return prepare_images(dataset, inputs, self.batch_size, self.preset.seed, how)
+        return prepare_images(dataset, inputs, self.batch_size, self.preset.seed, preprocessing_of(spec))
 
     def open(self, spec: NetworkSpec, dataset: DataSet | None, runtime: Runtime | None = None) -> Session:
         """A network in the runtime, or in another that this process is set up for, with all that it needs."""

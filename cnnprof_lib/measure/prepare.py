@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..base.errors import DataError, MeasureError
 from ..base.units import plural
+from ..params.model import CROP
 from ..params.network import Shape, Tensor
 from ..params.settings import GENERATED
 from ..params.variant import VariantSpec
@@ -26,6 +27,7 @@ _QUEUE_BYTES = 256 << 20  # nine times the tutorial's queue of 24x24x3 images
 _COUNTABLE_BYTES = 2**31  # ``TypedQueue::MemoryUsed`` (typed_queue.h) adds a queue's bytes up in 32 bits, with a sign
 _CHANNELS = (1, 3, 4)
 _HELD_OUT = 5_000  # as the recipes have it
+Feeder = Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]]
 AUTOMATIC = ""
 """As the source of images: CNNPROF_DATA or the cache, else made-up ones."""
 
@@ -38,7 +40,7 @@ class Images:
     """Of each input, in order: (n, *shape of one image)."""
     labels: npt.NDArray[np.int32]
     dataset: data.DataSet | None
-    prepare: Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]] | None = None
+    prepare: Feeder | None = None
     """Makes an input of images of the data set."""
 
     def for_calibration(self, count: int) -> tuple[tuple[npt.NDArray[Any], ...], str]:
@@ -95,7 +97,7 @@ def load_dataset(source: str, params: Path, *variants: VariantSpec) -> data.Data
 
 
 def prepare_images(
-    dataset: data.DataSet | None, inputs: Sequence[Tensor], batch_size: int, seed: int, preprocessing: str | None = None
+    dataset: data.DataSet | None, inputs: Sequence[Tensor], batch_size: int, seed: int, preprocessing: str = CROP
 ) -> Images:
     """As many test images as the input queue holds, prepared as at evaluation; as many in a runtime without a queue.
 
@@ -104,29 +106,45 @@ def prepare_images(
         inputs: Of the network.
         batch_size: Images per step.
         seed: Seed of made-up values.
-        preprocessing: Of a model, whose images are resized, see `pixels.preprocessor`; None crops and standardizes.
+        preprocessing: See `pixels.preprocessor`; but for that of variants, images are resized.
 
     Raises:
         DataError: images are named and the network takes none, or of other channels, or ``preprocessing`` is unknown.
     """
-    prepare = pixels.preprocessor(preprocessing or "standardize")
+    pixels.preprocessor(preprocessing)  # refuses what is none
     count = queue_capacity([(batch_size, *tensor.shape) for tensor in inputs])
     if dataset is None:
         return Images(tuple(_made_up(tensor, count, seed) for tensor in inputs), np.zeros(count, np.int32), None)
+    as_fed, raw = feeder(dataset, inputs, preprocessing), dataset.test_images[:count]
+    return Images((as_fed(raw),), dataset.test_labels[:count].astype(np.int32), dataset, as_fed)
+
+
+def feeder(dataset: data.DataSet, inputs: Sequence[Tensor], preprocessing: str) -> Feeder:
+    """What makes an input of images of a data set.
+
+    Args:
+        dataset: Where they are from.
+        inputs: Of the network.
+        preprocessing: As for `prepare_images`.
+
+    Raises:
+        DataError: as `prepare_images`.
+    """
+    prepare = pixels.preprocessor(preprocessing)
     height, width, channels = image_shape(inputs)
-    raw = dataset.test_images[:count]
-    if channels != raw.shape[3]:
+    found = dataset.test_images.shape[3]
+    if channels != found:
         raise DataError(
-            f"images: must have {channels} channels, as the network takes. Received: {raw.shape[3]} in {dataset.name}. "
+            f"images: must have {channels} channels, as the network takes. Received: {found} in {dataset.name}. "
             "Name others, or --generated."
         )
-    fit = pixels.fitted if preprocessing else pixels.central_crop
+    fit = pixels.central_crop if preprocessing == CROP else pixels.fitted
 
     def as_fed(images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         fed = as_input(prepare(fit(images, height, width)), inputs[0].shape)
         return fed.astype(np.dtype(inputs[0].dtype), copy=False)
 
-    return Images((as_fed(raw),), dataset.test_labels[:count].astype(np.int32), dataset, as_fed)
+    return as_fed
 
 
 def image_shape(inputs: Sequence[Tensor]) -> tuple[int, int, int]:

@@ -64,3 +64,8 @@ def least_bytes(network: Network, batch_size: int) -> tuple[int, str]:
         at_once = batch_size * (sum(values) if layer.type in _ONE_KERNEL else max(values))
         held.append((at_once + layer.parameters, at_once, layer.name))
     return (network.parameters + max(at_once for _, at_once, _ in held)) * FLOAT32_BYTES, max(held)[2]
+
+
+def cost_on_paper(network: Network) -> float:
+    """What a network costs where nothing was measured: its multiply-adds, and as much for each value written."""
+    return float(sum((layer.macs or 0) + math.prod(layer.output_shape) for layer in network.layers))

@@ -19,7 +19,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FIT_FOR_A_FOLDER = re.compile(r"[^\w.-]+")
 
 Preprocessing = Annotated[str, Field(pattern=r"^[a-z]\w*$")]
-"""``none``, ``standardize``, ``scale``, or a module of ``keras.applications``, for its `preprocess_input`."""
+"""``none``, ``standardize``, ``scale``, ``crop``, or a module of ``keras.applications``, for its `preprocess_input`."""
 
 
 class ModelSpec(Spec):
@@ -32,8 +32,8 @@ class ModelSpec(Spec):
         input_shape: Of one image, where the model leaves sizes open.
         signature: Of a SavedModel that has several.
         trusted: Whether code that the file brings along may be run, such as that of a Lambda layer.
-        preprocessing: Of images that are named: none, each with mean 0 and deviation 1, from 0 to 1, or as a network of
-            ``keras.applications`` was trained.
+        preprocessing: Of images that are named: none, each with mean 0 and deviation 1, from 0 to 1, as variants take
+            them (`CROP`), or as a network of ``keras.applications`` was trained.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]{0,59}$")]
@@ -52,6 +52,13 @@ class ModelSpec(Spec):
 
 NetworkSpec = VariantSpec | ModelSpec
 """What says how a network is made: its layers in YAML, or a model of somebody's own."""
+CROP = "crop"
+"""The preprocessing of variants: the middle of an image, as large as the input, with mean 0 and deviation 1."""
+
+
+def preprocessing_of(spec: NetworkSpec) -> str:
+    """What images go through before a network sees them."""
+    return spec.preprocessing if isinstance(spec, ModelSpec) else CROP
 
 
 def is_model_file(reference: str) -> bool:

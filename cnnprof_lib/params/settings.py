@@ -20,6 +20,8 @@ NO_BASELINE = ""
 DEFAULT_RECIPE = "fast"
 """What trains a variant unless another file of ``params/recipes/`` is named."""
 
+ITSELF = "itself"
+"""The name of a teacher that is the network as it was before it was changed."""
 CHECK_ROUNDS = 19
 """Fewest rounds of a check: that a new ratio stays within the largest of 19 others has the odds 19 to 20, 95%."""
 
@@ -113,7 +115,7 @@ class Teacher(Spec):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    """A file of ``params/`` that has reference weights."""
+    """A file of ``params/`` that has reference weights; `ITSELF` where a changed network is trained on."""
     temperature: Rate
     weight: Annotated[float, Field(gt=0, le=1)]
     epochs: PositiveInt

@@ -11,6 +11,7 @@
     reference/<variant>/<key>/           the same, of other recipes or seeds, for comparison
     training/<variant>/<key>/            checkpoint.npz and lock, of a training under way
     searches/<search>/                   search.json, candidates/<variant>-<hash>.json, lock, tried.svg
+    optimized/                           <name>.keras and <name>.json, trained networks that were made cheaper
     report/                              report.ipynb, report.html, report.pdf
 
 A run's folder is written under a hidden name and renamed when complete, so what can be listed is whole. What was
@@ -32,6 +33,7 @@ from ..base.files import new_folder, read_spec, write_atomically
 from ..params.model import network_name
 from ..params.settings import Purpose, RunRequest
 from .machine_store import MachineStore
+from .optimized_store import OptimizedStore
 from .run import EXECUTIONS, FailureRecord, MachineRecord, RunRecord, upgraded
 from .search_store import SearchStore
 from .trained_store import OUTCOMES, TrainedStore, outcomes_in
@@ -69,7 +71,7 @@ class TracedFiles(NamedTuple):
     trace: bytes
 
 
-class Store(TrainedStore, MachineStore, SearchStore):
+class Store(TrainedStore, OptimizedStore, MachineStore, SearchStore):
     """Reads and writes below one ``outputs/`` folder."""
 
     def unreadable(self) -> dict[Path, str]:
@@ -96,6 +98,7 @@ class Store(TrainedStore, MachineStore, SearchStore):
         yield from self._machine_readings()
         yield from self._trained_readings()
         yield from self._search_readings()
+        yield from self._optimized_readings()
 
     # Runs
 

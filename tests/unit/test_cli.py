@@ -408,7 +408,7 @@ ERRORS = {
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
         "params/recipes/slow.yaml: no such file. "
-        "Known in params/recipes: distil, distil-48000, fast, proxy, short, smoke, teacher, thesis, thesis-20000."
+        "Known in params/recipes: distil, distil-48000, fast, proxy, short, smoke, teacher, thesis, thesis-20000, tune."
     ),
 }
 

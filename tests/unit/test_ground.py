@@ -232,7 +232,7 @@ def test_topics_are_the_only_folders_of_analysis():
     assert len(TOPICS) == 12
 
 
-_COMMAND_MODULES = ("cli", "cli_predict", "cli_search", "cli_stored", "cli_sweep")
+_COMMAND_MODULES = ("cli", "cli_optimize", "cli_predict", "cli_search", "cli_stored", "cli_sweep")
 COMMANDS = {"cnnprof_lib.__main__", *(f"cnnprof_lib.app.{name}" for name in _COMMAND_MODULES)}
 """Modules whose functions are commands, called as users type them."""
 

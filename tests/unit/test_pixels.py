@@ -109,6 +109,6 @@ def test_images_are_prepared_as_a_model_wants_them() -> None:
     caffe = [255 - 103.939, 51 - 116.779, -123.68]  # blue, green, red less ImageNet's means
     assert pixels.preprocessor("resnet50")(images).ravel().tolist() == pytest.approx(caffe)
     assert message_of(lambda: pixels.preprocessor("mobilnet")) == (
-        "preprocessing: must be none, standardize, scale, or a module of keras.applications. Received: 'mobilnet'. "
-        "Name one: --preprocessing mobilenet_v2"
+        "preprocessing: must be none, standardize, scale, crop, or a module of keras.applications. "
+        "Received: 'mobilnet'. Name one: --preprocessing mobilenet_v2"
     )

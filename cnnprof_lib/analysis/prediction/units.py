@@ -19,6 +19,7 @@ from ...params.network import Network, NetworkLayer, Shape
 _BESIDE = {
     "batchnorm": "norm",
     "batchnormalization": "norm",
+    "fusedbatchnormalization": "norm",
     "fusedbatchnormv3": "norm",
     "relu": "relu",
     "relu6": "relu",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from ...base.errors import DataError
+from ...params.model import CROP
 from .official import Images, Labels
 
 HELD_OUT_SEED = 2016
@@ -90,13 +91,13 @@ def preprocessor(how: str) -> Callable[[Images], Pixels]:
     """How a network wants its images, uint8 of shape ``(n, height, width, channels)``.
 
     Args:
-        how: ``none`` keeps 0 to 255, ``scale`` makes them 0 to 1, ``standardize`` see `standardize`; a module of
-            ``keras.applications``, such as ``mobilenet_v2``, as its networks were trained.
+        how: ``none`` keeps 0 to 255, ``scale`` makes them 0 to 1, ``standardize`` and ``crop`` see `standardize`; a
+            module of ``keras.applications``, such as ``mobilenet_v2``, as its networks were trained.
 
     Raises:
         DataError: it is none of these.
     """
-    if how == "standardize":
+    if how in ("standardize", CROP):
         return standardize
     if how in ("none", "scale"):
         divisor = np.float32(255 if how == "scale" else 1)
@@ -106,8 +107,8 @@ def preprocessor(how: str) -> Callable[[Images], Pixels]:
     of_application = getattr(getattr(keras.applications, how, None), "preprocess_input", None)
     if of_application is None:
         raise DataError(
-            f"preprocessing: must be none, standardize, scale, or a module of keras.applications. Received: {how!r}. "
-            "Name one: --preprocessing mobilenet_v2"
+            "preprocessing: must be none, standardize, scale, crop, or a module of keras.applications. "
+            f"Received: {how!r}. Name one: --preprocessing mobilenet_v2"
         )
     return lambda images: of_application(images.astype(np.float32))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,8 @@ from ..images.pixels import Pixels, standardize
 Batch = tuple[npt.NDArray[Any], ...]
 """Standardised images, their labels, and a teacher's answers where there is one."""
 Ask = Callable[[int, Pixels], npt.NDArray[np.float32]]
+Fit = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+Finish = Callable[[Any], Pixels]
 
 
 def training_batches(
@@ -28,7 +30,9 @@ def training_batches(
     size: InputSpec,
     first_step: int,
     ask: Ask | None = None,
-) -> Iterator[Batch]:
+    fit: Fit | None = None,
+    finish: Finish | None = None,
+) -> Generator[Batch, None, None]:
     """Augmented batches from ``first_step`` on, each prepared in a thread while the one before is trained on.
 
     Args:
@@ -38,6 +42,8 @@ def training_batches(
         size: The network's input.
         first_step: Steps done before.
         ask: A teacher, told of a batch's place among those that return, and of its images.
+        fit: Makes images as large as a model wants them that takes no crops.
+        finish: What a model's images go through in the end, in place of being standardised.
 
     Yields:
         Standardised images (batch, height, width, channels), labels (batch,) and, of a teacher, logits (batch,
@@ -55,7 +61,8 @@ def training_batches(
         epoch, place = divmod(step, steps_per_epoch)
         chosen = order(epoch)[place * recipe.batch_size : (place + 1) * recipe.batch_size]
         rng = np.random.default_rng([recipe.seed, 1, step])
-        images = augment(data.train_images[chosen], recipe.augmentation, size, rng)
+        raw = data.train_images[chosen]
+        images = augment(fit(raw) if fit else raw, recipe.augmentation, size, rng, finish)
         labels = data.train_labels[chosen].astype(np.int32)
         return (images, labels, ask(step, images)) if ask else (images, labels)
 
@@ -66,7 +73,13 @@ def training_batches(
             yield ready.result()
 
 
-def augment(images: npt.NDArray[np.uint8], options: Augmentation, size: InputSpec, rng: np.random.Generator) -> Pixels:
+def augment(
+    images: npt.NDArray[np.uint8],
+    options: Augmentation,
+    size: InputSpec,
+    rng: np.random.Generator,
+    finish: Finish | None = None,
+) -> Pixels:
     """Crops, flips, colour changes and standardisation of a whole batch at once.
 
     Args:
@@ -74,12 +87,15 @@ def augment(images: npt.NDArray[np.uint8], options: Augmentation, size: InputSpe
         options: Which changes, and how large.
         size: The network's input.
         rng: The source of all randomness.
+        finish: What comes last in place of the standardisation.
 
     Returns:
         Standardised images (batch, size.height, size.width, channels).
     """
     crop = random_crop(images, size, options, rng)
     coloured = change_colours(crop, options, rng)
+    if finish:
+        return finish(coloured)
     return standardize(coloured, like=crop if options.standardize == "before_colour" else None)
 
 
