@@ -229,7 +229,7 @@ def test_what_shows_says_what_it_makes():
 def test_topics_are_the_only_folders_of_analysis():
     folders = {path.name for path in (PACKAGE / "analysis").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(TOPICS)
-    assert len(TOPICS) == 12
+    assert len(TOPICS) == 13
 
 
 _COMMAND_MODULES = ("cli", "cli_optimize", "cli_predict", "cli_search", "cli_stored", "cli_sweep")

@@ -15,7 +15,7 @@ WHOLE = "all together"
 """The row of the network that was left."""
 
 
-class TriedRow(NamedTuple):
+class MethodRow(NamedTuple):
     """One method on one network, on the images held out, or all that were kept, on the test images."""
 
     network: str
@@ -35,18 +35,18 @@ class TriedRow(NamedTuple):
 
 
 def tried_methods(records: Iterable[OptimizedRecord]) -> pd.DataFrame:
-    """A `TriedRow` for each method that was tried, and after those of a network one for all that were kept."""
+    """A `MethodRow` for each method that was tried, and after those of a network one for all that were kept."""
     rows = []
     for record in records:
         rows += [_row(record, each) for each in record.tried]
         seconds = sum(each.seconds for each in record.tried)
-        rows.append(TriedRow(record.source, WHOLE, record.name, "", "", record.gain, *_loss(record.lost), seconds))
-    return frame_of(TriedRow, rows)
+        rows.append(MethodRow(record.source, WHOLE, record.name, "", "", record.gain, *_loss(record.lost), seconds))
+    return frame_of(MethodRow, rows)
 
 
-def _row(record: OptimizedRecord, tried: TriedRecord) -> TriedRow:
+def _row(record: OptimizedRecord, tried: TriedRecord) -> MethodRow:
     gain = math.nan if tried.gain is None else tried.gain
-    return TriedRow(
+    return MethodRow(
         record.source,
         tried.method,
         tried.outcome,
