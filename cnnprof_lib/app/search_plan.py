@@ -31,7 +31,7 @@ class SearchPlan:
     Attributes:
         record: What is to be stored of it.
         candidates: The networks to try, those that a person picked last, each with its trial if it was tried.
-        earlier: Names of those tried at an earlier start which are not among them.
+        earlier: Names of those tried before, of another file, proxy or calibration, which are not among them.
         proxy: What they are tried by.
         expected_s: How long what is missing will take; None where nothing tells.
         untrained: How many finalists are not trained yet.
@@ -64,7 +64,7 @@ class SearchPlan:
         if self.earlier:
             more = f" ({len(self.earlier) - _MOST_TOLD} more)" if len(self.earlier) > _MOST_TOLD else ""
             yield (
-                f"{spec.name}: tried at an earlier start, not to be tried now, and kept: "
+                f"{spec.name}: kept of an earlier file, proxy or calibration, and not counted now: "
                 f"{', '.join(self.earlier[:_MOST_TOLD])}{more}."
             )
         yield f"{spec.name}: {self._costs()}"

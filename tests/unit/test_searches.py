@@ -284,7 +284,7 @@ def test_a_changed_file_keeps_what_was_tried_and_says_so(project: Project, image
     before = {record.variant.name for record in project.store.candidates("tiny").values()}
     assert set(found.earlier) == before - {candidate.variant.name for candidate in found.candidates}
     told = next(line for line in found.describe() if "earlier" in line)
-    assert told.startswith("tiny: tried at an earlier start, not to be tried now, and kept: tiny-s")
+    assert told.startswith("tiny: kept of an earlier file, proxy or calibration, and not counted now: tiny-s")
     searching.store_plan(found, project.store)
     rows = Study(project.store).tried()
     assert set(rows.loc[rows["role"] == numbers.EARLIER, "variant"]) == set(found.earlier)
