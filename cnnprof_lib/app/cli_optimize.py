@@ -125,7 +125,9 @@ def optimize(
     if measure:
         _measure(record, path, project, source, options)
     else:
-        console.print(terminal_optimize.measure_text(record, path), highlight=False, soft_wrap=True)
+        console.print(
+            terminal_optimize.measure_text(record, path, images_of(source, False)), highlight=False, soft_wrap=True
+        )
 
 
 def _cost(project: Project, runtime: str, batch_size: int) -> tuple[bool, Cost]:

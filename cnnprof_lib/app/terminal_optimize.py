@@ -70,10 +70,10 @@ def written_text(record: OptimizedRecord, path: object) -> str:
     )
 
 
-def measure_text(record: OptimizedRecord, path: object) -> str:
-    """The commands that measure it."""
+def measure_text(record: OptimizedRecord, path: object, images: object) -> str:
+    """The commands that measure it, accuracy included."""
     how = "" if record.preprocessing == "none" else f" --preprocessing {record.preprocessing}"
-    run = f"cnnprof run {path}{how} --baseline {record.source}"
+    run = f"cnnprof run {path}{how} --baseline {record.source} --data {images}"
     return f"Measure it: {run} --runtime {record.runtime}\nIn int8: {run} --runtime openvino-int8"
 
 

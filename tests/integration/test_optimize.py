@@ -98,7 +98,7 @@ def test_a_model_of_ones_own_becomes_cheaper_and_is_measured(project: Path) -> N
         network_of_model(model).macs_per_image
         < 0.8 * network_of_model(keras.models.load_model(project / "mine.keras")).macs_per_image
     )
-    assert f"cnnprof run {path.relative_to(project)} --baseline mine.keras --runtime stock" in out
+    assert f"cnnprof run {path.relative_to(project)} --baseline mine.keras --data {source} --runtime stock" in out
 
     status, _, err = run(
         project,

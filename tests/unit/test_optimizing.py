@@ -526,7 +526,7 @@ def test_the_command_says_what_was_written_and_how_to_measure_it() -> None:
         "a.keras: 0.600 of the predicted latency in stock of baseline; on the test images of CIFAR-10 it loses "
         "0.10 points (95%: -0.20 to 0.40, 10,000 images)."
     )
-    assert terminal_optimize.measure_text(record, "a.keras") == (
-        "Measure it: cnnprof run a.keras --preprocessing crop --baseline baseline --runtime stock\n"
-        "In int8: cnnprof run a.keras --preprocessing crop --baseline baseline --runtime openvino-int8"
+    assert terminal_optimize.measure_text(record, "a.keras", "photos") == (
+        "Measure it: cnnprof run a.keras --preprocessing crop --baseline baseline --data photos --runtime stock\n"
+        "In int8: cnnprof run a.keras --preprocessing crop --baseline baseline --data photos --runtime openvino-int8"
     )
