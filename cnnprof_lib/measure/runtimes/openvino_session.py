@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -169,15 +170,22 @@ class OpenVinoSession(Session):
         """Keeps the counters as they are after the last traced step."""
         key = (self._compilations, self._steps)
         if self._counted is not None and key not in self._means_us:
-            self._means_us[key] = [_microseconds(node) for node in _ran(self._counted)]
+            self._means_us[key] = _counters_us(self._counted)
+
+    @cached_property
+    def _ran(self) -> npt.NDArray[np.bool_]:
+        """Of all nodes, those that took a microsecond at any time: OpenVINO calls what took less not executed."""
+        if self._counted is None:
+            self._renew()
+        self._read()
+        return np.array(list(self._means_us.values())).max(axis=0) > 0
 
     @cached_property
     def _placed(self) -> Placed:
         """The nodes that run, in order, and what they run for. Their numbers differ in each compilation."""
-        if self._counted is None:
-            self._renew()
+        ran = itertools.compress(self._counted.profiling_info, self._ran)
         nodes = _executed_nodes(self._counted.get_compiled_model().get_runtime_model())
-        return place(nodes, {node.node_name: node.node_type for node in _ran(self._counted)}, self.frozen)
+        return place(nodes, {node.node_name: node.node_type for node in ran}, self.frozen)
 
     def executions(self, steps: Sequence[CountedStep]) -> pd.DataFrame:
         """One row per node and step, see `Session`.
@@ -208,12 +216,12 @@ class OpenVinoSession(Session):
         return pd.DataFrame(rows, columns=list(EXECUTIONS)).astype(numbers)
 
     def _mean_us(self, steps: Sequence[CountedStep], compiled: int) -> npt.NDArray[np.float64]:
-        """Of each node: microseconds of each second that the steps of one compilation took."""
+        """Of each node that ran: microseconds of each second that the steps of one compilation took."""
         own = [step for step in steps if step.compiled == compiled]
         last = max(step.number for step in own)
         before = min(step.number for step in own) - 1
         total = last * np.array(self._means_us[compiled, last]) - before * np.array(self._means_us[compiled, before])
-        return np.maximum(total, 0) / sum(step.seconds for step in own)
+        return np.maximum(total[self._ran], 0) / sum(step.seconds for step in own)
 
     def profile(self, steps: Sequence[CountedStep], median: int) -> Profile:
         """See `Session`."""
@@ -235,12 +243,9 @@ def _tensors(values: Sequence[npt.NDArray[Any]]) -> list[Any]:
     return [ov.Tensor(np.ascontiguousarray(array), shared_memory=True) for array in values]
 
 
-def _ran(request: Any) -> list[Any]:
-    return [node for node in request.profiling_info if node.status == ov.ProfilingInfo.Status.EXECUTED]
-
-
-def _microseconds(node: Any) -> int:
-    return round(node.real_time.total_seconds() * 1e6)
+def _counters_us(request: Any) -> list[int]:
+    """The mean time of each node over the steps so far, in whole microseconds."""
+    return [round(node.real_time.total_seconds() * 1e6) for node in request.profiling_info]
 
 
 def _executed_nodes(model: Any) -> list[ExecutedNode]:
