@@ -166,6 +166,9 @@ def test_the_answer_in_words() -> None:
         "interval 0.450 to 0.550) and loses 0.0 points of accuracy (95% interval -0.1 to 0.1). Nothing faster is known "
         "to lose at most 1 point."
     )
+    assert " and gains 2.0 points of accuracy (95% interval 1.6 to 2.4). Nothing" in sentence(
+        ("filters32", "fast", 0.2, 100, 300)
+    )
     assert sentence(("stride2", "fast", 0.05, 900, 100)) == (
         "Nothing that is faster than `baseline` in `stock` is known to lose at most 1 point of accuracy."
     )

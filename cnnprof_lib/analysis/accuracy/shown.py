@@ -74,11 +74,14 @@ def answer_text(chosen: ChoiceRow, baseline: str) -> str:
     if (chosen.variant, chosen.runtime) == (baseline, REFERENCE_RUNTIME):
         return f"Nothing that is faster than {base} is known to lose at most {points} of accuracy."
     ratio = interval_text(chosen.ratio_low, chosen.ratio_high, units.ratio)
-    loss = interval_text(chosen.loss_low, chosen.loss_high, lambda share: f"{100 * share:z.1f}")
+    gains = chosen.loss_high < 0
+    ends = (-chosen.loss_high, -chosen.loss_low) if gains else (chosen.loss_low, chosen.loss_high)
+    interval = interval_text(*ends, lambda share: f"{100 * share:z.1f}")
+    change = f"{'gains' if gains else 'loses'} {100 * (-chosen.loss if gains else chosen.loss):z.1f} points of accuracy"
     return (
         f"**{code(chosen.variant)} in `{chosen.runtime}` is {1 / chosen.ratio:.1f} times as fast as {base}**: it takes "
-        f"{units.ratio(chosen.ratio)} of the latency ({ratio}) and loses {100 * chosen.loss:z.1f} points of accuracy "
-        f"({loss}). Nothing faster is known to lose at most {points}."
+        f"{units.ratio(chosen.ratio)} of the latency ({ratio}) and {change} ({interval}). "
+        f"Nothing faster is known to lose at most {points}."
     )
 
 
