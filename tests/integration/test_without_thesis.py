@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnprof_lib.measure.machine import describe
 from cnnprof_lib.records.store import Store
 from tests.builders import make_accuracy, make_record, write_run
 
@@ -37,7 +38,9 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "sitecustomize.py").write_text(HIDES)
     for name in ("baseline", "stride2"):
         for runtime in ("unfused", "stock"):
-            write_run(Store(tmp_path / "outputs"), make_record(name, runtime, accuracy=make_accuracy()))
+            here = describe(onednn=True)  # as of another machine it would not be shown in full
+            made = make_record(name, runtime, accuracy=make_accuracy(), machine=here)
+            write_run(Store(tmp_path / "outputs"), made)
     return tmp_path
 
 
