@@ -28,7 +28,8 @@ from cnnprof_lib.measure.runtimes.openvino_nodes import ExecutedNode, place
 from cnnprof_lib.measure.runtimes.openvino_session import CountedStep, OpenVinoSession, openvino_of
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
-from cnnprof_lib.records.run import EXECUTIONS, CalibrationRecord, WeightsRecord
+from cnnprof_lib.records.conditions import CalibrationRecord, WeightsRecord
+from cnnprof_lib.records.run import EXECUTIONS
 from tests.builders import open_session
 
 PARAMS = Path(__file__).parents[2] / "params"
@@ -322,4 +323,25 @@ def test_nodes_are_placed_by_what_they_are_made_of() -> None:
     }
     assert [placed.fell_back("float32") for placed in found.nodes if placed.fell_back("float32")] == [
         "reference kernel"
+    ]
+
+
+def test_a_scale_that_was_moved_behind_a_pooling_works_for_what_reads_it() -> None:
+    frozen = smoke_graph()
+    fed = frozen.feeds[0].node
+    scale = "conv1/Relu/fq_output_0/DequantizationMultiply"
+    nodes = [
+        node(f"{fed}:0", "Input"),
+        node("conv1/BiasAdd", "Convolution", f"{fed}:0", kernel="brgconv_avx512_I8", of="conv1/BiasAdd,conv1/Relu"),
+        node("pool1/MaxPool2d", "Pooling", "conv1/BiasAdd", kernel="jit_avx512_I8"),
+        node(scale, "Eltwise", "pool1/MaxPool2d", of="conv1/Relu"),
+        node("logits/MatMul_Gemm__6", "FullyConnected", scale, kernel="brgemm_avx512_f32"),
+        node("result/sink_port_0", "Output", "logits/MatMul_Gemm__6"),
+    ]
+    ran = {each.name: each.type for each in nodes if each.type not in ("Input", "Output")}
+    assert [(placed.label, placed.op, placed.layer) for placed in place(nodes, ran, frozen).nodes] == [
+        ("conv1/BiasAdd", "Conv2D", "conv1"),
+        ("pool1/MaxPool2d", "MaxPool", "pool1"),
+        (scale, "Eltwise", "logits"),
+        ("logits/MatMul", "MatMul", "logits"),
     ]

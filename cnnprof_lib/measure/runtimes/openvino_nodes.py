@@ -155,9 +155,16 @@ def place(nodes: Sequence[ExecutedNode], ran: Mapping[str, str], frozen: FrozenG
         frozen: What the network was made of.
     """
     ops = {node.name: frozen.calls.get(node.name, node.op) for node in frozen.graph_def.node}
-    known = {node.name: [] if node.is_conversion else _of_frozen(node, ops) for node in nodes}
-    # One without a counterpart gets a name in no layer's scope, so that it serves the nodes that read it.
-    stand_in = {node.name: (known[node.name] or [f"openvino-{i}"])[-1] for i, node in enumerate(nodes)}
+    known: dict[str, list[str]] = {}
+    stand_in: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, node in enumerate(nodes):
+        found = [] if node.is_conversion else _of_frozen(node, ops)
+        # A scale that OpenVINO moves behind a pooling keeps the name of the activation before that, which is computed.
+        known[node.name] = found if taken.isdisjoint(found[-1:]) else []
+        taken.update(known[node.name][-1:])
+        # One without a counterpart gets a name in no layer's scope, so that it serves the nodes that read it.
+        stand_in[node.name] = (known[node.name] or [f"openvino-{number}"])[-1]
     written = [
         SimpleNamespace(
             name=stand_in[node.name],
