@@ -51,21 +51,27 @@ def variants_table(variants: list[VariantSpec], models: list[ModelSpec], store: 
     for heading in ("parameters", "MACs", "top-1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in variants:
-        try:
-            training = store.read_training(variant.name)
-            top1 = units.percent(training.test.top1) if training else "not trained"
-        except StoreError:
-            top1 = "unreadable"
         row = (
             variant.name,
             variant.title,
             f"{variant.network.parameters:,}",
             units.count(variant.network.macs_per_image),
         )
-        table.add_row(*row, top1)
+        table.add_row(*row, _top1(variant, store))
     for model in models:
         table.add_row(model.name, model.title, "", "", "")
     return table
+
+
+def _top1(variant: VariantSpec, store: Store) -> str:
+    """The accuracy of a variant's reference weights, or why there is none."""
+    try:
+        training = store.read_training(variant.name)
+    except StoreError:
+        return "unreadable"
+    if training is None:
+        return "not trained"
+    return units.percent(training.test.top1) if variant.computes_as(training.variant) else "changed since trained"
 
 
 def location_text(location: Source, dataset: DataSet | None) -> str:

@@ -123,6 +123,10 @@ class VariantSpec(Spec):
             layers=rows,
         )
 
+    def computes_as(self, other: VariantSpec) -> bool:
+        """Whether weights of the other are weights of this: strides and windows leave no trace in their shapes."""
+        return self.layers == other.layers and self.input == other.input
+
     def layer(self, name: str) -> Layer:
         """The layer of that name."""
         return next(layer for layer in self.layers if layer.name == name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...base.errors import MeasureError
 from ...params.variant import VariantSpec
-from ...records.run import WeightsRecord
+from ...records.conditions import WeightsRecord
 from ...records.store import Store
 
 INITIAL_BIAS_STDDEV = 0.01
@@ -31,8 +31,7 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
     """
     if path is not None:
         beside = store.training_beside(path)
-        if beside is not None and not _same_network(beside.variant, variant):
-            # Strides and windows leave no trace in the shapes: weights of stride3 would load into stride5.
+        if beside is not None and not variant.computes_as(beside.variant):
             raise MeasureError(
                 f"{path}: are weights of {beside.variant.name}, as training.json beside them says. "
                 f"Received: {variant.name} as the network. Name the variant or the file that belong together."
@@ -45,7 +44,7 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
         fill_zero_weights(model)
         return WeightsRecord(origin="initial", sha256=content_sha256(model), recipe=None, dataset=None)
     path = store.weights_path(variant.name)
-    if not _same_network(training.variant, variant):
+    if not variant.computes_as(training.variant):
         raise MeasureError(
             f"{path}: belongs to another network called {variant.name}. Give the changed network a file of its own, "
             f"or move {path.parent} aside and train again: cnnprof train {variant.name}"
@@ -60,10 +59,6 @@ def load(model: keras.Model, variant: VariantSpec, store: Store, path: Path | No
             f"{store.restore(variant.name)}"
         )
     return WeightsRecord(origin="reference", sha256=sha256, recipe=training.recipe, dataset=training.dataset)
-
-
-def _same_network(one: VariantSpec, other: VariantSpec) -> bool:
-    return one.layers == other.layers and one.input == other.input
 
 
 def fill_zero_weights(model: keras.Model) -> None:
