@@ -82,6 +82,18 @@ def test_variants_are_listed_one_line_each(
     assert len(lines) == 1 + len(list((ROOT / "params").glob("*.yaml")))
 
 
+def test_a_network_changed_since_it_was_trained_has_no_accuracy(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "outputs/reference/smoke", project / "outputs/reference/smoke")
+    (project / "params").unlink()
+    (project / "params").mkdir()
+    text = (ROOT / "params/smoke.yaml").read_text()
+    (project / "params/smoke.yaml").write_text(text.replace("window: 2", "window: 3"))
+    assert command(monkeypatch, "variants") == 0
+    assert capsys.readouterr().out.splitlines()[1].rstrip().endswith("changed since trained")
+
+
 BROKEN = (
     "params/broken.yaml: line 2 is not valid: while parsing a flow node, expected the node content, "
     "but found '<stream end>'.\n"
@@ -408,7 +420,8 @@ ERRORS = {
     ("train",): "No variant named. Name one of `cnnprof variants`, or say --all.",
     ("train", "smoke", "--recipe", "slow"): (
         "params/recipes/slow.yaml: no such file. "
-        "Known in params/recipes: distil, distil-48000, fast, proxy, short, smoke, teacher, thesis, thesis-20000, tune."
+        "Known in params/recipes: distil, distil-48000, fast, proxy, short, smoke, teacher, teacher-12000, thesis, "
+        "thesis-20000, tune."
     ),
 }
 
