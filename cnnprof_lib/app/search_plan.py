@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..analysis.prediction.model import require_sklearn
 from ..analysis.searches import numbers
 from ..base.errors import TrainingError, VariantError
 from ..base.stamps import utc_now
@@ -102,13 +101,9 @@ def plan_search(spec: SearchSpec, project: Project) -> SearchPlan:
     proxy, recipe = _recipes(spec, project)
     picked = [reading.load_variant(name, params) for name in spec.compare]
     networks = networks_in(spec, params)
-    require_sklearn()
-    from threadpoolctl import threadpool_limits  # which scikit-learn needs
-
-    with threadpool_limits(1, user_api="blas"):  # of products so small, threads take ten times the time
-        oracle = _Oracle(spec, project)
-        forecasts = [oracle.forecast(network.variant) for network in networks]
-        of_picked = [oracle.forecast(variant) for variant in picked]
+    oracle = _Oracle(spec, project)
+    forecasts = [oracle.forecast(network.variant) for network in networks]
+    of_picked = [oracle.forecast(variant) for variant in picked]
     places = _wanted(spec, networks, forecasts, project)
     stored = store.candidates(spec.name)
     teacher = _teacher_sha256(proxy, store)

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -84,6 +86,10 @@ class UnitModel:
     """Times of units, fitted to examples."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
+        with _one_thread():
+            self._fit(examples)
+
+    def _fit(self, examples: Sequence[Example]) -> None:
         from sklearn.kernel_approximation import Nystroem
         from sklearn.linear_model import Ridge, RidgeCV
 
@@ -119,6 +125,10 @@ class UnitModel:
 
     def estimate(self, units: Sequence[Unit], batch_size: int) -> UnitTimes:
         """The time of a network of these units."""
+        with _one_thread():
+            return self._estimate(units, batch_size)
+
+    def _estimate(self, units: Sequence[Unit], batch_size: int) -> UnitTimes:
         known = [place for place, unit in enumerate(units) if unit.kind in self._kinds]
         mine = [(units[place], batch_size) for place in known]
         features = self._features(self._sizes(mine))
@@ -183,6 +193,18 @@ def require_sklearn() -> None:
     """
     if find_spec("sklearn") is None:
         raise MeasureError("Prediction: scikit-learn is not installed. pip install 'cnnprof[predict]'")
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Products so small take ten times as long in threads."""
+    return _libraries().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController  # which scikit-learn needs
+
+    return ThreadpoolController()
 
 
 def _rows(examples: Sequence[Example]) -> tuple[Any, _Array, _Array]:
