@@ -13,6 +13,7 @@ from ..params.model import is_model, model_of
 from ..params.network import Network
 from ..params.reading import load_spec
 from ..params.runtimes import REFERENCE_RUNTIME
+from ..params.search import load_search, networks_in
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
 from . import cli_stored, terminal, terminal_predict
@@ -39,22 +40,26 @@ def calibrate(
         list[int] | None,
         typer.Option("--batch-size", min=1, max=LARGEST, help="Images per step, instead of 1 to 256; repeatable."),
     ] = None,
+    search: Annotated[
+        str, typer.Option(help="Go on with networks that this search may ask for, its batch size alone.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="Begin anew, whatever was measured.")] = False,
     outputs: OutputsOption = "",
 ) -> None:
     """Measure designed networks on this machine, for `predict`. What is interrupted goes on."""
-    from ..measure.runtimes.contract import find_runtime
-    from ..measure.runtimes.environment import load_tensorflow
+    from ..measure.runtimes.contract import ready_runtime
 
     project = find_project(outputs=outputs)
-    find_runtime(runtime).set_up()
-    load_tensorflow()
+    wanted = load_search(search, project.params) if search else None
+    space = [network.variant for network in networks_in(wanted, project.params)] if wanted else []
+    sizes = batch_sizes or ([wanted.batch_size] if wanted else [])
+    ready_runtime(runtime)
     from ..measure.calibration.calibrate import measure_probes
 
     with terminal.LiveBar(console, 60 * minutes) as bar:
         on_probe = partial(terminal_predict.show_probe, bar, runtime)
         record = measure_probes(
-            runtime, minutes, project, batch_sizes=batch_sizes or (), again=again, on_probe=on_probe
+            runtime, minutes, project, batch_sizes=sizes, space=space, again=again, on_probe=on_probe
         )
     console.print(terminal_predict.calibration_text(record), highlight=False, soft_wrap=True)
 

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from ..base import units
 from ..params.network import Network
 from ..records.calibration import ProbeRecord, ProbesRecord
-from ..records.run import BUSY_PERCENT
+from ..records.conditions import BUSY_PERCENT
 from .terminal import ColumnForm, LiveBar, rows_table
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
-from ..records.run import LoadRecord, MachineRecord
+from ..records.conditions import LoadRecord, MachineRecord
 
 _VECTORS = {"amx_tile": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 """Instruction sets with kernels of their own in oneDNN, by their flag in Linux; who has one has those after it.
@@ -106,7 +107,7 @@ class LoadWatch:
 
 def _own_s() -> float:
     """Processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
+    return time.process_time() + sum(os.times()[2:4])
 
 
 def resident_bytes() -> int:

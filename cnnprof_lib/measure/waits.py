@@ -1,4 +1,8 @@
-"""Which steps nothing else disturbed: those in which no thread of this process waited for a processor."""
+"""Which steps nothing else disturbed: those in which no thread of this process waited for a processor.
+
+Where a runtime has more threads than there are processors, as TensorFlow does, its threads wait for each other too. So
+no wait counts for more than the share of the processors that others had.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +56,7 @@ class Undisturbed(NamedTuple):
 
     Attributes:
         time_s: The median of the steps that waited least.
-        waited_share: How much of their time threads waited even so, the median.
+        waited_share: How much of their time threads waited for others even so, the median.
         steps: Which they are.
     """
 
@@ -88,13 +92,15 @@ class WatchedStep:
         self._waited_s.append(self.read_s() - self._before_s)
         self.step.keep(result)
 
-    def undisturbed(self, seconds: Sequence[float]) -> Undisturbed:
+    def undisturbed(self, seconds: Sequence[float], others_share: float = 1.0) -> Undisturbed:
         """Of the steps kept those that waited for nothing, or else the few that waited least.
 
         Args:
             seconds: Their times, in order.
+            others_share: Of the time of all processors, what went to other processes.
         """
-        shares = [waited_s / time_s for waited_s, time_s in zip(self._waited_s, seconds, strict=True)]
+        waits = zip(self._waited_s, seconds, strict=True)
+        shares = [min(waited_s / time_s, others_share) for waited_s, time_s in waits]
         least = sorted(range(len(shares)), key=shares.__getitem__)
         quiet = sum(share <= QUIET_SHARE for share in shares)
         chosen = tuple(sorted(least[: max(quiet, _FEWEST)]))

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..base.spec import PositiveInt, Spec
+from ..base.spec import NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from ..params.network import Network
-from .run import MachineRecord, NonNegative, Positive
+from .conditions import MachineRecord
 
 
 class ProbeRecord(Spec):
@@ -20,13 +20,13 @@ class ProbeRecord(Spec):
     """What kind of network it was made to resemble."""
     network: Network
     batch_size: PositiveInt
-    step_s: Positive
+    step_s: PositiveFloat
     """Its step, as it is if nothing else runs."""
-    reference_s: Positive
+    reference_s: PositiveFloat
     """That of the reference, whose steps alternate with its own."""
-    waited_share: NonNegative
-    """How much of the time even the least disturbed steps waited for a processor: the larger share of the two."""
-    layers_s: Mapping[str, NonNegative] = Field(default_factory=dict)
+    waited_share: NonNegativeFloat
+    """How much of the time even the least disturbed steps waited for others: the larger share of the two."""
+    layers_s: Mapping[str, NonNegativeFloat] = Field(default_factory=dict)
     """Median time of each layer's kernels in the traced steps; empty where the runtime cannot trace."""
 
     @property
@@ -50,7 +50,7 @@ class ProbesRecord(Spec):
     """Of the design."""
     drawn: Annotated[int, Field(ge=0)]
     """How far in the design it came, networks that the runtime refused included."""
-    spent_s: NonNegative
+    spent_s: NonNegativeFloat
     """Time of measuring, all commands together."""
     probes: tuple[ProbeRecord, ...]
 

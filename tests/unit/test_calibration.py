@@ -15,6 +15,7 @@ from cnnprof_lib.measure.calibration.design import Designed
 from cnnprof_lib.measure.clock import TimedStep
 from cnnprof_lib.measure.waits import ThreadWaits, WatchedStep
 from cnnprof_lib.params.reading import load_preset, load_variant
+from cnnprof_lib.params.search import load_search, networks_in
 from cnnprof_lib.records.calibration import ProbeRecord
 from cnnprof_lib.records.project import Project, find_project
 from tests.builders import PARAMS, make_machine
@@ -38,6 +39,11 @@ def test_steps_that_waited_for_a_processor_do_not_count() -> None:
 def test_where_all_waited_those_count_that_waited_least() -> None:
     found = watched(*[0.5, 0.1, 0.2, 0.4, 0.3, 0.9, 0.8]).undisturbed([1.0] * 7)
     assert (found.steps, found.waited_share) == ((0, 1, 2, 3, 4), pytest.approx(0.3))
+
+
+def test_threads_that_waited_for_each_other_were_not_disturbed() -> None:
+    found = watched(*[0.5, 0.1, 0.2, 0.4, 0.3, 0.9, 0.8]).undisturbed([1.0] * 6 + [8.0], others_share=0.002)
+    assert found == (1.0, 0.002, tuple(range(7)))
 
 
 def test_waits_are_read_off_the_system_and_are_0_where_it_tells_none(
@@ -150,3 +156,19 @@ def test_a_calibration_of_another_machine_does_not_go_on(project: Project, monke
         "The calibration of runtime unfused was made with another machine and cannot go on here. Received: "
         f"{other}, not {make_machine()}. Begin anew: cnnprof calibrate --runtime unfused --again"
     )
+
+
+def test_a_calibration_goes_on_with_networks_of_a_search(project: Project) -> None:
+    measure_probes("unfused", 0.2, project, batch_sizes=(3,))
+    search = load_search("smoke", project.params)
+    space = [network.variant for network in networks_in(search, project.params)]
+    record = measure_probes("unfused", 0.4, project, batch_sizes=(5,), space=space)
+    assert len({probe.network.name for probe in record.probes[12:]}) > 1
+    assert {probe.network.name for probe in record.probes[12:]} <= {variant.name for variant in space}
+    assert {(probe.family, probe.batch_size) for probe in record.probes[12:]} == {("space", 5)}
+
+
+def test_a_calibration_for_a_search_begins_with_the_baseline(project: Project) -> None:
+    space = [load_variant("smoke", project.params)]
+    record = measure_probes("unfused", 0.05, project, batch_sizes=(5,), space=space)
+    assert [probe.network.name for probe in record.probes] == ["baseline", "smoke", "smoke"]

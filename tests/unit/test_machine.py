@@ -25,10 +25,12 @@ class Times(NamedTuple):
 
 def watch(monkeypatch: pytest.MonkeyPatch, before: Times, after: Times, own_s: float) -> machine.LoadWatch:
     """A watch whose next look at the counters sees ``after``; half of our time is that of children."""
+    monkeypatch.setattr(machine.time, "process_time", lambda: 2.0)
     monkeypatch.setattr(machine.os, "times", lambda: (1.0, 1.0, 1.0, 1.0, 0.0))
     monkeypatch.setattr(machine.psutil, "cpu_times", lambda: before)
     made = machine.LoadWatch()
-    monkeypatch.setattr(machine.os, "times", lambda: (*(1.0 + own_s / 4 for _ in range(4)), 60.0))
+    monkeypatch.setattr(machine.time, "process_time", lambda: 2.0 + own_s / 2)
+    monkeypatch.setattr(machine.os, "times", lambda: (9.0, 9.0, 1.0 + own_s / 4, 1.0 + own_s / 4, 60.0))
     monkeypatch.setattr(machine.psutil, "cpu_times", lambda: after)
     return made
 

@@ -137,7 +137,7 @@ def measure(cores: int, peak: dict[int, float], bandwidth: dict[int, float], pat
         return rate
 
     patch.setattr(roofline.machine.psutil, "cpu_times", lambda: spent)
-    patch.setattr(roofline.machine.os, "times", lambda: (0.0,) * 5)
+    patch.setattr(roofline.machine, "_own_s", lambda: 0.0)
     patch.setattr(roofline.machine, "usable_cores", lambda: cores)
     record = roofline.measure_roofline(
         peak=lambda threads, clock: take(peak[threads]), bandwidth=lambda threads, clock: take(bandwidth[threads])

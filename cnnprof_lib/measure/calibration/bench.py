@@ -15,6 +15,7 @@ from ...params.variant import VariantSpec
 from ...records.calibration import ProbeRecord
 from ...records.project import Project
 from ..clock import time_blocks
+from ..machine import LoadWatch
 from ..models.load import load_network
 from ..prepare import prepare_images
 from ..runtimes.contract import Runtime, Session, plain_step, traced_step
@@ -87,7 +88,7 @@ class Bench:
         for kind in kinds.values():  # makes the runtime's threads
             kind.prepare()
             kind.run()
-        waits = ThreadWaits()
+        waits, load = ThreadWaits(), LoadWatch()
         watched = {name: WatchedStep(kind, waits.read_s) for name, kind in kinds.items()}
         seconds: dict[str, list[float]] = {name: [] for name in kinds}
         rng = np.random.default_rng(self.preset.seed)
@@ -101,7 +102,8 @@ class Bench:
             )
             for name, blocks in times.items():
                 seconds[name] += [time_s for block in blocks for time_s in block]
-            found = {name: kind.undisturbed(seconds[name]) for name, kind in watched.items()}
+            others_share = load.others_percent() / 100
+            found = {name: kind.undisturbed(seconds[name], others_share) for name, kind in watched.items()}
             if max(each.waited_share for each in found.values()) <= QUIET_SHARE:
                 break
         waits.close()

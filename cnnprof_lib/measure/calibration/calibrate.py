@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ...base.errors import CnnprofError, StoreError
 from ...base.files import try_writing
 from ...base.stamps import utc_now
+from ...params.variant import VariantSpec
 from ...records.calibration import ProbeRecord, ProbesRecord
 from ...records.project import Project
 from .. import machine
 from ..runtimes.contract import find_runtime
 from .bench import Bench
-from .design import designed
+from .design import BASELINE_FAMILY, Designed, designed, of_space
 
 _SAVE_EVERY_S = 10.0
 _MOST_REFUSED = 5
@@ -29,6 +31,7 @@ def measure_probes(
     project: Project,
     *,
     batch_sizes: Sequence[int] = (),
+    space: Sequence[VariantSpec] = (),
     again: bool = False,
     on_probe: OnProbe = lambda spent_s, probe: None,
 ) -> ProbesRecord:
@@ -39,6 +42,7 @@ def measure_probes(
         minutes: Of measuring, all commands together.
         project: Where parameters are and the result goes.
         batch_sizes: Images per step to draw from; empty for those of the design.
+        space: What to draw networks from, once the baseline is measured; empty for the design.
         again: Begins anew, whatever there is.
         on_probe: Progress.
 
@@ -63,13 +67,21 @@ def measure_probes(
     if not again:
         record = _continued(record, project.store.read_probes(runtime.name))
     try:
-        return _go_on(record, bench, 60 * minutes, batch_sizes, on_probe)
+        return _go_on(record, bench, 60 * minutes, partial(_drawn, bench, batch_sizes, space), on_probe)
     finally:
         bench.close()
 
 
+def _drawn(bench: Bench, batch_sizes: Sequence[int], space: Sequence[VariantSpec], index: int) -> Designed:
+    """The network to measure at one place of the sequence."""
+    seed, wanted = bench.preset.seed, designed(index, bench.preset.seed, bench.baseline, batch_sizes)
+    if not space or wanted.family == BASELINE_FAMILY:
+        return wanted
+    return of_space(index, seed, space, wanted.batch_size)
+
+
 def _go_on(
-    record: ProbesRecord, bench: Bench, until_s: float, batch_sizes: Sequence[int], on_probe: OnProbe
+    record: ProbesRecord, bench: Bench, until_s: float, draw: Callable[[int], Designed], on_probe: OnProbe
 ) -> ProbesRecord:
     store, stored = bench.project.store, record
     saved = time.monotonic()
@@ -78,7 +90,7 @@ def _go_on(
             start = time.monotonic()
             probes = record.probes
             try:
-                probe = bench.measure(designed(record.drawn, record.seed, bench.baseline, batch_sizes))
+                probe = bench.measure(draw(record.drawn))
             except CnnprofError:
                 if not probes and record.drawn >= _MOST_REFUSED:
                     raise

@@ -18,6 +18,8 @@ from ...params.variant import VariantSpec
 
 BASELINE_FAMILY = "baseline"
 """The family of the baseline itself."""
+SPACE_FAMILY = "space"
+"""The family of all that is drawn from the space of a search."""
 _MOST_MACS = 6e9
 """Of a step: 2.5 times the tutorial's network with 128 images."""
 _MOST_BYTES = 256e6
@@ -238,3 +240,16 @@ def designed(index: int, seed: int, baseline: VariantSpec, batch_sizes: Sequence
             and least_bytes(variant.network, batch_size)[0] <= _MOST_BYTES
         ):
             return Designed(family, variant, batch_size)
+
+
+def of_space(index: int, seed: int, space: Sequence[VariantSpec], batch_size: int) -> Designed:
+    """The network at one place of a sequence drawn from those that a search will ask for.
+
+    Args:
+        index: Its place.
+        seed: Of the whole sequence.
+        space: The networks.
+        batch_size: Images per step.
+    """
+    rng = np.random.default_rng([seed, index])
+    return Designed(SPACE_FAMILY, space[int(rng.integers(len(space)))], batch_size)
