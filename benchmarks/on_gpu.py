@@ -50,12 +50,9 @@ def main() -> None:
 
 def pack(folder: Path, variants: list[str], batch_sizes: list[int], data: str) -> None:
     """Writes the networks, ``<variant>-<batch size>.jax``, and for each variant ``<variant>.npz``."""
-    from cnnprof_lib.measure.runtimes.contract import find_runtime
-    from cnnprof_lib.measure.runtimes.environment import load_tensorflow
+    from cnnprof_lib.measure.runtimes.contract import ready_runtime
 
-    runtime = find_runtime("jax")
-    runtime.set_up()
-    load_tensorflow()
+    ready_runtime("jax")
     from cnnprof_lib.measure.models.graph import function_of
     from cnnprof_lib.measure.models.load import load_network
     from cnnprof_lib.measure.prepare import load_dataset, prepare_images

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnnprof_lib.base import units
-from cnnprof_lib.measure.runtimes.contract import find_runtime
-from cnnprof_lib.measure.runtimes.environment import load_tensorflow
+from cnnprof_lib.measure.runtimes.contract import find_runtime, ready_runtime
 
 BATCH = 128
 
@@ -28,8 +27,7 @@ def main() -> None:
     parser.add_argument("--runtime", choices=["unfused", "stock"], default="stock")
     parser.add_argument("--rounds", type=int, default=20, help="blocks of each kind; fewer than 6 have no interval")
     arguments = parser.parse_args()
-    find_runtime(arguments.runtime).set_up()
-    load_tensorflow()
+    ready_runtime(arguments.runtime)
     print(f"runtime {arguments.runtime}, batch {BATCH}, {arguments.rounds} blocks of 5 steps of each kind")
     for variant in arguments.variants:
         print(f"\n{variant}")

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 from cnnprof_lib.base import units
 from cnnprof_lib.measure.machine import usable_cores
-from cnnprof_lib.measure.runtimes.contract import Session, find_runtime
-from cnnprof_lib.measure.runtimes.environment import load_tensorflow
+from cnnprof_lib.measure.runtimes.contract import Session, find_runtime, ready_runtime
 
 WITHIN = 0.05
 
@@ -75,8 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="of each; fewer than 6 have no interval")
     parser.add_argument("--seconds", type=float, default=2.0, help="of steps in a round, about")
     arguments = parser.parse_args()
-    find_runtime("stock").set_up()
-    load_tensorflow()
+    ready_runtime("stock")
     print("onnxruntime: its wheel has no onnxruntime_perf_test; onnxruntime_test tells a mean alone")
     print(f"batch {arguments.batch_size}, {units.counted(usable_cores(), 'thread')}, {arguments.rounds} rounds")
     for variant in arguments.variants:

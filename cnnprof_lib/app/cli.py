@@ -11,17 +11,14 @@ from typing import Annotated
 import typer
 
 from ..base.errors import CnnprofError, VariantError
-from ..base.files import try_writing
-from ..base.locks import WAITING, alone_on_host
 from ..base.spec import LARGEST
 from ..base.units import counted
 from ..params import reading as params
 from ..params.model import is_model, model_of, network_name
-from ..params.runtimes import REFERENCE_RUNTIME
-from ..params.settings import CHECK_ROUNDS, DEFAULT_RECIPE, RecipeSpec
+from ..params.settings import DEFAULT_RECIPE, RecipeSpec
 from ..params.variant import VariantSpec
 from ..records.project import Project, find_project
-from . import cli_optimize, cli_predict, cli_search, cli_stored, cli_sweep, terminal
+from . import cli_machine, cli_optimize, cli_predict, cli_search, cli_stored, cli_sweep, terminal
 from .cli_options import (
     BaselineOption,
     DataOption,
@@ -31,7 +28,6 @@ from .cli_options import (
     OutputsOption,
     PreprocessingOption,
     PresetOption,
-    RuntimeOption,
     SignatureOption,
     TrustOption,
     console,
@@ -46,6 +42,7 @@ app = typer.Typer(
     help="Measure what each operation of a convolutional network costs, and what a change saves.",
 )
 app.add_typer(cli_stored.app)
+app.add_typer(cli_machine.app)
 app.add_typer(cli_predict.app)
 app.add_typer(cli_optimize.app)
 app.add_typer(cli_sweep.app)
@@ -252,78 +249,10 @@ def _tell_apart(called: Mapping[str, str]) -> None:
             )
 
 
-@app.command()
-def check(
-    runtime: RuntimeOption = REFERENCE_RUNTIME,
-    rounds: Annotated[int, typer.Option(min=CHECK_ROUNDS, help="How often the baseline is timed against itself.")] = 20,
-    source: DataOption = None,
-    generated: GeneratedOption = False,
-    outputs: OutputsOption = "",
-) -> None:
-    """Time the baseline against itself, to find the smallest ratio that this machine can show."""
-    project, images = find_project(outputs=outputs), images_of(source, generated)
-    _set_up(runtime)
-
-    from ..analysis.resolution import resolution
-    from ..measure.check import check as check_machine
-
-    with alone_on_host(_say_waiting), terminal.LiveBar(console, rounds) as bar:
-        on_round = partial(terminal.show_check, bar, runtime, rounds)
-        record = check_machine(runtime, rounds, project, images, on_round)
-    found = resolution(record)
-    text = terminal.check_text(runtime, found) if found else "The check's preset has too few blocks for intervals."
-    console.print(text, highlight=False, soft_wrap=True)
-
-
-@app.command()
-def roofline(outputs: OutputsOption = "") -> None:
-    """Measure once the most that this machine can do. The report then draws it."""
-    store = find_project(outputs=outputs).store
-    try_writing(store.machine_dir)
-
-    from ..measure import machine
-    from ..measure import roofline as limits
-    from ..measure.images.cache import cache_dir
-    from ..measure.runtimes.environment import load_tensorflow
-
-    load_tensorflow()
-    terminal.say("Measuring matrix products and copies, half a minute the first time.")
-    with alone_on_host(_say_waiting):
-        here = machine.describe(onednn=False)
-        record = limits.cached_roofline(cache_dir(), here.key).model_copy(update={"machine": here})
-    store.write_roofline(record)
-    console.print(terminal.roofline_text(record), highlight=False, soft_wrap=True)
-
-
-@app.command()
-def compare_xprof(
-    name: Annotated[str, typer.Argument(metavar="VARIANT")],
-    runtime: RuntimeOption = REFERENCE_RUNTIME,
-    preset_name: PresetOption = "quick",
-    source: DataOption = None,
-    generated: GeneratedOption = False,
-    outputs: OutputsOption = "",
-) -> None:
-    """Compare the ops' shares with those of XProf on the same graph. It needs cnnprof's extra xprof."""
-    project, images = find_project(outputs=outputs), images_of(source, generated)
-    _set_up(runtime)
-
-    from ..measure.xprof import compare
-
-    with alone_on_host(_say_waiting):
-        compared = compare(name, runtime, preset_name, project, source=images)
-    for part in terminal.comparison_parts(compared):
-        console.print(part, highlight=False)
-
-
 def _load(names: list[str], project: Project) -> list[VariantSpec]:
     if not names:
         raise VariantError("No variant named. Name one of `cnnprof variants`, or say --all.")
     return [params.load_variant(name, project.params) for name in names]
-
-
-def _say_waiting() -> None:
-    terminal.say(f"{WAITING.capitalize()}.")
 
 
 def _end(failed: Sequence[CnnprofError]) -> None:
@@ -332,12 +261,3 @@ def _end(failed: Sequence[CnnprofError]) -> None:
         terminal.say(str(error))
     if failed:
         raise typer.Exit(1)
-
-
-def _set_up(runtime: str) -> None:
-    """Gets this process ready for a runtime."""
-    from ..measure.runtimes.contract import find_runtime
-    from ..measure.runtimes.environment import load_tensorflow
-
-    find_runtime(runtime).set_up()
-    load_tensorflow()

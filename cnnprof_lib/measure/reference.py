@@ -23,11 +23,10 @@ from ..base.errors import MeasureError
 from ..base.processes import in_new_process
 from ..params.runtimes import REFERENCE_RUNTIME
 from ..params.settings import PresetSpec, RunRequest
+from ..records.conditions import Blocks
 from ..records.project import Project
-from ..records.run import Blocks
 from .clock import TimedStep, time_blocks
-from .runtimes import environment
-from .runtimes.contract import Runtime, Session, find_runtime, plain_step
+from .runtimes.contract import Runtime, Session, find_runtime, plain_step, ready_runtime
 
 ALONE_BLOCKS = 6
 """As many as an interval of a median needs, see `analysis.estimates.FEWEST`."""
@@ -115,8 +114,7 @@ def apart(network: str, request: RunRequest, project: Project, preset: PresetSpe
 
 def _serve(connection: Connection, request: RunRequest, project: Project) -> None:
     """The process: steps the reference whenever the other end asks for it, and answers with the seconds it took."""
-    find_runtime(REFERENCE_RUNTIME).set_up()
-    environment.load_tensorflow()
+    ready_runtime(REFERENCE_RUNTIME)
     from .conditions import conditions_of
 
     conditions = conditions_of(request.model_copy(update={"runtime": REFERENCE_RUNTIME}), project)

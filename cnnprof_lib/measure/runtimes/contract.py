@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from ...records.run import CalibrationRecord
+    from ...records.conditions import CalibrationRecord
     from ..models.load import LoadedNetwork
     from ..prepare import Images
 
@@ -190,4 +190,12 @@ def find_runtime(name: str) -> Runtime:
         raise MeasureError(f"Runtime {name}: {entry.value} must name a class of Runtime. Received: {runtime!r}.")
     if missing := runtime.missing():
         raise MeasureError(missing)
+    return runtime
+
+
+def ready_runtime(name: str) -> Runtime:
+    """The adapter of that name in a process that is set up for it, with TensorFlow loaded; raises as both do."""
+    runtime = find_runtime(name)
+    runtime.set_up()
+    environment.load_tensorflow()
     return runtime
