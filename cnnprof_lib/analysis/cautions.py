@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ..base.units import percent, seconds
-from ..records.run import BUSY_PERCENT, RunRecord
+from ..records.conditions import BUSY_PERCENT
+from ..records.run import RunRecord
 from .estimates import block_medians, median_of_blocks, process_spread, ratio_of_medians, spread
 
 LARGE_SPREAD = 0.10

@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Sequence
 
 from ..base.errors import StoreError
-from ..records.run import LatencyRecord, LoadRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
+from ..records.conditions import LoadRecord
+from ..records.run import LatencyRecord, MemoryRecord, OpRecord, RunRecord, UnattributedRecord
 
 
 def pooled(runs: Sequence[RunRecord]) -> RunRecord:

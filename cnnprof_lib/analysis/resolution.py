@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..params.settings import CHECK_ROUNDS
+from ..records.conditions import MachineRecord
 from ..records.machine import CheckRecord, PairRecord, PartRecord
-from ..records.run import MAC_OPS, MachineRecord, RunRecord
+from ..records.run import MAC_OPS, RunRecord
 from ..records.store import Store
 from .estimates import CONFIDENCE, BlocksOfSteps, Estimate, are_units, ratio_of_blocks
 

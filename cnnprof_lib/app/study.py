@@ -36,8 +36,9 @@ from ..base.errors import ReportError, StoreError
 from ..base.units import counted
 from ..params.network import Network
 from ..params.runtimes import REFERENCE_RUNTIME
+from ..records.conditions import MachineRecord
 from ..records.project import find_project
-from ..records.run import FailureRecord, MachineRecord, RunRecord
+from ..records.run import FailureRecord, RunRecord
 from ..records.store import Store
 from ..records.training import TrainingRecord
 from .stored_run import Run

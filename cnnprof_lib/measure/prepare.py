@@ -17,7 +17,7 @@ from ..params.model import CROP
 from ..params.network import Shape, Tensor
 from ..params.settings import GENERATED
 from ..params.variant import VariantSpec
-from ..records.run import ImagesRecord
+from ..records.conditions import ImagesRecord
 from .images import cache as data
 from .images import official, pixels
 from .images.fit import check_images

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..params.settings import PresetSpec
-from ..records.run import LatencyRecord, LoadRecord, UnattributedRecord
+from ..records.conditions import LoadRecord
+from ..records.run import LatencyRecord, UnattributedRecord
 from ..records.store import TracedFiles
 from . import machine, timeline
 from .clock import TimedStep, time_blocks

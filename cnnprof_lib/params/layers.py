@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..base.spec import Fraction, NonNegativeFloat, PositiveInt, Spec
+from ..base.spec import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from .network import Shape
 from .windows import WIDEST, Padding, Side, Size, pixels_met, places, sides
 
@@ -99,7 +99,7 @@ class _Weighted(Spec):
 
     activation: Activation = "none"
     use_bias: bool = True
-    weights_stddev: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    weights_stddev: PositiveFloat | None = None
     """Standard deviation of the truncated normal initial weights; without it Glorot uniform, Keras' default."""
     bias_init: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     l2: NonNegativeFloat = 0.0
@@ -176,7 +176,7 @@ class BatchNorm(Layer):
 
     type: Literal["batch_norm"]
     momentum: Fraction = 0.99
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    epsilon: PositiveFloat = 1e-3
 
     def parameters(self, shape: Shape) -> int:  # noqa: D102
         return 4 * shape[-1]  # scale, shift, moving mean, moving variance

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..base.errors import VariantError
-from ..base.spec import NonNegativeFloat, PositiveInt, Spec
+from ..base.spec import NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from . import reading
 from .settings import RuntimeName
 from .sweep import MOST_RUNS
@@ -101,7 +101,7 @@ class SearchSpec(Spec):
     batch_size: PositiveInt
     baseline: str
     """A file of ``params/``, whose predicted latency in the reference runtime all ratios are to."""
-    target_ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    target_ratio: PositiveFloat
     """Of the predicted latency to that of the baseline: no candidate is predicted slower."""
     least_ratio: NonNegativeFloat = 0.0
     """Nor is any predicted faster: it would lose accuracy for speed that nobody asked for."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..base import units
-from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, Spec
+from ..base.spec import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from .model import Preprocessing, network_name
 from .runtimes import runtime_names
 
@@ -27,7 +27,6 @@ CHECK_ROUNDS = 19
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy's and Keras' generators take."""
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Sgd(Spec):
@@ -67,14 +66,14 @@ class Constant(Spec):
     """One learning rate throughout."""
 
     type: Literal["constant"]
-    rate: Rate
+    rate: PositiveFloat
 
 
 class OneCycle(Spec):
     """Up in a straight line to ``peak_rate``, then down to zero along a half cosine."""
 
     type: Literal["one_cycle"]
-    peak_rate: Rate
+    peak_rate: PositiveFloat
     warmup_share: Fraction
     """Share of the steps in which the rate rises."""
 
@@ -83,7 +82,7 @@ class Staircase(Spec):
     """``rate``, multiplied by ``factor`` after every ``every`` steps."""
 
     type: Literal["staircase"]
-    rate: Rate
+    rate: PositiveFloat
     factor: Annotated[float, Field(gt=0, le=1)]
     every: PositiveInt
 
@@ -116,7 +115,7 @@ class Teacher(Spec):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     """A file of ``params/`` that has reference weights; `ITSELF` where a changed network is trained on."""
-    temperature: Rate
+    temperature: PositiveFloat
     weight: Annotated[float, Field(gt=0, le=1)]
     epochs: PositiveInt
     """After so many the same batches return, so that the teacher is asked once for each, and its answers are kept."""

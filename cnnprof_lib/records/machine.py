@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..base.spec import Spec
-from .run import BUSY_PERCENT, Blocks, MachineRecord, NonNegative, Positive, Share
+from ..base.spec import NonNegativeFloat, PositiveFloat, Spec
+from .conditions import BUSY_PERCENT, Blocks, MachineRecord, Share
 
 
 class PartRecord(Spec):
@@ -16,8 +16,8 @@ class PartRecord(Spec):
     layer: str
     """Empty for ops around the network."""
     op: str
-    first_s: NonNegative
-    second_s: NonNegative
+    first_s: NonNegativeFloat
+    second_s: NonNegativeFloat
 
 
 class PairRecord(Spec):
@@ -54,13 +54,13 @@ class RooflineRecord(Spec):
     cpu: str
     threads: Annotated[int, Field(gt=0)]
     """Number behind ``_all_threads``: the logical cores this process may use."""
-    peak_macs_per_s_1_thread: Positive
+    peak_macs_per_s_1_thread: PositiveFloat
     """Most float32 multiply-adds per second in a matrix product."""
-    peak_macs_per_s_all_threads: Positive
-    bandwidth_bytes_per_s_1_thread: Positive
+    peak_macs_per_s_all_threads: PositiveFloat
+    bandwidth_bytes_per_s_1_thread: PositiveFloat
     """Most bytes per second, read and written together, in a copy of arrays that no cache holds."""
-    bandwidth_bytes_per_s_all_threads: Positive
-    busy_percent: NonNegative
+    bandwidth_bytes_per_s_all_threads: PositiveFloat
+    busy_percent: NonNegativeFloat
     """Processor time others used meanwhile: on a busy machine the limits come out too low."""
     created: str
     """UTC, ISO 8601."""

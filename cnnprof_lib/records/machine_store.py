@@ -16,9 +16,9 @@ from ..base.errors import StoreError
 from ..base.files import read_spec, write_atomically
 from ..base.spec import Spec
 from .calibration import ProbesRecord
+from .conditions import MachineRecord
 from .machine import CheckRecord, ComparisonRecord, RooflineRecord
 from .place import Place
-from .run import MachineRecord
 
 _Spec = TypeVar("_Spec", bound=Spec)
 _OfMachine = TypeVar("_OfMachine", CheckRecord, RooflineRecord)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..base.spec import NonNegativeFloat, PositiveInt, Spec
-from .run import MachineRecord
+from .conditions import MachineRecord
 
 MethodName = Literal["fold", "no-lrn", "lrn-to-bn", "prune", "low-rank", "separable"]
 Outcome = Literal["kept", "dropped", "nothing to change", "no gain predicted"]

@@ -6,7 +6,6 @@ means per profiled step, and together with the unattributed time they add up to 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -16,10 +15,11 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from ..base import units
-from ..base.spec import Spec
+from ..base.spec import NonNegativeFloat, PositiveFloat, Spec
 from ..params.network import Network
 from ..params.settings import Purpose
 from ..params.variant import VariantSpec
+from .conditions import Blocks, Bytes, CalibrationRecord, ImagesRecord, LoadRecord, MachineRecord, Share, WeightsRecord
 
 SCHEMA_VERSION: Final = 2
 """Of record.json and ops.parquet.
@@ -45,92 +45,6 @@ counts it. Bytes are missing in all rows where the runtime does not tell them.""
 BALANCE_TOLERANCE_S = 1e-6
 MAC_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 """Ops that do a layer's multiply-adds; fused kernels, whatever else they do, count under these names."""
-
-BUSY_PERCENT = 15.0
-"""Of the processors, used by others: more is a busy machine. Own choice: an idle desktop stays well below, one busy
-core of four does not."""
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Bytes = Annotated[int, Field(ge=0)]
-Blocks = tuple[tuple[Positive, ...], ...]
-
-
-class MachineRecord(Spec):
-    """Where a run took place; two runs are compared only where these agree."""
-
-    cpu: str
-    """Name and, on Linux, best instruction set: ``AMD EPYC (AVX-512)``."""
-    logical_cores: int
-    """That the process could use."""
-    memory_bytes: Bytes
-    system: str
-    python: str
-    tensorflow: str
-    keras: str
-    onednn: bool
-    """Whether TensorFlow's oneDNN kernels were in use."""
-    gpus: tuple[str, ...]
-    host: str = ""
-    """Name in the network; empty in older records. Hosts of one kind are compared, but shown apart."""
-
-    @property
-    def multiplies_padding(self) -> bool:
-        """Whether convolutions computed products with padding: Eigen's kernels do, oneDNN's skip them."""
-        return not self.onednn
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        """What two machines must share for their times to be compared, by name."""
-        return {
-            "CPU": self.cpu,
-            "logical cores": str(self.logical_cores),
-            "GPUs": ", ".join(self.gpus) or "none",
-            "TensorFlow": self.tensorflow,
-            "Keras": self.keras,
-        }
-
-    @property
-    def key(self) -> str:
-        """A name for files, the same for all machines of the same `conditions`."""
-        readable = re.sub(r"[^a-z0-9]+", "-", self.cpu.lower())[:40].strip("-")
-        return f"{readable}-{hashlib.sha256(repr(self.conditions).encode()).hexdigest()[:8]}"
-
-    @property
-    def kind(self) -> str:
-        """What hosts of one kind share, as text: processor, cores that a process could use, accelerators."""
-        return ", ".join([self.cpu, units.counted(self.logical_cores, "core"), *self.gpus])
-
-
-class ImagesRecord(Spec):
-    """The images that went through the network while it was timed."""
-
-    name: str
-    sha256: str | None
-    generated: bool
-    """True for made-up images, which serve timing only."""
-    classes: tuple[str, ...] = ()
-    """What the labels number, in order; empty for made-up images."""
-
-
-class WeightsRecord(Spec):
-    """The weights that were profiled."""
-
-    origin: Literal["reference", "file", "initial", "memory"]
-    sha256: str
-    recipe: str | None
-    dataset: str | None
-
-
-class CalibrationRecord(Spec):
-    """What number formats were chosen by."""
-
-    images: Annotated[int, Field(gt=0)]
-    which: str
-    """Of the training images, never of the test images."""
-    tool: str
-    """And its version."""
 
 
 class LatencyRecord(Spec):
@@ -181,7 +95,7 @@ class AgreementRecord(Spec):
     """How far the network's outputs are from those in the reference runtime, on the same images."""
 
     images: Annotated[int, Field(gt=0)]
-    max_abs: NonNegative
+    max_abs: NonNegativeFloat
     """Largest difference of any output value."""
     argmax_share: Share | None
     """Share of the images that are given the same class; None where the network does not give classes."""
@@ -190,34 +104,17 @@ class AgreementRecord(Spec):
 class UnattributedRecord(Spec):
     """The part of a profiled step in which no kernel ran: means per step, in seconds, by when it was."""
 
-    before_s: NonNegative
+    before_s: NonNegativeFloat
     """From the call to the first kernel: the session call, the feed."""
-    between_s: NonNegative
+    between_s: NonNegativeFloat
     """Between kernels: the executor schedules."""
-    after_s: NonNegative
+    after_s: NonNegativeFloat
     """From the last kernel to the return: the fetch, and the step statistics being put together."""
 
     @property
     def total_s(self) -> float:
         """The three together."""
         return self.before_s + self.between_s + self.after_s
-
-
-Counts = tuple[tuple[Annotated[int, Field(ge=0)], ...], ...]
-
-
-class LoadRecord(Spec):
-    """What else the machine did while the steps were timed."""
-
-    others_percent: NonNegative
-    """Time of all processors that went to other processes or other virtual machines."""
-    cpu_mhz: tuple[Positive, ...]
-    """Clock frequency after each round of blocks; empty where the system does not tell it."""
-    plain_faults: Counts
-    """Page faults without input or output in each unprofiled step, by block: 4 KiB, as a rule, that the allocator had
-    given back and the system hands out anew, zeroed. Empty where the system does not count them."""
-    profiled_faults: Counts = ()
-    baseline_faults: Counts = ()
 
 
 class OpRecord(Spec):
@@ -227,11 +124,11 @@ class OpRecord(Spec):
     """The op in the thesis's terms, e.g. ``Conv2D`` for the kernel ``_FusedConv2D``."""
     kernel: str
     """The kernel as TensorFlow executed it."""
-    time_s: NonNegative
+    time_s: NonNegativeFloat
     """Time of the step that is this kernel's: moments when n kernels run at once count 1/n for each."""
-    cpu_s: NonNegative
+    cpu_s: NonNegativeFloat
     """Start to end on the CPU, as ``tf.compat.v1.profiler`` counts it."""
-    accelerator_s: NonNegative
+    accelerator_s: NonNegativeFloat
     """Start to end on an accelerator."""
     requested_bytes: Bytes | None
     """None where the runtime does not tell."""
@@ -314,7 +211,7 @@ class RunRecord(Spec):
     ops: tuple[OpRecord, ...]
     """Empty where the runtime cannot trace."""
     unattributed: UnattributedRecord | None
-    unowned_s: NonNegative = 0.0
+    unowned_s: NonNegativeFloat = 0.0
     """Part of the ops' time, a mean per step, of nodes of the network of which it is not known for which layer they
     work."""
     conversions: tuple[str, ...] = ()
@@ -323,7 +220,7 @@ class RunRecord(Spec):
     """Nodes whose kernel is not what the runtime is for, each with what it is instead."""
     fused_into: dict[str, str] = Field(default_factory=dict)
     """Layers without a kernel of their own, each with the layer whose kernel computes it."""
-    add_step_s: Positive | None
+    add_step_s: PositiveFloat | None
     """Median time in which the runtime's own profiler, ``tf.compat.v1.profiler``, adds a profiled step to its books;
     not part of the step. None where it has none."""
     memory: MemoryRecord

@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..base.spec import Spec
+from ..base.spec import PositiveFloat, Spec
 from ..params.search import SearchSpec
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from .run import Positive
 from .training import TrialRecord
 
 _Networks = Annotated[int, Field(ge=0)]
@@ -21,13 +20,13 @@ _Networks = Annotated[int, Field(ge=0)]
 class ForecastRecord(Spec):
     """The latency that was predicted of a network: seconds per step of one batch, with a 95% interval."""
 
-    latency_s: Positive
-    low_s: Positive
-    high_s: Positive
-    ratio: Positive
+    latency_s: PositiveFloat
+    low_s: PositiveFloat
+    high_s: PositiveFloat
+    ratio: PositiveFloat
     """To the predicted latency of the search's baseline in the reference runtime."""
-    ratio_low: Positive
-    ratio_high: Positive
+    ratio_low: PositiveFloat
+    ratio_high: PositiveFloat
     outside: tuple[str, ...]
     """Layers unlike any that were calibrated. The interval does not hold for them."""
 

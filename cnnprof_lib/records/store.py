@@ -32,9 +32,10 @@ from ..base.errors import StoreError
 from ..base.files import new_folder, read_spec, write_atomically
 from ..params.model import network_name
 from ..params.settings import Purpose, RunRequest
+from .conditions import MachineRecord
 from .machine_store import MachineStore
 from .optimized_store import OptimizedStore
-from .run import EXECUTIONS, FailureRecord, MachineRecord, RunRecord, upgraded
+from .run import EXECUTIONS, FailureRecord, RunRecord, upgraded
 from .search_store import SearchStore
 from .trained_store import OUTCOMES, TrainedStore, outcomes_in
 

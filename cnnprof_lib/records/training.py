@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from ..base import units
-from ..base.spec import Spec
+from ..base.spec import NonNegativeFloat, PositiveFloat, Spec
 from ..params.settings import RecipeSpec
 from ..params.variant import VariantSpec
-from .run import AccuracyRecord, MachineRecord, NonNegative, Positive
+from .conditions import MachineRecord
+from .run import AccuracyRecord
 
 
 class HistoryRow(Spec):
@@ -47,9 +48,9 @@ class TrialRecord(Spec):
     dataset_sha256: str
     held_out: AccuracyRecord
     """Of the images held out."""
-    seconds: NonNegative
+    seconds: NonNegativeFloat
     """Spent in training steps and input, as in `TrainingRecord`."""
-    step_s: Positive
+    step_s: PositiveFloat
     """Median time of a step."""
     history: tuple[HistoryRow, ...]
 

@@ -6,7 +6,8 @@ import pytest
 
 from cnnprof_lib.analysis import conditions
 from cnnprof_lib.analysis.cautions import cautions
-from cnnprof_lib.records.run import LoadRecord, RunRecord
+from cnnprof_lib.records.conditions import LoadRecord
+from cnnprof_lib.records.run import RunRecord
 from tests.builders import make_failure, make_load, make_machine, make_record
 
 

@@ -17,7 +17,8 @@ from cnnprof_lib.measure.prepare import Images, prepare_images
 from cnnprof_lib.measure.runtimes.contract import find_runtime
 from cnnprof_lib.measure.runtimes.executions import unattributed
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.records.run import EXECUTIONS, WeightsRecord
+from cnnprof_lib.records.conditions import WeightsRecord
+from cnnprof_lib.records.run import EXECUTIONS
 from tests.builders import PARAMS, open_session
 
 pytest.importorskip("ai_edge_litert")

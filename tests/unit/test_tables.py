@@ -22,7 +22,8 @@ from cnnprof_lib.app import report_text
 from cnnprof_lib.page import table as styled
 from cnnprof_lib.page.text import code, escape
 from cnnprof_lib.params.reading import load_variant
-from cnnprof_lib.records.run import ImagesRecord, RunRecord
+from cnnprof_lib.records.conditions import ImagesRecord
+from cnnprof_lib.records.run import RunRecord
 from cnnprof_lib.thesis import published_table, shown
 from tests.builders import (
     PARAMS,

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from ...params.costs import LayerTraffic, layer_traffic
+from ...records.conditions import MachineRecord
 from ...records.machine import RooflineRecord
-from ...records.run import MachineRecord, RunRecord
+from ...records.run import RunRecord
 from ..estimates import latency
 from ..frames import frame_of, in_order
 from ..profile.numbers import by_layer

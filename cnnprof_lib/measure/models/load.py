@@ -11,7 +11,7 @@ import keras
 
 from ...params.model import ModelSpec, NetworkSpec
 from ...params.network import Network
-from ...records.run import WeightsRecord
+from ...records.conditions import WeightsRecord
 from ...records.store import Store
 from . import build, weights
 from .describe import network_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ...records.run import CalibrationRecord
+from ...records.conditions import CalibrationRecord
 from .contract import Runtime
 from .environment import ONEDNN
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 import pandas as pd
 
-from ...records.run import EXECUTIONS, CalibrationRecord
+from ...records.conditions import CalibrationRecord
+from ...records.run import EXECUTIONS
 from ..models.graph import FrozenGraph
 from ..models.to_litert import litert_of
 from .contract import Profile, Session

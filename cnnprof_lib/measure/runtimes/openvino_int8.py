@@ -12,7 +12,7 @@ from typing import Any
 import rich
 
 from ...base.errors import MeasureError
-from ...records.run import CalibrationRecord
+from ...records.conditions import CalibrationRecord
 from ..models.graph import FrozenGraph
 from ..prepare import Images
 from .rows import RowFeed
