@@ -19,7 +19,8 @@ from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records import machine as machine_records
 from cnnprof_lib.records import run as records
 from cnnprof_lib.records import training as training_records
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 
 PARAMS = Path(__file__).parent.parent / "params"
 BATCH = 128

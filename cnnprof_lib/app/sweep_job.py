@@ -29,7 +29,7 @@ from ..base.processes import how_it_ended, stoppable
 from ..params.settings import RunRequest
 from ..records.project import Project, brought_along
 from ..records.run import FailureRecord
-from ..records.store import BESIDE
+from ..records.run_store import BESIDE
 from . import runs
 
 GRACE_S = 15

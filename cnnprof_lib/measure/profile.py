@@ -12,7 +12,7 @@ import pandas as pd
 from ..params.settings import PresetSpec
 from ..records.conditions import LoadRecord
 from ..records.run import LatencyRecord, UnattributedRecord
-from ..records.store import TracedFiles
+from ..records.run_store import TracedFiles
 from . import machine, timeline
 from .clock import TimedStep, time_blocks
 from .load import FaultCount

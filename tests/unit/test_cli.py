@@ -33,7 +33,8 @@ from cnnprof_lib.params.settings import RecipeSpec, RunRequest
 from cnnprof_lib.params.variant import VariantSpec
 from cnnprof_lib.records.project import Project
 from cnnprof_lib.records.run import RunRecord
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from cnnprof_lib.records.training import TrainingRecord
 from tests.builders import (
     RUN_ID,

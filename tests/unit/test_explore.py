@@ -20,7 +20,8 @@ from cnnprof_lib.app.calls import Call
 from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import ReportError
 from cnnprof_lib.page import style
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from tests.builders import make_machine, make_record, write_run
 from tests.networks import make_mobilenet, make_run
 

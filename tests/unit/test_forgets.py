@@ -19,7 +19,8 @@ from cnnprof_lib.base.errors import MeasureError
 from cnnprof_lib.params.reading import load_recipe
 from cnnprof_lib.records.conditions import ImagesRecord
 from cnnprof_lib.records.run import RunRecord
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from cnnprof_lib.records.trained_store import packed_outcomes
 from tests.builders import PARAMS, make_ops, make_record, make_training, write_run
 

@@ -19,7 +19,8 @@ from cnnprof_lib.analysis.runtimes.numbers import RuntimeRow, by_runtime
 from cnnprof_lib.app.answer_sections import answer_parts
 from cnnprof_lib.app.study import Study
 from cnnprof_lib.records.run import RunRecord
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from cnnprof_lib.records.trained_store import packed_outcomes
 from tests.builders import make_accuracy, make_ops, make_record, write_run
 

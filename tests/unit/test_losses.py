@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from cnnprof_lib.analysis.accuracy import numbers as accuracy
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from cnnprof_lib.records.trained_store import packed_outcomes
 from tests.builders import RUNTIMES, make_ops, make_record, make_training
 

@@ -9,7 +9,8 @@ import pytest
 from cnnprof_lib.analysis import frames, pool
 from cnnprof_lib.app.study import Study
 from cnnprof_lib.base.errors import StoreError
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from tests.builders import make_failure, make_load, make_machine, make_ops, make_record
 
 SERIES = "20261124T000000Z-0000"

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from cnnprof_lib.base.errors import StoreError
 from cnnprof_lib.base.files import partial_name, write_atomically
 from cnnprof_lib.records.run import LatencyRecord, RunRecord
-from cnnprof_lib.records.store import Store, TracedFiles
+from cnnprof_lib.records.run_store import TracedFiles
+from cnnprof_lib.records.store import Store
 from tests.builders import (
     MACHINE_KEY,
     RUN_ID,
