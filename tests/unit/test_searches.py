@@ -153,8 +153,8 @@ def test_time_is_expected_by_the_trainings_of_the_same_recipe_that_are_nearest()
     others = [("fast", 1e6, 9.0)]
     known = [("proxy", 1e6, 1e-3), ("proxy", 2e6, 3e-3), ("proxy", 4e6, 4e-3), ("proxy", 1e9, 50.0)]
     assert numbers.expected_s(2e6, recipe, []) is None
-    assert numbers.expected_s(2e6, recipe, others) == pytest.approx(18 * 128 * 800)
-    assert numbers.expected_s(2e6, recipe, [*known, *others]) == pytest.approx(2e-3 * 128 * 800)
+    assert numbers.expected_s(2e6, recipe, others) == pytest.approx(18 * 128 * recipe.steps)
+    assert numbers.expected_s(2e6, recipe, [*known, *others]) == pytest.approx(2e-3 * 128 * recipe.steps)
 
 
 def test_a_ratio_is_as_unsure_as_both_latencies_together() -> None:
@@ -423,7 +423,7 @@ def test_the_report_has_a_chapter_where_a_search_is_stored(store: Store, tmp_pat
         "By their intervals 7 of these may be slower, and 8 others may be as fast."
     )
     assert str(text).endswith(
-        "The images held out chose 1 of them to be trained by `distil`; the test images chose nothing."
+        "The images held out chose 1 of them to be trained by `distil-48000`; the test images chose nothing."
     )
     html = table.to_html()  # type: ignore[attr-defined]
     assert "measured ratio" in html and "layers not calibrated for" not in html and "full training" not in html
