@@ -37,6 +37,10 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+_WIDEST_NAME = 24
+"""Letters of a network's name in a line of `variants_table`; what a search names may be longer. Own choice."""
+
+
 def passed_over(lines: Sequence[str]) -> str:
     """What cannot be read, from `Store.unreadable`, in a line."""
     more = f" ({len(lines) - 1} more)" if len(lines) > 1 else ""
@@ -45,9 +49,10 @@ def passed_over(lines: Sequence[str]) -> str:
 
 def variants_table(variants: list[VariantSpec], models: list[ModelSpec], store: Store) -> Table:
     """One line per variant: what it is, its size, and how well its reference weights do; then models by their files."""
-    table = Table(box=None)
-    table.add_column("variant", no_wrap=True)
-    table.add_column("title", no_wrap=True, overflow="ellipsis", min_width=10)
+    table = Table(box=None, expand=True)  # the title takes the width that the others leave
+    names = ["variant", *(variant.name for variant in variants), *(model.name for model in models)]
+    table.add_column("variant", overflow="fold", width=min(max(map(len, names)), _WIDEST_NAME))
+    table.add_column("title", no_wrap=True, overflow="ellipsis", min_width=10, ratio=1)
     for heading in ("parameters", "MACs", "top-1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in variants:

@@ -173,8 +173,8 @@ def test_names_are_checked_before_anything_runs(
             assert capsys.readouterr().err == (
                 f"params/{name}.yaml: a name must be plain, without folder, space or .yaml. Received: {name!r}. "
                 "Known in params: "
-                "baseline, filters32, pool-large, residual-3, residual-4, residual-large, resnet8, smoke, "
-                "stride2, stride2-filters32, stride3, stride5.\n"
+                "baseline, filters32, pool-large, residual-3, residual-4, residual-5, residual-large, resnet8, "
+                "smoke, stride2, stride2-filters32, stride3, stride5.\n"
             )
     assert not (project / "outputs").exists()
 
@@ -410,8 +410,8 @@ ERRORS = {
     ),
     ("run", "nosuch", "--generated"): (
         "params/nosuch.yaml: no such file. Known in params: "
-        "baseline, filters32, pool-large, residual-3, residual-4, residual-large, resnet8, smoke, "
-        "stride2, stride2-filters32, stride3, stride5."
+        "baseline, filters32, pool-large, residual-3, residual-4, residual-5, residual-large, resnet8, "
+        "smoke, stride2, stride2-filters32, stride3, stride5."
     ),
     (
         "run",
