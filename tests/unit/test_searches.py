@@ -363,7 +363,7 @@ def store(tmp_path: Path) -> Store:
         candidate("person", 3450, 0.062, picked=True),
     ]
     old = candidate("old", 3600, 0.07)
-    for record in (*tried, old):
+    for record in (*tried, old, candidate("never", None, 0.07)):
         store.write_candidate("residual", record)
     store.write_search(
         SearchRecord(

@@ -144,7 +144,9 @@ def tried(store: Store) -> pd.DataFrame:
     """
     rows = []
     for search in store.searches():
-        found = [_row(search, key, record, store) for key, record in store.candidates(search.spec.name).items()]
+        stored = store.candidates(search.spec.name).items()
+        wanted = [(key, record) for key, record in stored if key in search.candidates or record.trial]
+        found = [_row(search, key, record, store) for key, record in wanted]
         rows += sorted(found, key=lambda row: (row.role == EARLIER, -_or_zero(row.held_out), row.ratio, row.variant))
     return frame_of(TriedRow, rows)
 
