@@ -26,7 +26,7 @@ from cnnprof_lib.analysis.prediction.numbers import Predictor
 from cnnprof_lib.analysis.prediction.scores import by_group, scores
 from cnnprof_lib.analysis.prediction.shown import predicted_figure
 from cnnprof_lib.measure.calibration.design import BASELINE_FAMILY, Designed
-from cnnprof_lib.measure.runtimes.contract import find_runtime, ready_runtime
+from cnnprof_lib.measure.runtimes.contract import ready_runtime
 from cnnprof_lib.page.style import use_style
 from cnnprof_lib.params.reading import load_variant
 from cnnprof_lib.params.variant import VariantSpec
@@ -147,10 +147,10 @@ def measured(
     probes = list(stored.probes) if stored and stored.created == record.created else []
     missing = wanted[len(probes) :]
     if missing:
-        ready_runtime(record.runtime)
+        runtime = ready_runtime(record.runtime)
         from cnnprof_lib.measure.calibration.bench import Bench
 
-        bench = Bench(find_runtime(record.runtime), project)
+        bench = Bench(runtime, project)
         for network in missing:
             probes.append(bench.measure(network))
             keep.write_probes(record.model_copy(update={"probes": tuple(probes)}))
